@@ -1,0 +1,1 @@
+"""Dialogues with clients that fetch mail."""

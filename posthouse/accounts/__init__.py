@@ -1,0 +1,1 @@
+"""Logins, passwords and where their mail is."""

@@ -1,0 +1,1 @@
+"""Mail addresses: local part, domain, path, without I/O."""

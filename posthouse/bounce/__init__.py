@@ -1,0 +1,1 @@
+"""Which notice about a message goes to whom, and its text."""

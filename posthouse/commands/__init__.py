@@ -1,0 +1,1 @@
+"""Postfix's commands, mail and posthouse: one file each, thin."""

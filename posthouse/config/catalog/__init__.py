@@ -1,0 +1,1 @@
+"""Every parameter, by family, with type and default."""

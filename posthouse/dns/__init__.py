@@ -1,0 +1,1 @@
+"""The stub resolver, its cache, and what mail asks of DNS."""

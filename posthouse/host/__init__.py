@@ -1,0 +1,1 @@
+"""What the machine gives: durable files, locks, users, clock, log, limits."""

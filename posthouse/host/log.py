@@ -1,0 +1,117 @@
+"""The mail log: Postfix's lines, one per event, in batches.
+
+A line is "Mon DD HH:MM:SS host name[number]: text" (maillog_file, stdout) or the part from
+name on (syslog). The number is unique to a session, so that log readers can pair the lines
+of one; lines that belong to no session carry the process id. Unprintable characters become
+"?"; a line is cut at 2,000 characters, as syslog would.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+LINE_LIMIT = 2000
+"""Characters of text in one line; longer text is cut, so that no line is split by a reader."""
+
+
+class Sink(Protocol):
+    """Where finished lines go."""
+
+    def write(self, name: str, level: str, text: str, number: int) -> None:
+        """Take one event. Level is info, warning, error, fatal or panic."""
+
+
+def printable(text: str) -> str:
+    """The text with every control or undecodable character as "?"."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+class FileSink:
+    """Lines to an open descriptor; a batch leaves in one O_APPEND write at flush().
+
+    Outside an event loop (commands, keeper) call with buffered=False: each line leaves at once.
+    """
+
+    def __init__(
+        self, descriptor: int, hostname: str, *, buffered: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.descriptor = descriptor
+        self._hostname = hostname.split(".", 1)[0]
+        self._buffered = buffered
+        self._clock = clock
+        self._lines: list[str] = []
+        self._second = -1
+        self._stamp = ""
+
+    def write(self, name: str, level: str, text: str, number: int) -> None:
+        """Take one event."""
+        now = int(self._clock())
+        if now != self._second:
+            t = time.localtime(now)
+            self._stamp = f"{time.strftime('%b', t)} {t.tm_mday:2d} {time.strftime('%H:%M:%S', t)} {self._hostname}"
+            self._second = now
+        prefix = "" if level == "info" else f"{level}: "
+        self._lines.append(f"{self._stamp} {name}[{number}]: {prefix}{printable(text[:LINE_LIMIT])}\n")
+        if not self._buffered:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand the batch to the kernel. A full disk loses log lines, never mail."""
+        if self._lines:
+            data = "".join(self._lines).encode("utf-8", "surrogateescape")
+            self._lines.clear()
+            try:
+                os.write(self.descriptor, data)
+            except OSError as error:
+                print(f"posthouse: warning: mail log: {error}", file=sys.stderr)
+
+
+class MemorySink:
+    """Lines kept in a list: for tests. Each is "name: text" or "name: level: text"."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, name: str, level: str, text: str, number: int) -> None:
+        """Take one event."""
+        prefix = "" if level == "info" else f"{level}: "
+        self.lines.append(f"{name}: {prefix}{printable(text[:LINE_LIMIT])}")
+
+
+class ProcessLog:
+    """The log as one program of one service sees it, e.g. "postfix/submission/smtpd"."""
+
+    __slots__ = ("_sink", "name", "number")
+
+    def __init__(self, sink: Sink, name: str, number: int | None = None) -> None:
+        self._sink = sink
+        self.name = name
+        self.number = os.getpid() if number is None else number
+
+    def session(self, number: int) -> "ProcessLog":
+        """The same program's log under a session's own number."""
+        return ProcessLog(self._sink, self.name, number)
+
+    def program(self, name: str) -> "ProcessLog":
+        """Another program of the same instance: "postfix/smtpd".program("cleanup") is "postfix/cleanup"."""
+        return ProcessLog(self._sink, f"{self.name.rpartition('/')[0] or self.name}/{name}", self.number)
+
+    def info(self, text: str) -> None:
+        """An event."""
+        self._sink.write(self.name, "info", text, self.number)
+
+    def warning(self, text: str) -> None:
+        """Something an operator should look at."""
+        self._sink.write(self.name, "warning", text, self.number)
+
+    def error(self, text: str) -> None:
+        """Something failed that the operator must mend."""
+        self._sink.write(self.name, "error", text, self.number)
+
+    def fatal(self, text: str) -> None:
+        """This process cannot go on."""
+        self._sink.write(self.name, "fatal", text, self.number)

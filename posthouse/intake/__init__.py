@@ -1,0 +1,1 @@
+"""The one door into the queue: rewriting, missing headers, address expansion, commit."""

@@ -1,0 +1,1 @@
+"""The mailbox stores: native, Maildir++, mbox spool."""

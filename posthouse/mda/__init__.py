@@ -1,0 +1,1 @@
+"""From a delivery agent into a mailbox."""

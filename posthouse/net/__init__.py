@@ -1,0 +1,1 @@
+"""Streams, TLS, deadlines, listeners, and messages between processes."""

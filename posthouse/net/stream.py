@@ -1,0 +1,84 @@
+"""The seam of connections: bytes in, bytes out, a deadline on every read, TLS in place.
+
+Implementations: net/tcp.py over asyncio Protocols; a pair in memory for tests.
+"""
+
+import ssl
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class StreamTimeout(Exception):
+    """The peer did not send, or did not take, in time."""
+
+
+class StreamClosed(Exception):
+    """The connection is gone: reset, or closed by us. An orderly end of file is b"" from read()."""
+
+
+class TlsFailed(Exception):
+    """The handshake failed; the text is OpenSSL's short reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One end of a connection. For a Unix socket host is "" and port 0."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class TlsInfo:
+    """What a handshake agreed on."""
+
+    protocol: str
+    """"TLSv1.3"."""
+    cipher: str
+    """"TLS_AES_256_GCM_SHA384"."""
+    bits: int
+    peer_certificate: bytes | None = None
+    """DER, or None when the peer sent none."""
+    verified: bool = False
+    """Whether the peer's chain and name were verified."""
+    server_name: str = ""
+    """RFC 6066 SNI as the client sent it, or ""."""
+
+
+class Stream(Protocol):
+    """One connection. One reader and one writer at a time."""
+
+    @property
+    def peer(self) -> Address:
+        """The other end."""
+
+    @property
+    def local(self) -> Address:
+        """Our end."""
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """None in plain text."""
+
+    async def read(self, timeout: float) -> bytes:
+        """Whatever has come, at least one byte; b"" at end of file. Raises StreamTimeout, StreamClosed."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes to be sent. Ignored once the connection is gone (the next read tells)."""
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until little enough is unsent. Raises StreamTimeout, StreamClosed."""
+
+    async def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, server_name: str = "", timeout: float
+    ) -> TlsInfo:
+        """Hand-shake. Plaintext that was read ahead is discarded (RFC 3207 section 4.2: no injection). Raises TlsFailed."""
+
+    def buffered(self) -> bool:
+        """Whether bytes wait to be read (pipelined commands): replies are then held back and sent together."""
+
+    def close(self) -> None:
+        """Send what is queued, then close."""
+
+    def abort(self) -> None:
+        """Close at once."""

@@ -1,0 +1,1 @@
+"""Restrictions, access maps and limits: each gives a verdict and its evidence."""

@@ -1,0 +1,1 @@
+"""The words of smtpd_*_restrictions, by what they look at."""

@@ -1,0 +1,1 @@
+"""The queue's store: shards, group commit, content files, queue ids."""

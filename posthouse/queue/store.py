@@ -1,0 +1,143 @@
+"""The seam of the queue's store.
+
+One message is enqueued once, by intake, and is durable when enqueue() returns. Fates of
+recipients are recorded in batches. Every call is async and batch-shaped: an implementation
+may be a file on this machine or a database elsewhere. The states are in docs/queue-states.md.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from posthouse.envelope.content import Body, Content
+from posthouse.envelope.envelope import Envelope, Recipient
+from posthouse.envelope.outcome import Dsn
+
+
+class QueueFull(Exception):
+    """No room: the disk is full or queue_minfree is reached. The client gets 452 4.3.1."""
+
+
+class QueueFault(Exception):
+    """A write or sync failed: the message is not queued. The client gets 451 4.3.0."""
+
+
+class State(Enum):
+    """Where a whole message stands. Value: the queue's name in mailq and postqueue -j."""
+
+    INCOMING = "incoming"
+    """Committed, not yet taken up by the schedule."""
+    ACTIVE = "active"
+    """Being delivered now. Lives in memory only: on disk such a message is INCOMING or DEFERRED."""
+    DEFERRED = "deferred"
+    HOLD = "hold"
+    CORRUPT = "corrupt"
+
+
+class RecipientState(Enum):
+    """Where one recipient stands."""
+
+    PENDING = 0
+    DONE = 1
+    """Delivered, bounced or expanded away; kept until the message is removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecipient:
+    """One recipient of a queued message, with what the last attempt said."""
+
+    index: int
+    recipient: Recipient
+    state: RecipientState = RecipientState.PENDING
+    dsn: Dsn | None = None
+    """The last deferral, bounce or delivery."""
+    log_recipient: str = ""
+    reported: bool = False
+    """Whether its bounce (or success notice) is already in a committed notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """One message as the schedule sees it. Content is loaded apart (load_content)."""
+
+    queue_id: str
+    arrival_time: float
+    """Seconds since the epoch, with microseconds."""
+    envelope: Envelope
+    """Its recipients are those of `recipients`, in index order."""
+    recipients: tuple[StoredRecipient, ...]
+    size: int
+    """Content.size."""
+    state: State = State.INCOMING
+    next_attempt: float = 0.0
+    """Seconds since the epoch; 0 means now."""
+    message_id: str = ""
+    content_filter: str = ""
+    """transport:nexthop that overrides routing for every recipient (FILTER, content_filter), or ""."""
+    delay_warned: bool = False
+    force_expired: bool = False
+    hops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that intake wants durable, with its content in memory or in a content file."""
+
+    message: QueuedMessage
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What an attempt did to one message: recorded in one batch with others'."""
+
+    queue_id: str
+    recipients: tuple[StoredRecipient, ...] = field(default=())
+    """The recipients that changed, as they are now."""
+    state: State | None = None
+    next_attempt: float | None = None
+    delay_warned: bool | None = None
+    remove: bool = False
+    """Every recipient is done and every notice committed: the message and its content go away."""
+
+
+class ContentWriter(Protocol):
+    """Takes a body while it arrives; spills to a file when it grows."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append. Raises QueueFault or QueueFull; after that only abort() is allowed."""
+
+    async def room(self) -> None:
+        """Wait until uncommitted bytes are below their bound: callers await this before reading more."""
+
+    async def finish(self) -> Body:
+        """The body, complete and (when it is a file) synced with its folder."""
+
+    def abort(self) -> None:
+        """Forget it."""
+
+
+class QueueStore(Protocol):
+    """The queue of one mail worker: its own shard and those it has adopted."""
+
+    def new_queue_id(self) -> str:
+        """An id that was never given before."""
+
+    def new_content(self, queue_id: str) -> ContentWriter:
+        """Begin a body."""
+
+    async def enqueue(self, new: NewMessage) -> None:
+        """Make a message durable: returns when the commit that holds it is synced. Raises QueueFull, QueueFault."""
+
+    async def record(self, fates: Sequence[Fate]) -> None:
+        """Make fates durable. Retries a failing commit until it works; never drops one."""
+
+    async def load_content(self, queue_id: str) -> Content | None:
+        """Header and body, from memory or from disk; None when it is gone."""
+
+    async def load(self, queue_id: str) -> QueuedMessage | None:
+        """One message's row."""
+
+    def due(self, now: float, limit: int) -> AsyncIterator[QueuedMessage]:
+        """INCOMING and DEFERRED messages whose next_attempt has come, oldest first, paged."""

@@ -1,0 +1,1 @@
+"""Address classes, rewriting, and the choice of transport and nexthop."""

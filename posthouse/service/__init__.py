@@ -1,0 +1,1 @@
+"""Processes, and the only place where parts are wired together."""

@@ -1,0 +1,1 @@
+"""Dialogues with clients that hand mail in: one package per protocol, one file per verb."""

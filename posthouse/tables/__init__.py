@@ -1,0 +1,1 @@
+"""Lookup tables, one file per type."""

@@ -1,0 +1,1 @@
+"""What tests and the sandbox share: a DNS server with zones, peers that misbehave on purpose."""

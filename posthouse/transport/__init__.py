@@ -1,0 +1,1 @@
+"""Delivery agents: each takes a DeliveryRequest and gives an Outcome per recipient."""

@@ -1,0 +1,1 @@
+"""Delivery as local(8): aliases, .forward, commands, files, mailboxes."""

@@ -1,0 +1,1 @@
+"""Protocol grammars and dialogues, both sides, without I/O."""
