@@ -7,6 +7,7 @@ of one; lines that belong to no session carry the process id. Unprintable charac
 """
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -115,3 +116,52 @@ class ProcessLog:
     def fatal(self, text: str) -> None:
         """This process cannot go on."""
         self._sink.write(self.name, "fatal", text, self.number)
+
+
+class SyslogSink:
+    """Lines to syslog's socket, as syslog(3) writes them (facility mail).
+
+    A socket that is not there is tried again with every line: on a machine without syslog the lines are lost, as they
+    are with Postfix; maillog_file is the way out.
+    """
+
+    LEVELS = {"info": 6, "warning": 4, "error": 3, "fatal": 2, "panic": 2}
+    FACILITIES = {"user": 1, "mail": 2, "daemon": 3, "auth": 4, **{f"local{n}": 16 + n for n in range(8)}}
+
+    def __init__(self, facility: str = "mail", path: str = "/dev/log", clock: Callable[[], float] = time.time) -> None:
+        self._facility = self.FACILITIES.get(facility, 2) << 3
+        self._path = path
+        self._clock = clock
+        self._socket: socket.socket | None = None
+
+    def _connect(self) -> socket.socket | None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        connection.setblocking(False)
+        try:
+            connection.connect(self._path)
+        except OSError:
+            connection.close()
+            return None
+        return connection
+
+    def write(self, name: str, level: str, text: str, number: int) -> None:
+        """Take one event."""
+        t = time.localtime(self._clock())
+        stamp = f"{time.strftime('%b', t)} {t.tm_mday:2d} {time.strftime('%H:%M:%S', t)}"
+        prefix = "" if level == "info" else f"{level}: "
+        priority = self._facility | self.LEVELS.get(level, 6)
+        data = f"<{priority}>{stamp} {name}[{number}]: {prefix}{printable(text[:LINE_LIMIT])}"
+        for _ in range(2):
+            if self._socket is None:
+                self._socket = self._connect()
+            if self._socket is None:
+                return
+            try:
+                self._socket.send(data.encode("utf-8", "surrogateescape"))
+                return
+            except OSError:
+                self._socket.close()
+                self._socket = None
+
+    def flush(self) -> None:
+        """Nothing waits."""
