@@ -72,7 +72,7 @@ class Stream(Protocol):
     async def start_tls(
         self, context: ssl.SSLContext, *, server_side: bool, server_name: str = "", timeout: float
     ) -> TlsInfo:
-        """Hand-shake. Plaintext that was read ahead is discarded (RFC 3207 section 4.2: no injection). Raises TlsFailed."""
+        """Hand-shake. Plaintext read ahead is discarded (RFC 3207 section 4.2: no injection). Raises TlsFailed."""
 
     def buffered(self) -> bool:
         """Whether bytes wait to be read (pipelined commands): replies are then held back and sent together."""

@@ -1,0 +1,1 @@
+"""SMTP and LMTP: commands, replies, data and dialogues, without I/O."""
