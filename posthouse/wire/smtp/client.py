@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum
 
-from posthouse.wire.smtp.client_reply import RemoteReply
+from posthouse.wire.smtp.reply import Reply
 
 
 class Step(Enum):
@@ -76,10 +76,10 @@ class Transaction:
         self._unsent.append((Step.RSET, 0, b"RSET\r\n") if probe else (Step.DATA, 0, b"DATA\r\n"))
         self._awaited: deque[tuple[Step, int]] = deque()
         self._accepted: list[int] = []
-        self.mail_reply: RemoteReply | None = None
-        self.rcpt_replies: list[RemoteReply | None] = [None] * len(rcpts)
-        self.data_reply: RemoteReply | None = None
-        self.final_replies: dict[int, RemoteReply] = {}
+        self.mail_reply: Reply | None = None
+        self.rcpt_replies: list[Reply | None] = [None] * len(rcpts)
+        self.data_reply: Reply | None = None
+        self.final_replies: dict[int, Reply] = {}
         """By recipient number. With SMTP one reply stands for all accepted recipients."""
         self.content_wanted = False
         self.done = False
@@ -109,7 +109,7 @@ class Transaction:
         self._awaited.append((step, number))
         return line
 
-    def receive(self, reply: RemoteReply) -> None:
+    def receive(self, reply: Reply) -> None:
         """Take the next reply."""
         assert self._awaited, "a reply to no command"
         self.started = True

@@ -8,7 +8,7 @@ RFC 6531 (SMTPUTF8).
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from posthouse.wire.smtp.client_reply import RemoteReply
+from posthouse.wire.smtp.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Offer:
     xforward: frozenset[str] = frozenset()
 
 
-def parse_offer(reply: RemoteReply, discard: Collection[str] = ()) -> Offer:
+def parse_offer(reply: Reply, discard: Collection[str] = ()) -> Offer:
     """Read a 250 reply to EHLO. `discard` names keywords to ignore, in lower case (smtp_discard_ehlo_keywords)."""
     seen: set[str] = set()
     size: int | None = None
     mechanisms: list[str] | None = None
     xforward: frozenset[str] = frozenset()
-    for line in reply.lines[1:]:
+    for line in reply.text.split("\n")[1:]:
         words = line.replace("=", " ", 1).split() if line[:5].upper() == "AUTH=" else line.split()
         if not words:
             continue
