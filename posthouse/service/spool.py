@@ -1,0 +1,66 @@
+"""The folders and local sockets of an instance.
+
+Under queue_directory: pid/ (root), and posthouse/ with
+
+* queue/     the shards, 0700, mail_owner
+* maildrop/  1733, mail_owner: anybody may leave mail, nobody may list or take another's
+* intake     the socket that `sendmail` hands mail to, 0666
+* control    the socket of the queue tools, 0666 (the caller is known by SO_PEERCRED)
+* private/   0700, mail_owner: keeper's socket
+"""
+
+import os
+import socket
+
+from posthouse.host.users import Identity
+from posthouse.service.listeners import Endpoint, bind
+
+SOCKETS = {"intake": 0o666, "control": 0o666, "keeper": 0o600}
+
+
+def socket_path(queue_directory: str, name: str) -> str:
+    """Where a local socket lies."""
+    return os.path.join(queue_directory, "posthouse", "private" if name == "keeper" else "", name)
+
+
+def _folder(path: str, mode: int, identity: Identity | None) -> None:
+    """Make a folder, or give an existing one the owner and mode it must have."""
+    os.makedirs(path, exist_ok=True)
+    if os.geteuid() == 0 or os.stat(path).st_uid == os.geteuid():
+        os.chmod(path, mode)
+    if os.geteuid() == 0 and identity is not None:
+        os.chown(path, identity.uid, identity.gid)
+
+
+def prepare(queue_directory: str, data_directory: str, identity: Identity) -> None:
+    """Make what is missing. Raises OSError."""
+    os.makedirs(queue_directory, exist_ok=True)
+    if not os.path.isdir(data_directory):
+        _folder(data_directory, 0o700, identity)
+    os.makedirs(os.path.join(queue_directory, "pid"), exist_ok=True)
+    house = os.path.join(queue_directory, "posthouse")
+    _folder(house, 0o755, None)
+    _folder(os.path.join(house, "queue"), 0o700, identity)
+    _folder(os.path.join(house, "maildrop"), 0o1733, identity)
+    _folder(os.path.join(house, "private"), 0o700, identity)
+    _folder(os.path.join(data_directory, "journal"), 0o700, identity)
+
+
+def bind_sockets(queue_directory: str, identity: Identity) -> dict[str, socket.socket]:
+    """Bind the local sockets. Raises OSError."""
+    bound: dict[str, socket.socket] = {}
+    for name, mode in SOCKETS.items():
+        path = socket_path(queue_directory, name)
+        bound[name] = bind(Endpoint(path, 0), shared=False)
+        os.chmod(path, mode)
+        if os.geteuid() == 0:
+            os.chown(path, identity.uid, identity.gid)
+    return bound
+
+
+def unlink_socket(queue_directory: str, name: str) -> None:
+    """Take a socket's name away: whoever connects next learns at once that nobody listens."""
+    try:
+        os.unlink(socket_path(queue_directory, name))
+    except OSError:
+        pass
