@@ -1,0 +1,49 @@
+"""Logical lines, as main.cf, master.cf and the source files of tables have them.
+
+A line whose first non-blank character is "#" is a comment, at any indentation, even between
+continuation lines; blank lines do not end a logical line; a line that starts with a blank
+continues the one before. CRLF is accepted, and so is a last line without its newline.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+BLANKS = " \t\r\n\v\f"
+
+
+class LogicalLine(NamedTuple):
+    """One logical line: its text, without line ends but with the inner blanks, and where it begins and ends."""
+
+    text: str
+    first: int
+    last: int
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the line starts with a blank, and so continues nothing."""
+        return self.text[:1] in BLANKS
+
+
+def logical_lines(text: str) -> Iterator[LogicalLine]:
+    """The logical lines of a file's text; line numbers count from one."""
+    parts: list[str] = []
+    first = last = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.strip(BLANKS)
+        if not stripped or stripped[0] == "#":
+            continue
+        if line[0] in BLANKS and parts:
+            parts.append(line.rstrip("\r"))
+            last = number
+            continue
+        if parts:
+            yield LogicalLine("".join(parts), first, last)
+        parts, first, last = [line.rstrip("\r")], number, number
+    if parts:
+        yield LogicalLine("".join(parts), first, last)
+
+
+def read_text(path: str) -> str:
+    """A configuration file's text. Bytes that are no UTF-8 pass through as surrogates."""
+    with open(path, "rb") as file:
+        return file.read().decode("utf-8", "surrogateescape")

@@ -1,0 +1,80 @@
+"""main.cf: name = value, one to a logical line. The last entry of a name wins.
+
+Manual: postconf(5). Refused, with the line on which the entry begins: a line without "=",
+and one without a name.
+"""
+
+from typing import NamedTuple
+
+from posthouse.config.error import ConfigError
+from posthouse.config.logical_line import BLANKS, logical_lines, read_text
+
+
+class Entry(NamedTuple):
+    """One entry of main.cf."""
+
+    name: str
+    value: str
+    line: int
+
+
+class MainCf(NamedTuple):
+    """The entries in the file's order, and what Postfix warns about."""
+
+    path: str
+    entries: list[Entry]
+    warnings: list[str]
+
+
+def split_name_value(text: str) -> tuple[str, str] | str:
+    """Name and value of "name = value", or Postfix's words for what is wrong with it."""
+    body = text.lstrip(BLANKS)
+    end = 0
+    while end < len(body) and body[end] not in BLANKS and body[end] != "=":
+        end += 1
+    name = body[:end]
+    if not name:
+        return "missing attribute name"
+    rest = body[end:].lstrip(BLANKS)
+    if not rest.startswith("="):
+        return "missing '=' after attribute name"
+    return name, rest[1:].strip(BLANKS)
+
+
+def printable(text: str) -> str:
+    """The text as Postfix's warnings show it: what cannot be printed is "?"."""
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join("?" if byte < 32 or byte > 126 else chr(byte) for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def parse_main_cf(text: str, path: str) -> MainCf:
+    """The entries of a main.cf. ConfigError names file and line of the first that is broken."""
+    entries: list[Entry] = []
+    warnings: list[str] = []
+    seen: dict[str, str] = {}
+    for line in logical_lines(text):
+        content = line.text.split("\0", 1)[0]
+        if line.is_orphan:
+            warnings.append(f'{path}: logical line must not start with whitespace: "{content[:30]}"')
+            continue
+        pair = split_name_value(content)
+        if isinstance(pair, str):
+            raise ConfigError(f'{path}, line {line.first}: {pair}: "{printable(content)}"', tuple(warnings))
+        name, value = pair
+        if name in seen:
+            warnings.append(f"{path}, line {line.first}: overriding earlier entry: {name}={printable(seen[name])}")
+        seen[name] = value
+        entries.append(Entry(name, value, line.first))
+    return MainCf(path, entries, warnings)
+
+
+def read_main_cf(path: str) -> MainCf:
+    """The entries of a main.cf on disk."""
+    try:
+        text = read_text(path)
+    except IsADirectoryError as error:
+        raise ConfigError(f"read {path}: Is a directory") from error
+    except OSError as error:
+        raise ConfigError(f"open {path}: {error.strerror}") from error
+    return parse_main_cf(text, path)
