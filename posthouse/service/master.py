@@ -184,11 +184,7 @@ class Master:
         wanted: dict[tuple[Endpoint, str, int], Listener] = {}
         for service in generation.services:
             role = (
-                "mail"
-                if service.command in MAIL_COMMANDS
-                else "access"
-                if service.command in ACCESS_COMMANDS
-                else None
+                "mail" if service.command in MAIL_COMMANDS else "access" if service.command in ACCESS_COMMANDS else None
             )
             if role is None:
                 continue

@@ -1,0 +1,208 @@
+"""postfix - start, stop, reload and check the mail system.
+
+    postfix [-c config_dir] [-Dv] start|start-fg|stop|abort|reload|flush|check|status|logrotate
+
+start returns when every listener listens. check prints errors (exit status 1) and warnings
+(exit status 0) with file and line, to standard error. Only root may run this, or the owner of
+the queue directory when the instance runs without root.
+
+Missing: set-permissions, upgrade-configuration, tls.
+"""
+
+import getopt
+import os
+import sys
+import time
+
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.service import instance
+
+MISSING = ("set-permissions", "upgrade-configuration", "tls")
+
+TITLE = "the Postfix mail system"
+
+
+class Script:
+    """What postfix-script(8) does, for one instance."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.queue_directory = configuration.value("queue_directory")
+        name = configuration.value("syslog_name")
+        self._name = f"{name}/postfix-script"
+
+    def say(self, text: str, level: str = "info") -> None:
+        """One line to standard error and to the mail log."""
+        from posthouse.host.log import ProcessLog
+        from posthouse.service import maillog
+
+        prefix = "" if level == "info" else f"{level}: "
+        print(f"{self._name}: {prefix}{text}", file=sys.stderr)
+        try:
+            descriptor = maillog.open_descriptor(self.configuration)
+            if descriptor == 1 or self.configuration.value("maillog_file") == "/dev/stdout":
+                return
+            log = ProcessLog(maillog.open_sink(self.configuration, descriptor), self._name)
+        except (OSError, ConfigError):
+            return
+        {"info": log.info, "warning": log.warning, "error": log.error, "fatal": log.fatal}[level](text)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def fatal(self, text: str) -> int:
+        """Say why not; the exit status."""
+        self.say(text, "fatal")
+        return 1
+
+    def check(self) -> bool:
+        """Print what check_configuration finds; True when nothing is broken."""
+        from posthouse.config.check import check_configuration
+
+        sound = True
+        for finding in check_configuration(self.configuration):
+            place = (
+                f"{finding.file}, line {finding.line}: "
+                if finding.line
+                else (f"{finding.file}: " if finding.file else "")
+            )
+            self.say(f"{place}{finding.text}", finding.level)
+            sound = sound and finding.level == "warning"
+        for queue, count in instance.left_by_postfix(self.queue_directory):
+            self.say(
+                f"{self.queue_directory}/{queue} holds {count} messages that Postfix left; they wait until Postfix runs again",
+                "warning",
+            )
+        return sound
+
+    def running(self) -> int | None:
+        """The master's pid."""
+        return instance.running_pid(self.queue_directory)
+
+    def start(self, *, foreground: bool) -> int:
+        """start and start-fg."""
+        if self.running() is not None:
+            return self.fatal(f"{TITLE} is already running")
+        if not self.check():
+            return self.fatal("the configuration is broken: nothing was started")
+        from posthouse.service import run
+
+        self.say(f"starting {TITLE}")
+        directory = self.configuration.directory
+        if foreground:
+            if os.getpid() != os.getpgrp() and os.getpid() != 1:
+                try:
+                    os.setpgid(0, 0)
+                except PermissionError:
+                    pass
+            try:
+                return run.master(directory, lambda: None)
+            except (run.AlreadyRunning, run.StartFailed, ConfigError, OSError) as error:
+                return self.fatal(str(error))
+        reason = instance.start(lambda ready: run.master(directory, ready))
+        return 0 if reason is None else self.fatal(f"mail system startup failed: {reason}")
+
+    def stop(self, word: str) -> int:
+        """stop and abort."""
+        if self.running() is None:
+            return self.fatal(f"{TITLE} is not running")
+        self.say(f"{'stopping' if word == 'stop' else 'aborting'} {TITLE}")
+        if word == "abort":
+            instance.abort(self.queue_directory)
+            return 0
+        if instance.stop(self.queue_directory):
+            return 0
+        return self.fatal(f"{TITLE} did not stop")
+
+    def reload(self) -> int:
+        """reload."""
+        if self.running() is None:
+            return self.fatal(f"{TITLE} is not running")
+        if not self.check():
+            return self.fatal("the configuration is broken: it was not read anew")
+        self.say(f"refreshing {TITLE}")
+        instance.reload(self.queue_directory)
+        return 0
+
+    def status(self) -> int:
+        """status."""
+        pid = self.running()
+        if pid is None:
+            self.say(f"{TITLE} is not running")
+            return 1
+        self.say(f"{TITLE} is running: PID: {pid}")
+        return 0
+
+    def flush(self) -> int:
+        """flush."""
+        if self.running() is None:
+            return self.fatal(f"{TITLE} is not running")
+        from posthouse.commands import postqueue
+
+        status: int = postqueue.main(["-c", self.configuration.directory, "-f"])
+        return status
+
+    def logrotate(self) -> int:
+        """logrotate: maillog_file moves aside under a time stamp, and a new one is opened."""
+        path = self.configuration.value("maillog_file")
+        if not path or path == "/dev/stdout":
+            return self.fatal("logrotate: maillog_file is not a file")
+        aside = f"{path}.{time.strftime(self.configuration.value('maillog_file_rotate_suffix'))}"
+        try:
+            os.rename(path, aside)
+        except OSError as error:
+            return self.fatal(f"logrotate: {path}: {error.strerror}")
+        instance.reopen_log(self.queue_directory)
+        return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    usage = "usage: postfix [-c config_dir] [-Dv] command"
+    try:
+        options, words = getopt.getopt(arguments, "c:Dv")
+    except getopt.GetoptError as error:
+        print(f"postfix: fatal: {error.msg}\npostfix: fatal: {usage}", file=sys.stderr)
+        return 1
+    directory = dict(options).get("-c") or os.environ.get("MAIL_CONFIG") or "/etc/postfix"
+    if len(words) != 1 and not (words and words[0] == "tls"):
+        print(f"postfix: fatal: {usage}", file=sys.stderr)
+        return 1
+    from posthouse.config.read import read_configuration
+
+    try:
+        configuration = read_configuration(directory)
+        script = Script(configuration)
+    except (ConfigError, OSError) as error:
+        print(f"postfix: fatal: {error}", file=sys.stderr)
+        return 1
+    if os.geteuid() != 0:
+        try:
+            owner = os.stat(script.queue_directory).st_uid
+        except OSError:
+            owner = -1
+        if owner != os.geteuid():
+            print("postfix: fatal: the postfix command is reserved for the superuser", file=sys.stderr)
+            return 1
+    match words[0]:
+        case "start":
+            return script.start(foreground=False)
+        case "start-fg":
+            return script.start(foreground=True)
+        case "stop" | "abort":
+            return script.stop(words[0])
+        case "reload":
+            return script.reload()
+        case "status":
+            return script.status()
+        case "flush":
+            return script.flush()
+        case "logrotate":
+            return script.logrotate()
+        case "check":
+            return 0 if script.check() else 1
+        case word if word in MISSING:
+            return script.fatal(f"{word} is missing so far in Posthouse")
+    return script.fatal(
+        f"unknown command: '{words[0]}'. Usage: postfix start (or stop, reload, abort, flush, check, status, start-fg, logrotate)"
+    )

@@ -1,0 +1,129 @@
+"""One instance as its operator sees it: start, stop, abort, reload, status.
+
+An instance is known by the flock on its pid file, never by the number in it alone: a number
+may belong to another process after a crash.
+"""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+STOP_PATIENCE = 60.0
+"""Seconds that `postfix stop` waits for the master to end, before it says so and goes."""
+
+POSTFIX_QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
+"""Folders in which a real Postfix leaves mail."""
+
+
+def running_pid(queue_directory: str) -> int | None:
+    """The master's process id, or None when nobody holds the lock."""
+    try:
+        descriptor = os.open(os.path.join(queue_directory, "pid", "master.pid"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(descriptor, 64).split()
+        return int(text[0]) if text and text[0].isdigit() else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def start(run: Callable[[Callable[[], None]], int]) -> str | None:
+    """Run the master in the background; returns None once every listener listens, or why it did not come up.
+
+    `run(ready)` is the master's life: it calls ready() and returns an exit status, or raises with the reason.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        status = 1
+        try:
+            _detach()
+
+            def ready() -> None:
+                os.write(writer, b"ready")
+                os.close(writer)
+
+            status = run(ready)
+        except BaseException as error:
+            try:
+                os.write(writer, f"{error}".encode("utf-8", "replace") or type(error).__name__.encode())
+            except OSError:
+                pass
+        finally:
+            os._exit(status)
+    os.close(writer)
+    os.waitpid(child, 0)
+    said = b""
+    while chunk := os.read(reader, 4096):
+        said += chunk
+    os.close(reader)
+    if said == b"ready":
+        return None
+    return said.decode("utf-8", "replace") or "the master ended before it was ready"
+
+
+def _detach() -> None:
+    """A process group of its own, no terminal, nothing on standard input and output."""
+    os.setpgid(0, 0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+    os.chdir("/")
+
+
+def stop(queue_directory: str, *, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Ask the master to stop and wait for its end; False when it did not within STOP_PATIENCE."""
+    pid = running_pid(queue_directory)
+    if pid is None:
+        return True
+    os.kill(pid, signal.SIGTERM)
+    until = clock() + STOP_PATIENCE
+    while clock() < until:
+        if running_pid(queue_directory) is None:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def abort(queue_directory: str) -> None:
+    """End the master at once; its children follow, as their channel closes."""
+    pid = running_pid(queue_directory)
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        while running_pid(queue_directory) is not None:
+            time.sleep(0.02)
+
+
+def reload(queue_directory: str) -> None:
+    """Ask the master to read its configuration anew."""
+    pid = running_pid(queue_directory)
+    if pid is not None:
+        os.kill(pid, signal.SIGHUP)
+
+
+def reopen_log(queue_directory: str) -> None:
+    """Ask the master to open the mail log anew."""
+    pid = running_pid(queue_directory)
+    if pid is not None:
+        os.kill(pid, signal.SIGUSR1)
+
+
+def left_by_postfix(queue_directory: str) -> Iterator[tuple[str, int]]:
+    """(queue name, messages) for each queue folder of a real Postfix that holds mail."""
+    for name in POSTFIX_QUEUES:
+        count = 0
+        for _, _, files in os.walk(os.path.join(queue_directory, name)):
+            count += len(files)
+        if count:
+            yield name, count
