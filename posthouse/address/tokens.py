@@ -23,7 +23,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One word. Text is unquoted for ATOM, QUOTED and LITERAL, with its parentheses for COMMENT."""
+    """One word. Text is unquoted for ATOM, QUOTED and LITERAL, as written, with its parentheses, for COMMENT."""
 
     kind: Kind
     text: str
@@ -67,7 +67,7 @@ def scan(text: str) -> list[Token]:
             continue
         if kind == "comment":
             end = _comment_end(text, position)
-            tokens.append(Token(Kind.COMMENT, text[position - 1 : end] + (")" if text[end - 1 : end] != ")" else "")))
+            tokens.append(Token(Kind.COMMENT, text[position - 1 : end]))
             position = end
         elif kind == "atom":
             plain = match.group("atom")
