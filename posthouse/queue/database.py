@@ -1,0 +1,283 @@
+"""The rows of one shard in one SQLite file.
+
+WAL with synchronous=FULL: what apply() returned from is on disk. One connection writes, in
+one thread; it alone checkpoints, inline, every CHECKPOINT_PAGES. Others read through a
+connection of their own, one page of rows at a time, each its own transaction.
+
+Tables: message (what never changes, packed, and the few columns that are searched by),
+content (header and small body), outcome (one row per recipient that an attempt changed: a
+message that is delivered at once never has one).
+
+The rowid is the number in the queue id, so that no second index is needed to find a
+message, and new rows go to the end of the tree.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from posthouse.queue.pack import CorruptRow, unpack_message, unpack_outcome
+from posthouse.queue.queue_id import number_of
+from posthouse.queue.store import QueuedMessage, State
+
+CHECKPOINT_PAGES = 4000
+"""16 MB of WAL: large enough that a page written often is copied once, small enough to bound recovery and disk."""
+
+SQLITE_FIXED = (3, 51, 3)
+"""3.7.0 to 3.51.2 can corrupt a WAL file when several connections write and checkpoint."""
+
+PAGE = 500
+"""Rows read at a time: no reader keeps the WAL from being reset for longer than that takes."""
+
+LOOKUP_LIMIT = 200
+"""Keys in one IN (...) list."""
+
+STATES = {State.INCOMING: 0, State.ACTIVE: 0, State.DEFERRED: 1, State.HOLD: 2, State.CORRUPT: 3}
+_STATES = (State.INCOMING, State.DEFERRED, State.HOLD, State.CORRUPT)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS message(
+  number INTEGER PRIMARY KEY, queue_id TEXT NOT NULL, state INTEGER NOT NULL, next_attempt REAL NOT NULL,
+  flags INTEGER NOT NULL, packed BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS due ON message(state, next_attempt);
+CREATE TABLE IF NOT EXISTS content(number INTEGER PRIMARY KEY, header BLOB NOT NULL, body BLOB);
+CREATE TABLE IF NOT EXISTS outcome(
+  number INTEGER NOT NULL, recipient INTEGER NOT NULL, packed BLOB NOT NULL,
+  PRIMARY KEY(number, recipient)) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+class OldSqlite(Exception):
+    """The SQLite library has the WAL reset bug."""
+
+
+def check_version(version: str = "") -> None:
+    """Refuse a library that can corrupt the queue."""
+    version = version or apsw.sqlite_lib_version()
+    if tuple(int(part) for part in version.split(".")[:3]) < SQLITE_FIXED:
+        fixed = ".".join(map(str, SQLITE_FIXED))
+        raise OldSqlite(f"SQLite {version} can corrupt a queue in WAL mode: {fixed} or later is needed")
+
+
+# One statement for many rows, not executemany: apsw gives the interpreter lock away at every step, and a busy event
+# loop takes up to a switch interval to give it back (20 rows: 96 ms with executemany, 10 ms in one statement).
+# The statements are few, so that apsw's cache of prepared ones holds them: powers of two.
+CHUNK = 128
+"""Most rows in one statement."""
+
+
+def _chunks(rows: list[Any]) -> Iterable[list[Any]]:
+    at = 0
+    while at < len(rows):
+        size = min(CHUNK, 1 << ((len(rows) - at).bit_length() - 1))
+        yield rows[at : at + size]
+        at += size
+
+
+def _insert(cursor: Any, head: str, rows: list[tuple[Any, ...]]) -> None:
+    mark = "(" + ",".join("?" * len(rows[0])) + ")"
+    for chunk in _chunks(rows):
+        cursor.execute(head + ",".join([mark] * len(chunk)), [value for row in chunk for value in row])
+
+
+def _update(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+    for chunk in _chunks(rows):
+        marks = ",".join(["(?,?,?,?)"] * len(chunk))
+        cursor.execute(
+            f"WITH change(n,s,a,f) AS (VALUES {marks}) UPDATE message SET"  # noqa: S608
+            " state=coalesce(s,state), next_attempt=coalesce(a,next_attempt), flags=flags|f FROM change WHERE number=n",
+            [value for row in chunk for value in row],
+        )
+
+
+def _delete(cursor: Any, head: str, numbers: list[int]) -> None:
+    for at in range(0, len(numbers), CHUNK):
+        chunk = numbers[at : at + CHUNK]
+        size = 1 << (len(chunk) - 1).bit_length()
+        chunk += chunk[:1] * (size - len(chunk))
+        cursor.execute(head + "(" + ",".join("?" * size) + ")", chunk)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """One message to insert. body is None when it is a content file."""
+
+    number: int
+    queue_id: str
+    state: int
+    next_attempt: float
+    flags: int
+    packed: bytes
+    header: bytes
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one message: None leaves a column as it is."""
+
+    number: int
+    outcomes: tuple[tuple[int, bytes], ...] = ()
+    state: int | None = None
+    next_attempt: float | None = None
+    set_flags: int = 0
+    remove: bool = False
+
+
+class ShardDatabase:
+    """One connection to queue.db: the writer's, or a reader's."""
+
+    def __init__(self, path: str, *, writer: bool, vfs: str | None = None) -> None:
+        check_version()
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
+        self.connection = apsw.Connection(path, flags=flags, vfs=vfs)
+        self.connection.set_busy_timeout(10_000)
+        if writer:
+            self.connection.pragma("page_size", 4096)
+            self.connection.pragma("journal_mode", "wal")
+            self.connection.pragma("synchronous", "full")
+            self.connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            self.connection.pragma("journal_size_limit", 64 << 20)
+            if self.connection.pragma("user_version") == 0:
+                self.connection.execute(_SCHEMA)
+        else:
+            self.connection.pragma("query_only", True)
+            self.connection.pragma("wal_autocheckpoint", 0)
+        self.connection.pragma("cache_size", -16_000 if writer else -4_000)
+
+    def close(self) -> None:
+        """Close; the last connection folds the WAL into the file."""
+        self.connection.close()
+
+    def sound(self) -> bool:
+        """SQLite's own check of the whole file."""
+        return bool(self.connection.pragma("integrity_check") == "ok")
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def apply(self, rows: Sequence[NewRow], changes: Sequence[Change]) -> None:
+        """Insert and change in one commit; durable on return, nothing done when it raises."""
+        cursor = self.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            if rows:
+                _insert(
+                    cursor,
+                    "INSERT INTO message VALUES",
+                    [(r.number, r.queue_id, r.state, r.next_attempt, r.flags, r.packed) for r in rows],
+                )
+                _insert(cursor, "INSERT INTO content VALUES", [(r.number, r.header, r.body) for r in rows])
+            if changes:
+                self._change(cursor, changes)
+            cursor.execute("COMMIT")
+        except apsw.Error:
+            if self.connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            raise
+
+    @staticmethod
+    def _change(cursor: Any, changes: Sequence[Change]) -> None:
+        outcomes = [(c.number, i, packed) for c in changes if not c.remove for i, packed in c.outcomes]
+        if outcomes:
+            _insert(cursor, "INSERT OR REPLACE INTO outcome VALUES", outcomes)
+        updates = [
+            (c.number, c.state, c.next_attempt, c.set_flags)
+            for c in changes
+            if not c.remove and (c.state is not None or c.next_attempt is not None or c.set_flags)
+        ]
+        if updates:
+            _update(cursor, updates)
+        removed = [c.number for c in changes if c.remove]
+        if removed:
+            for table in ("message", "content", "outcome"):
+                _delete(cursor, f"DELETE FROM {table} WHERE number IN ", removed)  # noqa: S608
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _messages(self, rows: Iterable[tuple[Any, ...]]) -> list[QueuedMessage]:
+        rows = list(rows)
+        outcomes: dict[int, dict[int, Any]] = {}
+        damaged: set[int] = set()
+        for start in range(0, len(rows), LOOKUP_LIMIT):
+            numbers = [row[0] for row in rows[start : start + LOOKUP_LIMIT]]
+            marks = ",".join("?" * len(numbers))
+            query = f"SELECT number, recipient, packed FROM outcome WHERE number IN ({marks})"  # noqa: S608
+            for number, index, packed in self.connection.execute(query, numbers):
+                try:
+                    outcomes.setdefault(number, {})[index] = unpack_outcome(index, packed)
+                except CorruptRow:
+                    damaged.add(number)
+        found = []
+        for number, queue_id, state, next_attempt, flags, packed in rows:
+            stands = State.CORRUPT if number in damaged else _STATES[state]
+            try:
+                found.append(
+                    unpack_message(queue_id, packed, outcomes.get(number, {}), stands, next_attempt, flags)
+                )
+            except CorruptRow:
+                found.append(corrupt_message(queue_id))
+        return found
+
+    def page(self, after: int, limit: int = PAGE, states: Sequence[State] = ()) -> list[QueuedMessage]:
+        """Messages with a number above `after`, in order of their numbers."""
+        with self.connection:
+            if states:
+                marks = ",".join(str(STATES[state]) for state in states)
+                return self._messages(
+                    self.connection.execute(
+                        f"SELECT * FROM message WHERE number>? AND state IN ({marks}) ORDER BY number LIMIT ?",  # noqa: S608
+                        (after, limit),
+                    )
+                )
+            return self._messages(
+                self.connection.execute("SELECT * FROM message WHERE number>? ORDER BY number LIMIT ?", (after, limit))
+            )
+
+    def due(self, state: State, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
+        """Messages in a state whose next attempt has come, in its order, behind (next_attempt, number)."""
+        with self.connection:
+            return self._messages(
+                self.connection.execute(
+                    "SELECT * FROM message INDEXED BY due WHERE state=? AND (next_attempt,number)>(?,?)"
+                    " AND next_attempt<=? ORDER BY next_attempt, number LIMIT ?",
+                    (STATES[state], *after, now, limit),
+                )
+            )
+
+    def load(self, queue_id: str) -> QueuedMessage | None:
+        """One message."""
+        number = number_of(queue_id)
+        with self.connection:
+            found = self._messages(
+                self.connection.execute("SELECT * FROM message WHERE number=? AND queue_id=?", (number, queue_id))
+            )
+        return found[0] if found else None
+
+    def content(self, number: int) -> tuple[bytes, bytes | None] | None:
+        """Header and body; body None when it is a content file."""
+        for header, body in self.connection.execute("SELECT header, body FROM content WHERE number=?", (number,)):
+            return header, body
+        return None
+
+    def empty(self) -> bool:
+        """Whether no message is left."""
+        return not list(self.connection.execute("SELECT 1 FROM message LIMIT 1"))
+
+    def file_ids(self) -> set[str]:
+        """Queue ids whose body is a content file."""
+        return {
+            row[0]
+            for row in self.connection.execute(
+                "SELECT queue_id FROM content JOIN message USING(number) WHERE body IS NULL"
+            )
+        }
+
+
+def corrupt_message(queue_id: str) -> QueuedMessage:
+    """What is told of a message whose row cannot be read."""
+    from posthouse.envelope.envelope import Envelope
+
+    return QueuedMessage(queue_id, 0.0, Envelope("", ()), (), 0, State.CORRUPT)
