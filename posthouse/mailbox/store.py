@@ -379,7 +379,7 @@ class AccountStore(Protocol):
         """Its login."""
 
     async def mailboxes(self) -> Sequence[MailboxInfo]:
-        """Every mailbox, parents that cannot be selected, and subscribed names that do not exist; by name, INBOX first."""
+        """Every mailbox, parents that cannot be selected, subscribed names that do not exist; by name, INBOX first."""
 
     async def subscribe(self, names: Sequence[str], subscribed: bool) -> None:
         """RFC 3501 sections 6.3.6 and 6.3.7: a name need not exist, and keeps its subscription when deleted."""

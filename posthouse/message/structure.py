@@ -44,7 +44,7 @@ class Part:
 
     @property
     def is_multipart(self) -> bool:
-        """Whether BODYSTRUCTURE shows it as one; a multipart without any boundary line has no parts and is shown as text."""
+        """Whether BODYSTRUCTURE shows it as one: a multipart without any boundary line has no parts and is no such."""
         return self.type == "multipart" and bool(self.parts)
 
     @property

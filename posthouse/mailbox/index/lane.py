@@ -1,0 +1,222 @@
+"""Account files off the event loop: one lane per account, a bounded pool, group commit, an LRU.
+
+A lane runs one batch at a time in a thread of the pool. What comes while it runs waits and is
+the next batch: all its writes share one transaction and one sync (each within a savepoint of its
+own, so that one that fails or is refused takes nothing with it), then its reads run. A caller
+goes on when the commit that holds its write has returned, never before.
+
+Lanes without work keep their file open, up to a number; the one unused longest is closed.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
+
+import apsw
+
+from posthouse.mailbox.index.rows import AccountFile
+from posthouse.mailbox.store import MailboxFault, Refused
+
+T = TypeVar("T")
+
+# SQLite calls and syncs of one process at the same time. More threads than the disk has queue gain nothing.
+THREADS = 4
+# Open account files: three descriptors and up to 1 MiB of cache each.
+OPEN_FILES = 256
+# Jobs of one commit: bounds how long the first of a batch waits for the last.
+BATCH = 200
+
+
+class _Job:
+    """One call that waits."""
+
+    __slots__ = ("cleanup", "fault", "future", "result", "run", "write")
+
+    def __init__(
+        self,
+        run: Callable[[AccountFile], object],
+        write: bool,
+        future: "asyncio.Future[object]",
+        cleanup: Callable[[], None] | None,
+    ) -> None:
+        self.run = run
+        self.write = write
+        self.cleanup = cleanup
+        self.future = future
+        self.result: object = None
+        self.fault: BaseException | None = None
+
+
+class Lane:
+    """The calls to one account, in order."""
+
+    def __init__(self, lanes: "Lanes", account: str) -> None:
+        self._lanes = lanes
+        self.account = account
+        self.waiting: list[_Job] = []
+        self.running = False
+        self.file: AccountFile | None = None
+
+    async def write(self, job: Callable[[AccountFile], T], cleanup: Callable[[], None] | None = None) -> T:
+        """Run in a write transaction; durable when it returns. A Refused result undoes what the job did.
+
+        cleanup runs in the same thread after the transaction, however it ended and whether or not the caller
+        still waits.
+        """
+        return await self._enter(job, True, cleanup)
+
+    async def read(self, job: Callable[[AccountFile], T]) -> T:
+        """Run without a transaction of its own (with one where the disk has to be looked at first)."""
+        return await self._enter(job, False, None)
+
+    async def _enter(self, job: Callable[[AccountFile], T], write: bool, cleanup: Callable[[], None] | None) -> T:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.waiting.append(_Job(job, write, future, cleanup))
+        if not self.running:
+            self._start()
+        # A caller that is cancelled gives up the answer; the job itself may be in a commit already.
+        return cast(T, await future)
+
+    def _start(self) -> None:
+        batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
+        self.running = True
+        task = asyncio.get_running_loop().run_in_executor(self._lanes.pool, self._work, batch)
+        task.add_done_callback(lambda done: self._done(batch, done))
+
+    def _done(self, batch: list[_Job], done: "asyncio.Future[bool]") -> None:
+        broken = done.exception()
+        for job in batch:
+            if job.future.done():
+                continue
+            fault = broken or job.fault
+            if fault is not None:
+                job.future.set_exception(fault)
+            else:
+                job.future.set_result(job.result)
+        if broken is None and done.result():
+            self._lanes.on_change(self.account)
+        if self.waiting:
+            self._start()
+        else:
+            self.running = False
+            self._lanes.settle(self)
+
+    def _work(self, batch: list[_Job]) -> bool:
+        """In the pool: one transaction, then the reads. Whether something changed."""
+        try:
+            if self.file is None:
+                self.file = self._lanes.open_file(self.account)
+            file = self.file
+            file.changed = False
+            in_transaction = [job for job in batch if job.write or file.backing.disk_is_truth]
+            if in_transaction:
+                _transaction(file, in_transaction)
+            for job in batch:
+                if job not in in_transaction:
+                    _run(file, job)
+        except (MailboxFault, apsw.Error, OSError) as error:
+            fault = error if isinstance(error, MailboxFault) else MailboxFault(str(error))
+            for job in batch:
+                job.fault = job.fault or fault
+            return False
+        finally:
+            for job in batch:
+                if job.cleanup is not None:
+                    job.cleanup()
+        return file.changed
+
+
+def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
+    connection = file.connection
+    file.after_commit.clear()
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for job in jobs:
+            connection.execute("SAVEPOINT job")
+            pending = len(file.after_commit)
+            _run(file, job)
+            if job.fault is not None or isinstance(job.result, Refused):
+                connection.execute("ROLLBACK TO job")
+                del file.after_commit[pending:]
+            connection.execute("RELEASE job")
+        connection.execute("COMMIT")
+    finally:
+        if not connection.getautocommit():
+            connection.execute("ROLLBACK")
+            file.changed = False
+    for action in file.after_commit:
+        action()
+    file.after_commit.clear()
+
+
+def _run(file: AccountFile, job: _Job) -> None:
+    try:
+        job.result = job.run(file)
+    except MailboxFault as fault:
+        job.fault = fault
+    except (apsw.Error, OSError) as error:
+        job.fault = MailboxFault(str(error))
+
+
+class Lanes:
+    """All lanes of one store in one process and event loop."""
+
+    def __init__(
+        self,
+        open_file: Callable[[str], AccountFile],
+        on_change: Callable[[str], None],
+        *,
+        threads: int = THREADS,
+        open_files: int = OPEN_FILES,
+    ) -> None:
+        self.open_file = open_file
+        self.on_change = on_change
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="mailbox")
+        self._open_files = open_files
+        self._lanes: OrderedDict[str, Lane] = OrderedDict()
+        self._closing: set[asyncio.Future[None]] = set()
+
+    def lane(self, account: str) -> Lane:
+        """The lane of an account; it becomes the one used last."""
+        lane = self._lanes.get(account)
+        if lane is None:
+            lane = self._lanes[account] = Lane(self, account)
+        else:
+            self._lanes.move_to_end(account)
+        return lane
+
+    def settle(self, idle: Lane) -> None:
+        """A lane has no more work: close those that are too many."""
+        excess = len(self._lanes) - self._open_files
+        if excess <= 0:
+            return
+        for lane in [each for each in self._lanes.values() if not each.running and not each.waiting][:excess]:
+            if lane is not idle:
+                self._close(lane)
+
+    def _close(self, lane: Lane) -> None:
+        """Let go of a lane. Who still holds it opens the file anew with the next call, after this close."""
+        del self._lanes[lane.account]
+        file, lane.file = lane.file, None
+        if file is None:
+            return
+
+        def close() -> None:
+            file.backing.close()
+            file.connection.close()
+
+        future = asyncio.get_running_loop().run_in_executor(self.pool, close)
+        self._closing.add(future)
+        future.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Finish all work, close all files, end the threads."""
+        while busy := [lane for lane in self._lanes.values() if lane.running or lane.waiting]:
+            await asyncio.gather(*(lane.read(lambda _file: None) for lane in busy), return_exceptions=True)
+        for lane in list(self._lanes.values()):
+            self._close(lane)
+        if self._closing:
+            await asyncio.gather(*self._closing)
+        self.pool.shutdown()

@@ -1,0 +1,213 @@
+"""Rows of an account's database as values, and the account file they are read from.
+
+An AccountFile is one connection; it is used by one thread at a time (index/lane.py sees to it)
+and never crosses a fork. Everything here runs inside a transaction that the lane began.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apsw
+
+from posthouse.mailbox.flags import decode_flags
+from posthouse.mailbox.store import MessageSummary
+
+if TYPE_CHECKING:
+    from posthouse.mailbox.index.backing import Backing
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaLimits:
+    """What an account may hold: bytes and messages; 0 is no limit."""
+
+    storage: int = 0
+    messages: int = 0
+
+
+@dataclass(slots=True)
+class MailboxRow:
+    """One mailbox while a transaction looks at it; save() writes the counters back."""
+
+    id: int
+    name: str
+    selectable: bool
+    uid_validity: int
+    uid_next: int
+    first_recent: int
+    modseq: int
+    vanished_floor: int
+    tombstones: int
+    messages: int
+    unseen: int
+    deleted: int
+    size: int
+    deleted_size: int
+    special_use: str
+    disk: str
+
+    @property
+    def mailbox_id(self) -> str:
+        """RFC 8474: safe characters, never used again in this account."""
+        return f"F{self.id:x}"
+
+
+@dataclass(slots=True)
+class MessageRow:
+    """One message as it lies in the table."""
+
+    uid: int
+    modseq: int
+    content: int
+    flags: int
+    keywords: str
+    internal_date: float
+    save_date: float
+    size: int
+    header_size: int
+    disk: str
+
+    def summary(self) -> MessageSummary:
+        """What the session sees."""
+        return MessageSummary(
+            self.uid,
+            self.modseq,
+            decode_flags(self.flags, self.keywords),
+            self.internal_date,
+            self.save_date,
+            self.size,
+            self.header_size,
+            f"M{self.content:x}" if self.content else "",
+        )
+
+
+@dataclass(slots=True)
+class Incoming:
+    """A message that is on disk (or in the content table) and gets its uid now."""
+
+    content: int
+    disk: str
+    flags: int
+    keywords: str
+    internal_date: float
+    size: int
+    header_size: int
+
+
+_MAILBOX = (
+    "SELECT id, name, selectable, uid_validity, uid_next, first_recent, modseq, vanished_floor, tombstones, messages,"
+    " unseen, deleted, size, deleted_size, special_use, disk FROM mailbox"
+)
+_MESSAGE = (
+    "SELECT uid, modseq, content, flags, keywords, internal_date, save_date, size, header_size, disk FROM message"
+)
+# SQLite's bound on parameters is 32,766; a page of uids is one list of parameters.
+UID_PAGE = 500
+
+
+@dataclass(slots=True)
+class AccountFile:
+    """An open account: its database, where it lies, and what its store does on disk."""
+
+    account: str
+    folder: Path
+    connection: apsw.Connection
+    backing: "Backing"
+    limits: QuotaLimits = QuotaLimits()
+    clock: Callable[[], float] = time.time
+    changed: bool = False
+    """Something that sessions wait for was committed in this batch."""
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    """Work on files that must not precede the commit."""
+
+    def mailbox(self, name: str) -> MailboxRow | None:
+        """By name."""
+        row = self.connection.execute(_MAILBOX + " WHERE name = ?", (name,)).get
+        return None if row is None else _mailbox(row)
+
+    def mailbox_by_id(self, number: int) -> MailboxRow | None:
+        """By number: follows a rename."""
+        row = self.connection.execute(_MAILBOX + " WHERE id = ?", (number,)).get
+        return None if row is None else _mailbox(row)
+
+    def mailboxes(self) -> list[MailboxRow]:
+        """All of them."""
+        return [_mailbox(row) for row in self.connection.execute(_MAILBOX + " ORDER BY name")]
+
+    def save(self, row: MailboxRow) -> None:
+        """Write the counters and marks back."""
+        self.connection.execute(
+            "UPDATE mailbox SET uid_next = ?, first_recent = ?, modseq = ?, vanished_floor = ?, tombstones = ?,"
+            " messages = ?, unseen = ?, deleted = ?, size = ?, deleted_size = ?, disk = ? WHERE id = ?",
+            (
+                row.uid_next,
+                row.first_recent,
+                row.modseq,
+                row.vanished_floor,
+                row.tombstones,
+                row.messages,
+                row.unseen,
+                row.deleted,
+                row.size,
+                row.deleted_size,
+                row.disk,
+                row.id,
+            ),
+        )
+
+    def next_modseq(self) -> int:
+        """A modseq that no row has; tells the sessions that wait."""
+        self.changed = True
+        value = self.connection.execute("UPDATE account SET modseq = modseq + 1 RETURNING modseq").get
+        assert isinstance(value, int)
+        return value
+
+    def used(self) -> tuple[int, int]:
+        """Bytes and messages of the account."""
+        row = self.connection.execute("SELECT storage, messages FROM account").get
+        assert isinstance(row, tuple)
+        return row[0], row[1]
+
+    def add_used(self, size: int, messages: int) -> None:
+        """Count what came or went (negative)."""
+        self.connection.execute("UPDATE account SET storage = storage + ?, messages = messages + ?", (size, messages))
+
+    def fits(self, size: int, messages: int) -> bool:
+        """Whether so much more is within the quota."""
+        if not self.limits.storage and not self.limits.messages:
+            return True
+        storage, count = self.used()
+        return not (
+            (self.limits.storage and storage + size > self.limits.storage)
+            or (self.limits.messages and count + messages > self.limits.messages)
+        )
+
+    def messages(
+        self, mailbox: int, uids: list[int] | None = None, after: int = 0, limit: int = -1
+    ) -> list[MessageRow]:
+        """Rows ascending by uid: these uids (sorted, at most UID_PAGE), or `limit` rows of those above `after`."""
+        if uids is None:
+            query = _MESSAGE + " WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT ?"
+            return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, after, limit))]
+        if not uids:
+            return []
+        if uids[-1] - uids[0] == len(uids) - 1:
+            query = _MESSAGE + " WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid"
+            return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, uids[0], uids[-1]))]
+        marks = ",".join("?" * len(uids))
+        query = f"{_MESSAGE} WHERE mailbox = ? AND uid IN ({marks}) ORDER BY uid"
+        return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, *uids))]
+
+    def changed_messages(self, mailbox: int, since: int) -> list[MessageRow]:
+        """Rows whose modseq is above since."""
+        query = _MESSAGE + " WHERE mailbox = ? AND modseq > ? ORDER BY uid"
+        return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, since))]
+
+
+def _mailbox(row: object) -> MailboxRow:
+    assert isinstance(row, tuple)
+    found = MailboxRow(*row)
+    found.selectable = bool(found.selectable)
+    return found

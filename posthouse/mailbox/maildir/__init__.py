@@ -1,0 +1,1 @@
+"""Maildir++: a file per message, as qmail, Courier and Dovecot keep them."""

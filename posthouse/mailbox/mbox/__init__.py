@@ -1,0 +1,1 @@
+"""The mbox spool: all messages of a mailbox in one file."""

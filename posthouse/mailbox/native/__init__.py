@@ -1,0 +1,1 @@
+"""The native store: one SQLite file per account, large contents beside it."""

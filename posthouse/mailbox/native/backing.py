@@ -1,0 +1,172 @@
+"""The native store beneath the rows: contents in the account's own database and files.
+
+A content has a number that is never given again; copies share it. What expunge leaves of a
+large content is its file: it is named in dead_file in the same transaction and unlinked after
+the commit, so that a crash between the two leaves a note of it.
+"""
+
+import mmap
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from posthouse.mailbox.index.backing import StoredDraft
+from posthouse.mailbox.index.lane import Lane
+from posthouse.mailbox.index.rows import AccountFile, Incoming, MailboxRow, MessageRow
+from posthouse.mailbox.native.content import FileContent, LateContent, NativeDraft, RowContent
+from posthouse.mailbox.native.layout import CONTENT
+from posthouse.mailbox.store import MailboxFault, Refused, StoredContent
+
+# Octets read ahead by one contents() call.
+READ_AHEAD = 1 << 20
+
+
+class NativeBacking:
+    """See index/backing.py."""
+
+    kind = "native"
+    disk_is_truth = False
+    has_modseq = True
+
+    def __init__(self, lane: Callable[[], Lane], pool: Executor) -> None:
+        self._lane = lane
+        self._pool = pool
+
+    def refresh_folders(self, file: AccountFile) -> None:
+        """Nobody else writes here."""
+
+    def refresh(self, file: AccountFile, row: MailboxRow) -> None:
+        """Nobody else writes here."""
+
+    def put(
+        self,
+        file: AccountFile,
+        row: MailboxRow,
+        draft: StoredDraft,
+        flags: int,
+        keywords: str,
+        date: float,
+        sender: str,
+    ) -> Incoming | Refused:
+        """A content row."""
+        assert isinstance(draft, NativeDraft)
+        connection = file.connection
+        number = connection.execute("UPDATE account SET next_content = next_content + 1 RETURNING next_content - 1").get
+        assert isinstance(number, int)
+        name = draft.path.name if draft.path is not None else None
+        connection.execute("INSERT INTO content VALUES (?, ?, ?)", (number, name, draft.data))
+        if name is not None:
+            file.after_commit.append(draft.keep)
+        return Incoming(number, "", flags, keywords, date, draft.size, draft.header_size)
+
+    def flags_changed(self, file: AccountFile, row: MailboxRow, message: MessageRow, flags: int, keywords: str) -> str:
+        """Rows are all there is."""
+        return ""
+
+    def copy(
+        self, file: AccountFile, source: MailboxRow, message: MessageRow, target: MailboxRow
+    ) -> Incoming | Refused:
+        """One more use of the content."""
+        file.connection.execute(
+            "INSERT INTO shared VALUES (?, 2) ON CONFLICT (content) DO UPDATE SET uses = uses + 1", (message.content,)
+        )
+        return Incoming(
+            message.content,
+            "",
+            message.flags,
+            message.keywords,
+            message.internal_date,
+            message.size,
+            message.header_size,
+        )
+
+    def remove(self, file: AccountFile, row: MailboxRow, messages: Sequence[MessageRow]) -> None:
+        """One use less; the last takes the content along."""
+        connection = file.connection
+        for message in messages:
+            uses = connection.execute("SELECT uses FROM shared WHERE content = ?", (message.content,)).get
+            if uses is not None:
+                if uses > 2:
+                    connection.execute("UPDATE shared SET uses = uses - 1 WHERE content = ?", (message.content,))
+                else:
+                    connection.execute("DELETE FROM shared WHERE content = ?", (message.content,))
+                continue
+            name = connection.execute("DELETE FROM content WHERE id = ? RETURNING file", (message.content,)).get
+            if isinstance(name, str):
+                connection.execute("DELETE FROM structure WHERE content = ?", (message.content,))
+                connection.execute("INSERT OR IGNORE INTO dead_file VALUES (?)", (name,))
+                file.after_commit.append(lambda name=name: _unlink(file.folder / CONTENT / name))  # type: ignore[misc]
+        clear_dead_files(file)
+
+    def settle(self, file: AccountFile, row: MailboxRow) -> None:
+        """Nothing waits."""
+
+    def make_folder(self, file: AccountFile, name: str) -> str | Refused:
+        """A row is all."""
+        return ""
+
+    def rename_folder(self, file: AccountFile, row: MailboxRow, new_name: str) -> str | Refused:
+        """A row is all."""
+        return ""
+
+    def delete_folder(self, file: AccountFile, row: MailboxRow) -> Refused | None:
+        """A row is all."""
+        return None
+
+    def contents(self, file: AccountFile, row: MailboxRow, messages: Sequence[MessageRow]) -> dict[int, StoredContent]:
+        """Small contents are read ahead while they are few."""
+        found: dict[int, StoredContent] = {}
+        budget = READ_AHEAD
+        for message in messages:
+            name = file.connection.execute("SELECT file FROM content WHERE id = ?", (message.content,)).get
+            if isinstance(name, str):
+                data = file.connection.execute("SELECT data FROM content WHERE id = ?", (message.content,)).get
+                found[message.uid] = FileContent(
+                    message.size, message.header_size, file.folder / CONTENT / name, data, self._pool
+                )
+            elif message.size <= budget:
+                budget -= message.size
+                found[message.uid] = RowContent(message.size, message.header_size, self._data(file, message.content))
+            else:
+                found[message.uid] = LateContent(message.size, message.header_size, self._fetch(message.content))
+        return found
+
+    def _fetch(self, content: int) -> Callable[[], Awaitable[bytes]]:
+        return lambda: self._lane().read(lambda file: self._data(file, content))
+
+    @staticmethod
+    def _data(file: AccountFile, content: int) -> bytes:
+        data = file.connection.execute("SELECT data FROM content WHERE id = ?", (content,)).get
+        if not isinstance(data, bytes):
+            raise MailboxFault("the message was expunged meanwhile")
+        return data
+
+    def load(self, file: AccountFile, row: MailboxRow, message: MessageRow) -> bytes | mmap.mmap:
+        """From the row, or the file mapped."""
+        name = file.connection.execute("SELECT file FROM content WHERE id = ?", (message.content,)).get
+        if not isinstance(name, str):
+            return self._data(file, message.content)
+        with (file.folder / CONTENT / name).open("rb") as stream:
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def close(self) -> None:
+        """No files are held."""
+
+
+def clear_dead_files(file: AccountFile) -> None:
+    """Forget dead files that are unlinked; unlink (after the commit) those a crash left."""
+    names = [name for (name,) in file.connection.execute("SELECT file FROM dead_file LIMIT 1000")]
+    for name in names:
+        path = file.folder / CONTENT / name
+        if path.exists():
+            file.after_commit.append(lambda path=path: _unlink(path))  # type: ignore[misc]
+        else:
+            file.connection.execute("DELETE FROM dead_file WHERE file = ?", (name,))
+
+
+def _unlink(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return  # named in dead_file: the next removal tries again

@@ -1,0 +1,147 @@
+"""The native store: mail for every account, one SQLite file each, under mail_store_directory.
+
+Any number of processes may serve any account: uids and modseqs are given inside BEGIN IMMEDIATE,
+and a datagram wakes the sessions that wait in other processes. Deliveries that wait for one
+account share one commit and one sync.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from posthouse.envelope.content import Content
+from posthouse.mailbox.canonical import canonical
+from posthouse.mailbox.flags import encode_flags
+from posthouse.mailbox.index import folders, messages
+from posthouse.mailbox.index.account import OVER_QUOTA, OpenAccount
+from posthouse.mailbox.index.lane import OPEN_FILES, THREADS, Lane, Lanes
+from posthouse.mailbox.index.notices import NoticeBoard
+from posthouse.mailbox.index.rows import AccountFile, QuotaLimits
+from posthouse.mailbox.index.schema import open_database
+from posthouse.mailbox.names import spell_name
+from posthouse.mailbox.native.backing import NativeBacking
+from posthouse.mailbox.native.content import ROW_LIMIT, NativeDraft, NativeWriter, draft_of
+from posthouse.mailbox.native.layout import CONTENT, DATABASE, NOTICES, account_folder, fold_account, make_folder
+from posthouse.mailbox.store import AccountStore, Delivered, MailboxFault, Refused
+
+
+def no_limits(_account: str) -> QuotaLimits:
+    """No quota for anyone."""
+    return QuotaLimits()
+
+
+class NativeMailStore:
+    """MailStore over a directory. One per process and event loop."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        limits: Callable[[str], QuotaLimits] = no_limits,
+        threads: int = THREADS,
+        open_files: int = OPEN_FILES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """limits: asked each time an account's file is opened, in a thread of the pool."""
+        self._directory = directory
+        self._limits = limits
+        self._clock = clock
+        self.notices = NoticeBoard(directory / NOTICES)
+        self._lanes = Lanes(self._open_file, self.notices.tell, threads=threads, open_files=open_files)
+
+    def _open_file(self, account: str) -> AccountFile:
+        """In the pool: the account's database, made when it is not there."""
+        folder = account_folder(self._directory, account)
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise MailboxFault(str(error)) from error
+        connection = open_database(folder / DATABASE, account, "native")
+        backing = NativeBacking(lambda: self.lane(account), self._lanes.pool)
+        return AccountFile(account, folder, connection, backing, self._limits(account), self._clock)
+
+    def lane(self, account: str) -> Lane:
+        """The account's lane."""
+        return self._lanes.lane(fold_account(account))
+
+    def new_content(self, account: str) -> NativeWriter:
+        """Begin a message for this account."""
+        return NativeWriter(account_folder(self._directory, account) / CONTENT, self._lanes.pool)
+
+    def fingerprint(self, account: str, disk: str) -> object:
+        """Sizes and times of the database and its WAL: cheaper than asking it."""
+        database = account_folder(self._directory, account) / DATABASE
+        marks = []
+        for path in (database, f"{database}-wal"):
+            try:
+                found = os.stat(path)
+            except OSError:
+                marks.append((0, 0))
+            else:
+                marks.append((found.st_mtime_ns, found.st_size))
+        return tuple(marks)
+
+    async def open(self, account: str) -> AccountStore | Refused:
+        """Open for a session."""
+        await self.lane(account).read(lambda _file: None)
+        return OpenAccount(self, fold_account(account))
+
+    async def deliver(
+        self,
+        account: str,
+        content: Content,
+        *,
+        mailbox: str = "INBOX",
+        flags: frozenset[str] = frozenset(),
+        create: bool = False,
+        sender: str = "",
+        internal_date: float | None = None,
+    ) -> Delivered | Refused:
+        """Final delivery, sharing a commit with others to this account."""
+        name = spell_name(mailbox)
+        if isinstance(name, Refused):
+            return name
+        draft = await self._draft(account, content)
+        bits, keywords = encode_flags(flags)
+
+        def job(file: AccountFile) -> Delivered | Refused:
+            created = False
+            row = file.mailbox(name)
+            if row is None or not row.selectable:
+                if not create:
+                    return folders.NO_MAILBOX
+                made = folders.create(file, name)
+                if isinstance(made, Refused):
+                    return made
+                row, created = made, True
+            if not file.fits(draft.size, 1):
+                return OVER_QUOTA
+            date = self._clock() if internal_date is None else internal_date
+            put = file.backing.put(file, row, draft, bits, keywords, date, sender)
+            uids = put if isinstance(put, Refused) else messages.insert(file, row, [put])
+            if isinstance(uids, Refused):
+                return uids
+            return Delivered(name, row.uid_validity, uids[0], created)
+
+        return await self.lane(account).write(job, draft.abort)
+
+    async def _draft(self, account: str, content: Content) -> NativeDraft:
+        if content.size <= ROW_LIMIT:
+            body = await content.body.read()
+            return draft_of(canonical(b"%b\r\n%b" % (content.header, body)))
+        writer = self.new_content(account)
+        try:
+            writer.write(content.header + b"\r\n")
+            async for chunk in content.body.chunks():
+                writer.write(chunk)
+                await writer.room()
+            return await writer.finish()
+        except BaseException:
+            writer.abort()
+            raise
+
+    async def close(self) -> None:
+        """Finish, and let go of every file."""
+        self.notices.close()
+        await self._lanes.close()
