@@ -57,6 +57,7 @@ class Transaction:
         "content_wanted",
         "data_reply",
         "done",
+        "dotted",
         "final_replies",
         "mail_reply",
         "rcpt_replies",
@@ -83,6 +84,8 @@ class Transaction:
         """By recipient number. With SMTP one reply stands for all accepted recipients."""
         self.content_wanted = False
         self.done = False
+        self.dotted = False
+        """Whether the final dot was sent: its reply ends the transaction on the server, too."""
         self.started = False
         """Whether any reply has come: until then a kept connection may just have been closed by its other end."""
 
@@ -149,6 +152,7 @@ class Transaction:
         """The final dot, after content that ended in CRLF (or after none)."""
         assert self.content_wanted, "content before 354"
         self.content_wanted = False
+        self.dotted = True
         if self._lmtp and self._accepted:
             self._awaited.extend([(Step.DOT, number) for number in self._accepted])
         else:

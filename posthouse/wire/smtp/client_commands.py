@@ -6,37 +6,21 @@ and 5 (RET, ENVID, NOTIFY, ORCPT, xtext); RFC 6152 (BODY); RFC 6531 (SMTPUTF8).
 
 import re
 
+from posthouse.address.local_part import quote_address
 from posthouse.envelope.envelope import Notify, Recipient
 from posthouse.wire.smtp.client_offer import Offer
 
-# RFC 5321 section 4.1.2: Dot-string = Atom *("." Atom); RFC 6531 section 3.3 adds non-ASCII.
-DOT_STRING = re.compile(r"[^\x00-\x20\x7f\"(),:;<>@\[\\\].]+(?:\.[^\x00-\x20\x7f\"(),:;<>@\[\\\].]+)*")
-# RFC 5321 section 4.1.2: Quoted-string
-QUOTED_STRING = re.compile(r'"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"')
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 XTEXT_SPECIAL = re.compile(r"[^!-*,-<>-~]")
 
 
-def quote_address(address: str) -> str:
-    """The address as it goes into a path: its local part quoted when it is neither dot-string nor quoted already.
+def path(address: str) -> str:
+    """The address as it goes between angle brackets.
 
     Control characters cannot be said in SMTP at all and become "?": a CR or LF must never end our command line.
     """
-    local_part, at, domain = address.rpartition("@")
-    if not at:
-        local_part, domain = domain, ""
-    if local_part and not DOT_STRING.fullmatch(local_part) and not QUOTED_STRING.fullmatch(local_part):
-        escaped = local_part.replace("\\", "\\\\").replace('"', '\\"')
-        local_part = '"' + "".join("?" if c < " " or c == "\x7f" else c for c in escaped) + '"'
-    domain = "".join("?" if c <= " " or c in "<>\x7f" else c for c in domain)
-    return local_part + at + domain
-
-
-def unquote_address(address: str) -> str:
-    """The address with a quoted local part taken out of its quotes."""
-    local_part, at, domain = address.rpartition("@")
-    if at and QUOTED_STRING.fullmatch(local_part):
-        local_part = re.sub(r"\\(.)", r"\1", local_part[1:-1])
-    return local_part + at + domain
+    quoted = quote_address(address)
+    return quoted if quoted.isprintable() else CONTROL.sub("?", quoted)
 
 
 def xtext(text: str) -> str:
@@ -57,7 +41,7 @@ def mail_command(
     null_auth: bool = False,
 ) -> bytes:
     """MAIL FROM with the parameters that the server offers. envid is xtext already."""
-    command = f"MAIL FROM:<{quote_address(sender)}>"
+    command = f"MAIL FROM:<{path(sender)}>"
     if offer.size is not None and size > 0:
         command += f" SIZE={size}"
     if offer.eight_bit and body:
@@ -79,12 +63,12 @@ def rcpt_command(recipient: Recipient, offer: Offer) -> bytes:
 
     RFC 3461 section 5.2.1: without an ORCPT of the sender's, the address as it was first given becomes one.
     """
-    command = f"RCPT TO:<{quote_address(recipient.address)}>"
+    command = f"RCPT TO:<{path(recipient.address)}>"
     if offer.dsn:
         if recipient.orcpt:
             command += f" ORCPT={recipient.orcpt}"
         elif recipient.original:
-            command += f" ORCPT=rfc822;{xtext(unquote_address(recipient.original))}"
+            command += f" ORCPT=rfc822;{xtext(recipient.original)}"
         if recipient.notify & Notify.NEVER:
             command += " NOTIFY=NEVER"
         elif recipient.notify:

@@ -1,0 +1,341 @@
+"""The SMTP and LMTP delivery agent: one instance for each master.cf transport with command smtp or lmtp.
+
+A request is tried on a kept connection of its nexthop first, then on each address of each
+nexthop in order, until every recipient is sent or refused for good. What one host defers the
+next may take (RFC 5321 section 5.1); the last word of the last host is the reason for what is
+left. deliver() never raises for what the world does.
+
+Standards: RFC 5321 section 5.1; RFC 2033; Postfix smtp(8), lmtp(8).
+"""
+
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.config.settings import read_settings
+from posthouse.dns.mx import MxLookup, MxSettings
+from posthouse.dns.native import NativeLookup
+from posthouse.dns.resolver import Resolver
+from posthouse.envelope.outcome import Dsn, Fate, Outcome
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.host.log import ProcessLog
+from posthouse.net.stream import Stream
+from posthouse.net.tls import TlsUnusable
+from posthouse.tables.table import TableRetry
+from posthouse.transport.smtp.connection import Connect, Connection, Opener
+from posthouse.transport.smtp.exchange import Exchange, Stale
+from posthouse.transport.smtp.hosts import Candidate, find_candidates
+from posthouse.transport.smtp.login import PasswordMaps, find_login
+from posthouse.transport.smtp.nexthop import Nexthop, NexthopError, parse_nexthop, parse_port
+from posthouse.transport.smtp.reasons import SiteFailed, TlsRejected
+from posthouse.transport.smtp.session_cache import SessionCache
+from posthouse.transport.smtp.settings import SmtpSettings, lmtp_name
+from posthouse.transport.smtp.tls_policy import Contexts, KeyLookup, Policies, PolicyError, TlsPolicy
+
+
+async def connect_candidate(candidate: Candidate, timeout: float, local_address: str | None) -> Stream:
+    """The real way out. Raises OSError, StreamTimeout."""
+    from posthouse.net.tcp import connect, connect_unix
+
+    if candidate.unix:
+        return await connect_unix(candidate.unix, timeout=timeout)
+    return await connect(candidate.address, candidate.port, timeout=timeout, local_address=local_address)
+
+
+def read_key_file(path: str) -> bytes:
+    """Bytes of a certificate or key, read while the process still may. Raises ConfigError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {os.strerror(error.errno or 0)}") from error
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One request while it is being carried."""
+
+    request: DeliveryRequest
+    started: float
+    pending: list[QueuedRecipient]
+    outcomes: list[Outcome] = field(default_factory=list)
+    last: dict[int, tuple[Dsn, str, float, int]] = field(default_factory=dict)
+    """By recipient index: the last soft refusal, its relay, set-up time and use of the connection."""
+    trouble: Dsn | None = None
+    """The last failure of a host as a whole."""
+    trouble_relay: str = "none"
+    spoken: bool = False
+    """Whether any host took part in a transaction."""
+
+
+class SmtpAgent:
+    """Implements DeliveryAgent."""
+
+    def __init__(
+        self,
+        settings: SmtpSettings,
+        lookup: MxLookup,
+        log: ProcessLog,
+        *,
+        lmtp: bool = False,
+        policy_maps: KeyLookup | None = None,
+        password_maps: PasswordMaps | None = None,
+        connect: Connect = connect_candidate,
+        read_file: Callable[[str], bytes | str] = read_key_file,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._lookup = lookup
+        self._log = log
+        self._lmtp = lmtp
+        self._clock = clock
+        try:
+            self._port = parse_port(settings.smtp_tcp_port)
+        except NexthopError as error:
+            raise ConfigError(str(error)) from error
+        self._policies = Policies(settings, policy_maps)
+        self._passwords = password_maps
+        try:
+            contexts = Contexts(settings, read_file)
+        except TlsUnusable as error:
+            raise ConfigError(str(error)) from error
+        self._opener = Opener(settings, contexts, connect, log, clock, lmtp=lmtp)
+        self._exchange = Exchange(settings, lmtp=lmtp)
+        self._cache = SessionCache(settings, clock)
+        self._fallback = " ".join(settings.smtp_fallback_relay)
+        self._parsed: dict[str, list[Nexthop]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        configuration: Configuration,
+        command: str,
+        resolver: Resolver,
+        log: ProcessLog,
+        own_addresses: Collection[str],
+        *,
+        native: NativeLookup | None = None,
+    ) -> "SmtpAgent":
+        """The agent for one master.cf service: configuration with the service's -o, command "smtp" or "lmtp".
+
+        Call while the process may still read keys and password maps. Raises ConfigError.
+        """
+        from posthouse.tables.maps import open_maps
+
+        lmtp = command == "lmtp"
+        rename = lmtp_name if lmtp else None
+        settings = read_settings(SmtpSettings, configuration, rename)
+        prefix = "lmtp" if lmtp else "smtp"
+        for refused in ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks", "reply_filter"):
+            if configuration.value(f"{prefix}_{refused}"):
+                log.warning(f"{prefix}_{refused} is not supported and has no effect")
+        lookup = MxLookup(
+            read_settings(MxSettings, configuration, rename),
+            resolver,
+            native=native,
+            own_addresses=own_addresses,
+            warn=log.warning,
+        )
+        policy = settings.smtp_tls_policy_maps
+        passwords = settings.smtp_sasl_password_maps if settings.smtp_sasl_auth_enable else ""
+        if settings.smtp_sasl_auth_enable and not passwords:
+            raise ConfigError(f"specify a password table via the `{prefix}_sasl_password_maps' configuration parameter")
+        return cls(
+            settings,
+            lookup,
+            log,
+            lmtp=lmtp,
+            policy_maps=open_maps(policy, configuration, f"{prefix}_tls_policy_maps") if policy else None,
+            password_maps=open_maps(passwords, configuration, f"{prefix}_sasl_password_maps") if passwords else None,
+        )
+
+    async def close(self) -> None:
+        """Say goodbye on every kept connection."""
+        await self._cache.close()
+
+    async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
+        """One Outcome per recipient."""
+        key = request.nexthop
+        if self._settings.smtp_sender_dependent_authentication:
+            key += "\0" + request.sender
+        progress = _Progress(request, self._clock(), list(request.recipients))
+        cache = self._cache
+        cache.begin(key)
+        try:
+            tried = ""
+            # A kept connection may have been closed by its server meanwhile: then the next one, then a new one.
+            while (connection := cache.take(key)) is not None:
+                if await self._use(connection, progress, key):
+                    tried = connection.candidate.relay
+                    break
+            if progress.pending:
+                await self._try_nexthops(progress, key, tried)
+        finally:
+            cache.end(key)
+        if progress.pending:
+            self._give_up(progress)
+        return progress.outcomes
+
+    async def _try_nexthops(self, progress: _Progress, key: str, tried: str) -> None:
+        text = progress.request.nexthop
+        try:
+            nexthops = self._parse(text)
+        except NexthopError as error:
+            progress.trouble = Dsn("4.3.5", str(error))
+            return
+        if self._fallback and not self._lmtp:
+            nexthops = [*nexthops, *parse_nexthop(self._fallback, self._port)]
+        for number, nexthop in enumerate(nexthops):
+            found = await find_candidates(
+                nexthop,
+                self._lookup,
+                detect_loop=not self._lmtp and nexthop.port == self._port,
+                myhostname=self._settings.myhostname,
+                queue_directory=self._settings.queue_directory,
+            )
+            if isinstance(found, Dsn):
+                self._site_trouble(progress, found, "none", more=number + 1 < len(nexthops))
+                continue
+            sessions = 0
+            for candidate in found:
+                if candidate.relay == tried:
+                    continue
+                self._tell_what_is_left(progress)
+                connection = await self._open(candidate, nexthop, progress)
+                if connection is None:
+                    continue
+                keep = key if candidate.best and number == 0 else ""
+                await self._use(connection, progress, keep)
+                if not progress.pending:
+                    return
+                sessions += 1
+                if 0 < self._settings.smtp_mx_session_limit <= sessions:
+                    break
+            if any(dsn.status.startswith("5") for dsn in [progress.trouble] if dsn is not None) and not progress.spoken:
+                return
+
+    async def _open(self, candidate: Candidate, nexthop: Nexthop, progress: _Progress) -> Connection | None:
+        """A connection to a host, or None with the reason noted."""
+        try:
+            policy = await self._policies.policy(nexthop)
+            login = await find_login(
+                self._passwords,
+                self._settings,
+                sender=progress.request.sender,
+                host=candidate.host,
+                nexthop=nexthop.text,
+            )
+        except TableRetry as error:
+            self._site_trouble(progress, Dsn("4.3.0", f"{error}"), "none", more=False)
+            return None
+        except PolicyError as error:
+            self._log.warning(f"TLS policy table, nexthop {nexthop.text}: {error}")
+            self._site_trouble(progress, Dsn("4.7.5", "client TLS configuration problem"), "none", more=False)
+            return None
+        detect_loop = not self._lmtp and candidate.port == self._port
+        try:
+            try:
+                return await self._opener.open(candidate, nexthop, policy, login, detect_loop=detect_loop)
+            except TlsRejected as failure:
+                if policy.mandatory or self._settings.smtp_tls_wrappermode:
+                    raise
+                # RFC 7435: opportunistic TLS that fails is no reason to hold the mail back.
+                self._log.info(f"{progress.request.queue_id}: {failure.dsn.reason}")
+                plain = TlsPolicy("none")
+                return await self._opener.open(candidate, nexthop, plain, login, detect_loop=detect_loop)
+        except SiteFailed as failure:
+            connected = not failure.dsn.reason.startswith("connect to ")
+            self._site_trouble(progress, failure.dsn, candidate.relay if connected else "none", more=not connected)
+            return None
+
+    async def _use(self, connection: Connection, progress: _Progress, key: str) -> bool:
+        """Carry what is pending over a connection and give it back; False when it was stale."""
+        ready = self._clock()
+        setup = ready - progress.started
+        relay = connection.candidate.relay
+        try:
+            results = await self._exchange.carry(connection, progress.request, progress.pending)
+        except BaseException:
+            connection.stream.abort()  # cancelled: the dialogue is out of step
+            raise
+        if isinstance(results, Stale):
+            connection.stream.close()
+            return False
+        done = self._clock()
+        progress.spoken = True
+        left: list[QueuedRecipient] = []
+        for result in results:
+            dsn = result.dsn
+            first = dsn.status[0]
+            if first == "4":
+                left.append(result.recipient)
+                progress.last[result.recipient.index] = (dsn, relay, setup, connection.uses)
+                continue
+            progress.outcomes.append(
+                Outcome(
+                    result.recipient.index,
+                    Fate.DELIVERED if first == "2" else Fate.BOUNCED,
+                    dsn,
+                    relay,
+                    setup,
+                    done - ready,
+                    connection.uses,
+                )
+            )
+        progress.pending = left
+        if key and connection.usable:
+            self._cache.give_back(key, connection)
+        else:
+            self._cache.leave(connection)
+        return True
+
+    def _site_trouble(self, progress: _Progress, dsn: Dsn, relay: str, *, more: bool) -> None:
+        if more and dsn.reason.startswith("connect to "):
+            self._log.info(dsn.reason)
+        previous = progress.trouble
+        # A host that might work later keeps the mail alive, whatever a later host says for good.
+        if previous is not None and previous.status[0] == "4" and dsn.status[0] == "5":
+            return
+        progress.trouble = dsn
+        progress.trouble_relay = relay
+
+    def _tell_what_is_left(self, progress: _Progress) -> None:
+        # One line per reason when a message goes on to the next host, as Postfix writes them.
+        reasons = {entry[0].reason for entry in progress.last.values()}
+        if progress.trouble is not None and not progress.trouble.reason.startswith("connect to "):
+            reasons.add(progress.trouble.reason)
+        for reason in sorted(reasons):
+            self._log.info(f"{progress.request.queue_id}: {reason}")
+
+    def _give_up(self, progress: _Progress) -> None:
+        now = self._clock()
+        for queued in progress.pending:
+            entry = progress.last.get(queued.index)
+            if entry is None or (progress.trouble is not None and not progress.spoken):
+                dsn = progress.trouble or Dsn("4.3.0", "no host was tried")
+                relay, setup, uses = progress.trouble_relay, now - progress.started, 0
+            else:
+                dsn, relay, setup, uses = entry
+            progress.outcomes.append(
+                Outcome(
+                    queued.index,
+                    Fate.BOUNCED if dsn.status.startswith("5") else Fate.DEFERRED,
+                    dsn,
+                    relay,
+                    setup,
+                    now - progress.started - setup,
+                    uses,
+                    destination_failed=not progress.spoken or dsn.status == "4.4.2",
+                )
+            )
+
+    def _parse(self, text: str) -> list[Nexthop]:
+        known = self._parsed.get(text)
+        if known is None:
+            if len(self._parsed) > 10_000:  # names come from recipients: bounded like any cache
+                self._parsed.clear()
+            known = self._parsed[text] = parse_nexthop(text, self._port, lmtp=self._lmtp)
+        return known

@@ -1,0 +1,232 @@
+"""One message over one open connection: the dialogue, and what it means for each recipient.
+
+Whatever happens, every recipient gets a Result: sent, refused for good, or refused for now. What
+a server already said stands when the connection breaks afterwards: an LMTP server's 250 for one
+recipient, a 550 for another.
+
+Standards: RFC 5321 sections 3.3, 4.5.3.2 (timeouts), 4.2.1 (codes); RFC 2033 section 4.2;
+RFC 1870 section 6.1 (SIZE); RFC 6531 section 3.2 (SMTPUTF8).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from posthouse.envelope.content import MemoryBody
+from posthouse.envelope.envelope import Client
+from posthouse.envelope.outcome import Dsn
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.net.stream import StreamClosed, StreamTimeout
+from posthouse.transport.smtp.connection import Connection
+from posthouse.transport.smtp.content import WireContent
+from posthouse.transport.smtp.reasons import SiteFailed, refused, remote, said
+from posthouse.transport.smtp.settings import SmtpSettings
+from posthouse.wire.smtp.client import WHILE, Step, Transaction
+from posthouse.wire.smtp.client_commands import mail_command, rcpt_command, xtext
+
+PASSED_ON = "passed-on"
+"""Dsn.action of a recipient whose next host takes over the DSN duties (RFC 3461 section 5.2.2): no success notice
+from us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one recipient on this connection."""
+
+    recipient: QueuedRecipient
+    dsn: Dsn
+    """Class 2: sent. Class 5: refused for good. Class 4: not now; another host may take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The kept connection turned out to be closed before the server said anything: nothing has happened."""
+
+
+class Exchange:
+    """Carries messages over connections, by the settings of one transport."""
+
+    def __init__(self, settings: SmtpSettings, *, lmtp: bool) -> None:
+        self._settings = settings
+        self._lmtp = lmtp
+        self._timeouts = {
+            Step.MAIL: settings.smtp_mail_timeout,
+            Step.RCPT: settings.smtp_rcpt_timeout,
+            Step.DATA: settings.smtp_data_init_timeout,
+            Step.DOT: settings.smtp_data_done_timeout,
+            Step.RSET: settings.smtp_rset_timeout,
+        }
+
+    async def carry(
+        self, connection: Connection, request: DeliveryRequest, recipients: Sequence[QueuedRecipient]
+    ) -> list[Result] | Stale:
+        """Send the message to these recipients."""
+        offer = connection.offer
+        candidate = connection.candidate
+        kept = connection.uses > 0
+        connection.uses += 1
+        size = request.content.size
+        obstacle = self._obstacle(connection, request, recipients)
+        if obstacle is not None:
+            return [Result(recipient, obstacle) for recipient in recipients]
+        transaction = Transaction(
+            mail_command(
+                request.sender,
+                offer,
+                size=size,
+                body=request.body,
+                ret=request.ret,
+                envid=request.envid,
+                smtputf8=request.smtputf8,
+                null_auth=self._settings.smtp_send_dummy_mail_auth,
+            ),
+            [rcpt_command(queued.recipient, offer) for queued in recipients],
+            pipelining=offer.pipelining,
+            lmtp=self._lmtp,
+            probe=request.trace_only,
+        )
+        broken: Dsn | None = None
+        try:
+            if connection.needs_reset:
+                connection.needs_reset = False
+                await connection.ask("RSET", self._settings.smtp_rset_timeout, "sending RSET probe")
+            if self._settings.smtp_send_xforward_command and offer.xforward:
+                await self._xforward(connection, request.client, request.queue_id)
+            while not transaction.done:
+                out = transaction.output()
+                if out:
+                    connection.stream.write(out)
+                if transaction.content_wanted:
+                    if transaction.empty:
+                        connection.stream.write(transaction.end_content())
+                    else:
+                        await self._send_content(connection, request, transaction)
+                step = transaction.step
+                reply = await connection.reply(self._timeouts[step], WHILE[step])
+                if reply.code == 421:
+                    connection.usable = False  # RFC 5321 section 4.2.2: the server is closing
+                    if kept and not transaction.started:
+                        return Stale()
+                transaction.receive(reply)
+        except SiteFailed as failure:
+            if kept and not transaction.started and failure.dsn.reason.startswith("lost connection"):
+                return Stale()
+            broken = failure.dsn
+            connection.usable = False
+        if transaction.mail_reply is not None and not transaction.final_replies and not request.trace_only:
+            connection.needs_reset = transaction.mail_reply.code < 400 and not transaction.dotted
+        return [
+            Result(recipient, self._fate(transaction, number, broken, connection, candidate.label, request.trace_only))
+            for number, recipient in enumerate(recipients)
+        ]
+
+    def _obstacle(
+        self, connection: Connection, request: DeliveryRequest, recipients: Sequence[QueuedRecipient]
+    ) -> Dsn | None:
+        """Why this server cannot take the message at all."""
+        offer = connection.offer
+        label = connection.candidate.label
+        if offer.size and request.content.size > offer.size:
+            # RFC 1870 section 6.1: not worth trying.
+            return Dsn(
+                "5.3.4", f"message size {request.content.size} exceeds size limit {offer.size} of server {label}"
+            )
+        if (
+            request.smtputf8
+            and not offer.smtputf8
+            and not (
+                request.sender.isascii()
+                and request.content.header.isascii()
+                and all(queued.recipient.address.isascii() for queued in recipients)
+            )
+        ):
+            # RFC 6531 section 3.2: such a message must not be sent to a server that does not know.
+            return Dsn("5.6.7", f"SMTPUTF8 is required, but was not offered by host {label}")
+        return None
+
+    async def _send_content(self, connection: Connection, request: DeliveryRequest, transaction: Transaction) -> None:
+        settings = self._settings
+        stream = connection.stream
+        content = request.content
+        wire = WireContent(settings.smtp_line_length_limit)
+        body = content.body
+        if isinstance(body, MemoryBody):
+            data = wire.feed(content.header + b"\r\n" + body.data)
+            stream.write(data + wire.finish() + transaction.end_content())
+            return
+        try:
+            stream.write(wire.feed(content.header + b"\r\n"))
+            async for chunk in body.chunks():
+                stream.write(wire.feed(chunk))
+                await stream.drain(settings.smtp_data_xfer_timeout)
+            stream.write(wire.finish())
+        except StreamTimeout:
+            raise SiteFailed(
+                Dsn("4.4.2", f"conversation with {connection.candidate.label} timed out while sending message body")
+            ) from None
+        except StreamClosed:
+            raise SiteFailed(
+                Dsn("4.4.2", f"lost connection with {connection.candidate.label} while sending message body")
+            ) from None
+        except OSError:
+            # The server must not take half a message for a whole one: no dot is sent, the connection is dropped.
+            stream.abort()
+            raise SiteFailed(Dsn("4.3.0", "queue file read error")) from None
+        stream.write(transaction.end_content())
+
+    async def _xforward(self, connection: Connection, client: Client, queue_id: str) -> None:
+        # Postfix's XFORWARD_README: two commands, each with the attributes that the server asked for.
+        for names in (("NAME", "ADDR", "PORT"), ("PROTO", "HELO", "IDENT", "SOURCE")):
+            words = []
+            for name in names:
+                if name in connection.offer.xforward:
+                    words.append(f"{name}={_xforward_value(name, client, queue_id)}")
+            if words:
+                await connection.ask(
+                    "XFORWARD " + " ".join(words), self._settings.smtp_xforward_timeout, "sending XFORWARD name/address"
+                )
+
+    def _fate(
+        self,
+        transaction: Transaction,
+        number: int,
+        broken: Dsn | None,
+        connection: Connection,
+        label: str,
+        probe: bool,
+    ) -> Dsn:
+        host = connection.candidate.host
+        mail = transaction.mail_reply
+        if mail is not None and mail.code // 100 != 2:
+            return refused(mail, label, host, Step.MAIL.value)
+        rcpt = transaction.rcpt_replies[number]
+        if rcpt is not None and rcpt.code // 100 != 2:
+            return refused(rcpt, label, host, Step.RCPT.value)
+        final = transaction.final_replies.get(number)
+        if probe and rcpt is not None:
+            final = rcpt
+        if final is not None:
+            if final.code // 100 != 2:
+                return refused(final, label, host, Step.DOT.value)
+            sent = remote(final, host, said(final))
+            action = PASSED_ON if connection.offer.dsn else "relayed"
+            return Dsn(sent.status, sent.reason, action, "smtp", sent.diagnostic, "dns", host)
+        data = transaction.data_reply
+        if data is not None and data.code // 100 != 3:
+            return refused(data, label, host, Step.DATA.value)
+        assert broken is not None, "a dialogue ends with a reply or breaks"
+        return broken
+
+
+def _xforward_value(name: str, client: Client, queue_id: str) -> str:
+    unavailable = "[UNAVAILABLE]"
+    address = client.address
+    value = {
+        "NAME": "" if client.name == "unknown" else client.name,
+        "ADDR": f"IPv6:{address}" if ":" in address else address,
+        "PORT": client.port,
+        "PROTO": client.protocol,
+        "HELO": client.helo,
+        "IDENT": queue_id,
+        "SOURCE": "REMOTE" if client.protocol else "LOCAL",
+    }[name]
+    return xtext(value) if value else unavailable
