@@ -18,6 +18,7 @@ from typing import Any
 
 import apsw
 
+from posthouse.envelope.envelope import Envelope
 from posthouse.queue.pack import CorruptRow, unpack_message, unpack_outcome
 from posthouse.queue.queue_id import number_of
 from posthouse.queue.store import QueuedMessage, State
@@ -266,6 +267,12 @@ class ShardDatabase:
         """Whether no message is left."""
         return not list(self.connection.execute("SELECT 1 FROM message LIMIT 1"))
 
+    def first_from(self, number: int) -> int:
+        """The smallest number of a message from here on; -1 when there is none."""
+        for row in self.connection.execute("SELECT number FROM message WHERE number>=? ORDER BY number LIMIT 1", (number,)):
+            return int(row[0])
+        return -1
+
     def file_ids(self) -> set[str]:
         """Queue ids whose body is a content file."""
         return {
@@ -278,6 +285,4 @@ class ShardDatabase:
 
 def corrupt_message(queue_id: str) -> QueuedMessage:
     """What is told of a message whose row cannot be read."""
-    from posthouse.envelope.envelope import Envelope
-
     return QueuedMessage(queue_id, 0.0, Envelope("", ()), (), 0, State.CORRUPT)

@@ -98,6 +98,7 @@ class Fate:
     state: State | None = None
     next_attempt: float | None = None
     delay_warned: bool | None = None
+    force_expired: bool | None = None
     remove: bool = False
     """Every recipient is done and every notice committed: the message and its content go away."""
 
@@ -139,5 +140,17 @@ class QueueStore(Protocol):
     async def load(self, queue_id: str) -> QueuedMessage | None:
         """One message's row."""
 
-    def due(self, now: float, limit: int) -> AsyncIterator[QueuedMessage]:
+    def due(
+        self, now: float, limit: int = 500, states: Sequence[State] = (State.INCOMING, State.DEFERRED)
+    ) -> AsyncIterator[QueuedMessage]:
         """INCOMING and DEFERRED messages whose next_attempt has come, oldest first, paged."""
+
+    async def page(self, after: tuple[str, int], limit: int = 500) -> tuple[list[QueuedMessage], tuple[str, int] | None]:
+        """All messages behind a key (("", -1) is the beginning), and the key to go on with, or None at the end."""
+
+    async def tend(self) -> bool:
+        """What wants doing now and then: adopt what nobody owns, delete what is drained. True when mail was adopted."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether fates cannot be recorded now: then nothing is accepted, and nothing should be delivered."""
