@@ -45,7 +45,7 @@ def field_value(content: bytes, field: Field) -> str:
 
 
 def field_text(content: bytes, field: Field) -> str:
-    """The whole field as one text with its line breaks as LF, for header_checks and logs; blanks before the colon go."""
+    """The whole field, line breaks as LF, for header_checks and logs; blanks before the colon go."""
     name = content[field.start : field.start + len(field.name)]
     text = name + b":" + content[field.value : field.end]
     return text.replace(b"\r\n", b"\n").rstrip(b"\n").decode("utf-8", "surrogateescape")

@@ -1,6 +1,6 @@
 """Received fields in Postfix's form, with their CRLF.
 
-Standards: RFC 5321 section 4.4; RFC 3848 (ESMTPS, ESMTPA, ESMTPSA, LMTP and their like); RFC 6531 section 4.3 (UTF8SMTP).
+Standards: RFC 5321 section 4.4; RFC 3848 (ESMTPS, ESMTPA, LMTP and their like); RFC 6531 section 4.3 (UTF8SMTP).
 """
 
 from collections.abc import Sequence
