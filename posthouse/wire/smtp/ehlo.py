@@ -1,0 +1,60 @@
+"""What a server offers in its answer to EHLO, in Postfix's order.
+
+Standards: RFC 5321 section 4.1.1.1; the registry "SMTP Service Extensions".
+"""
+
+from collections.abc import Sequence
+
+KEYWORDS = (
+    "PIPELINING",
+    "SIZE",
+    "VRFY",
+    "ETRN",
+    "STARTTLS",
+    "AUTH",
+    "XCLIENT",
+    "XFORWARD",
+    "ENHANCEDSTATUSCODES",
+    "8BITMIME",
+    "DSN",
+    "SMTPUTF8",
+    "CHUNKING",
+)
+"""All keywords, in the order in which they are announced."""
+
+
+def offer(
+    hostname: str,
+    *,
+    size: int,
+    vrfy: bool,
+    etrn: bool,
+    starttls: bool,
+    mechanisms: Sequence[str],
+    broken_clients: bool,
+    smtputf8: bool,
+    discard: frozenset[str],
+) -> bytes:
+    """The whole reply. size 0 is no limit; discard holds upper-case keywords that are kept silent about."""
+    lines = [hostname]
+    if "PIPELINING" not in discard:
+        lines.append("PIPELINING")
+    if "SIZE" not in discard:
+        lines.append(f"SIZE {size}" if size else "SIZE")
+    if vrfy and "VRFY" not in discard:
+        lines.append("VRFY")
+    if etrn and "ETRN" not in discard:
+        lines.append("ETRN")
+    if starttls and "STARTTLS" not in discard:
+        lines.append("STARTTLS")
+    if mechanisms and "AUTH" not in discard:
+        lines.append("AUTH " + " ".join(mechanisms))
+        if broken_clients:
+            lines.append("AUTH=" + " ".join(mechanisms))
+    lines += [word for word in ("ENHANCEDSTATUSCODES", "8BITMIME", "DSN") if word not in discard]
+    if smtputf8 and "SMTPUTF8" not in discard:
+        lines.append("SMTPUTF8")
+    if "CHUNKING" not in discard:
+        lines.append("CHUNKING")
+    text = "".join(f"250-{line}\r\n" for line in lines[:-1]) + f"250 {lines[-1]}\r\n"
+    return text.encode("utf-8", "surrogateescape")
