@@ -57,7 +57,7 @@ def test_dnspython_reads_the_same_record(record: Resource) -> None:
 
 def test_a_query_asks_for_recursion_with_edns() -> None:
     query = dns.message.from_wire(encode_query(258, "example.com", "MX", dnssec_ok=True))
-    assert (query.id, query.edns, query.payload, query.want_dnssec()) == (258, 0, 1232, True)
+    assert (query.id, query.edns, query.payload, bool(query.ednsflags & 0x8000)) == (258, 0, 1232, True)
     assert query.question[0].to_text() == "example.com. IN MX"
 
 
