@@ -131,7 +131,7 @@ class SmtpAgent:
         prefix = "lmtp" if lmtp else "smtp"
         for refused in ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks", "reply_filter"):
             if configuration.value(f"{prefix}_{refused}"):
-                log.warning(f"{prefix}_{refused} is not supported and has no effect")
+                raise ConfigError(f"{prefix}_{refused} is not supported")
         lookup = MxLookup(
             read_settings(MxSettings, configuration, rename),
             resolver,
@@ -198,6 +198,8 @@ class SmtpAgent:
             )
             if isinstance(found, Dsn):
                 self._site_trouble(progress, found, "none", more=number + 1 < len(nexthops))
+                if found.status == "5.4.6":
+                    break  # mail that loops must not go on to a fallback relay
                 continue
             sessions = 0
             for candidate in found:
@@ -205,6 +207,8 @@ class SmtpAgent:
                     continue
                 self._tell_what_is_left(progress)
                 connection = await self._open(candidate, nexthop, progress)
+                if not progress.pending:
+                    return
                 if connection is None:
                     continue
                 keep = key if candidate.best and number == 0 else ""
@@ -214,8 +218,7 @@ class SmtpAgent:
                 sessions += 1
                 if 0 < self._settings.smtp_mx_session_limit <= sessions:
                     break
-            if any(dsn.status.startswith("5") for dsn in [progress.trouble] if dsn is not None) and not progress.spoken:
-                return
+        self._excuse_configuration(progress, text)
 
     async def _open(self, candidate: Candidate, nexthop: Nexthop, progress: _Progress) -> Connection | None:
         """A connection to a host, or None with the reason noted."""
@@ -248,6 +251,10 @@ class SmtpAgent:
                 return await self._opener.open(candidate, nexthop, plain, login, detect_loop=detect_loop)
         except SiteFailed as failure:
             connected = not failure.dsn.reason.startswith("connect to ")
+            if failure.dsn.status.startswith("5"):
+                # This host answers for the destination, and it said no for good.
+                self._refuse_all(progress, failure.dsn, candidate.relay)
+                return None
             self._site_trouble(progress, failure.dsn, candidate.relay if connected else "none", more=not connected)
             return None
 
@@ -291,6 +298,26 @@ class SmtpAgent:
         else:
             self._cache.leave(connection)
         return True
+
+    def _refuse_all(self, progress: _Progress, dsn: Dsn, relay: str) -> None:
+        setup = self._clock() - progress.started
+        for queued in progress.pending:
+            progress.outcomes.append(Outcome(queued.index, Fate.BOUNCED, dsn, relay, setup, destination_failed=True))
+        progress.pending = []
+
+    def _excuse_configuration(self, progress: _Progress, nexthop: str) -> None:
+        # What is most likely our operator's slip must not bounce everybody's mail.
+        trouble = progress.trouble
+        if trouble is None or progress.spoken or not trouble.status.startswith("5"):
+            return
+        name = ""
+        if self._fallback and not self._lmtp:
+            name = "smtp_fallback_relay"
+        elif nexthop == self._settings.relayhost:
+            name = "relayhost"
+        if name:
+            self._log.warning(f"{name} configuration problem")
+            progress.trouble = Dsn("4.3.5", trouble.reason)
 
     def _site_trouble(self, progress: _Progress, dsn: Dsn, relay: str, *, more: bool) -> None:
         if more and dsn.reason.startswith("connect to "):

@@ -31,6 +31,7 @@ class SmtpSettings:
     # where to
     myhostname: str
     queue_directory: str
+    relayhost: str
     smtp_tcp_port: str
     smtp_mx_session_limit: int
     smtp_fallback_relay: tuple[str, ...]
