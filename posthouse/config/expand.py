@@ -168,8 +168,12 @@ class _Expansion:
         if body[position : position + 1] != "{":
             raise MacroError(f'"{{expression}}" expected at: "{_mark(body, position)}"')
         right, position = self.operand(body, position)
-        truth = compare(self.expand(left, depth), match[0], self.expand(right, depth), level=bool(suffix[0]))
+        truth = self.compare(self.expand(left, depth), match[0], self.expand(right, depth), level=bool(suffix[0]))
         return truth, position
+
+    def compare(self, left: str, operator: str, right: str, *, level: bool) -> bool:
+        """The truth of a comparison of expanded sides."""
+        return compare(left, operator, right, level=level)
 
     @staticmethod
     def operand(body: str, position: int) -> tuple[str, int]:
@@ -228,3 +232,26 @@ def expand(text: str, lookup: Lookup, *, seen: Callable[[str], None] | None = No
     they are: for variables of a delivery, which may hold anything a sender likes.
     """
     return _Expansion(lookup, seen, recurse).expand(text, 0)
+
+
+def references(text: str) -> list[str]:
+    """Every name the text refers to, in all its branches. MacroError when it is malformed."""
+    found: list[str] = []
+    _Reader(found).expand(text, 0)
+    return found
+
+
+class _Reader(_Expansion):
+    """An expansion that takes every branch and only notes the names."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__(lambda name: None, found.append, recurse=False)
+
+    def choice(self, body: str, position: int, result: bool, depth: int) -> str:
+        operator = body[position]
+        super().choice(body, position, operator == "?", depth)
+        super().choice(body, position, operator != "?", depth)
+        return ""
+
+    def compare(self, left: str, operator: str, right: str, *, level: bool) -> bool:
+        return True

@@ -1,0 +1,178 @@
+"""postconf: show and change main.cf and master.cf. Manual: postconf(1) of Postfix 3.7.
+
+Without options it lists main.cf parameters and warns about names that mean nothing. It
+imports no more than it needs: scripts call it dozens of times in a row.
+"""
+
+import sys
+
+from posthouse.config.error import ConfigError
+from posthouse.config.listing import Listing, Selection
+from posthouse.config.options import Options, UsageError, parse_options
+from posthouse.config.read import configuration_directory
+
+CLASSES = ("builtin", "service", "user", "all")
+TABLE_TYPES = (
+    *("btree", "cdb", "cidr", "environ", "fail", "hash", "inline", "internal", "ldap", "lmdb", "memcache", "mysql"),
+    *("pcre", "pgsql", "pipemap", "proxy", "randmap", "regexp", "socketmap", "sqlite", "static", "tcp", "texthash"),
+    *("unionmap", "unix"),
+)
+
+
+def warn(text: str) -> None:
+    """A warning of this command."""
+    _say(f"postconf: warning: {text}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+
+
+def _show(text: str) -> None:
+    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    try:
+        options = parse_options(arguments)
+        return _run(options)
+    except UsageError as error:
+        for line in error.lines:
+            _say(f"postconf: {line}")
+        return 1
+    except ConfigError as error:
+        for text in error.warnings:
+            warn(text)
+        _say(f"postconf: fatal: {error.text}")
+        return 1
+
+
+def _run(options: Options) -> int:
+    directory = configuration_directory(options.directory)
+    mode = options.mode
+    if mode in "aAlmT":
+        return _show_support(mode, options)
+    if mode in "bt":
+        return _show_templates(mode, options, directory)
+    if options.edit:
+        if mode == "p":
+            _edit_main(options, directory)
+        else:
+            _edit_master(options, directory)
+        return 0
+    listing = Listing(directory, options, warn, _show)
+    if mode == "p":
+        listing.show_parameters(Selection(_classes(options.classes), options.defaults, options.changed))
+    else:
+        listing.show_master(mode)
+    return 0
+
+
+def _classes(words: str | None) -> frozenset[str]:
+    chosen: set[str] = set()
+    for word in (words or "all").replace(",", " ").split():
+        if word.lower() not in CLASSES:
+            raise ConfigError(f'unknown -C option value "{word}" in "{words}"')
+        chosen.add(word.lower())
+    return frozenset(CLASSES if "all" in chosen else chosen)
+
+
+def _show_support(mode: str, options: Options) -> int:
+    if mode == "T":
+        return _show_tls(options.tls_mode or "")
+    for word in {
+        "a": ("cyrus", "dovecot"),
+        "A": ("cyrus",),
+        "l": ("flock", "fcntl", "dotlock"),
+        "m": TABLE_TYPES,
+    }[mode]:
+        _show(word)
+    return 0
+
+
+def _show_tls(mode: str) -> int:
+    if mode in {"compile-version", "run-version"}:
+        import ssl
+
+        _show(ssl.OPENSSL_VERSION)
+    elif mode == "public-key-algorithms":
+        for name in ("dsa", "ecdsa", "rsa"):
+            _show(name)
+    else:
+        warn(f"unknown 'postconf -T' mode: {mode}")
+        return 1
+    return 0
+
+
+def _show_templates(mode: str, options: Options, directory: str) -> int:
+    from posthouse.bounce.template import describe_templates
+    from posthouse.config.read import read_configuration
+
+    configuration = read_configuration(directory)
+    path = options.arguments[0] if options.arguments else configuration.value("bounce_template_file")
+    for line in describe_templates(path, configuration, expanded=mode == "b"):
+        _show(line)
+    return 0
+
+
+def _edit_main(options: Options, directory: str) -> None:
+    from posthouse.config.edit_main import edit_main, parse_assignments, parse_names
+    from posthouse.config.rewrite import rewrite_file
+
+    if options.edit == "e":
+        if not options.arguments:
+            raise ConfigError("-e requires name=value argument")
+        values, warnings = parse_assignments(options.arguments)
+        names = list(values)
+    else:
+        if not options.arguments:
+            raise ConfigError("missing service argument")
+        values, warnings = None, []
+        names = parse_names(options.arguments)
+    for text in warnings:
+        warn(text)
+    path = f"{directory}/main.cf"
+    several: list[str] = []
+
+    def edit(text: str) -> str:
+        changed, several[:] = edit_main(text, values, names, remove=options.edit == "X")
+        return changed
+
+    rewrite_file(path, edit)
+    for name in several:
+        warn(f'{path}: multiple entries for "{name}"')
+
+
+def _edit_master(options: Options, directory: str) -> None:
+    from posthouse.config import edit_master
+    from posthouse.config.edit_main import require_one_line
+    from posthouse.config.rewrite import rewrite_file
+
+    if not options.arguments:
+        raise ConfigError("-e requires name=value argument" if options.edit == "e" else "missing service argument")
+    for argument in options.arguments:
+        require_one_line(argument)
+    path = f"{directory}/master.cf"
+    if options.mode == "M":
+        entries: dict[tuple[str, ...], str | None] = {}
+        for argument in options.arguments:
+            if options.edit == "e":
+                pattern, entry = edit_master.new_entry(argument)
+                entries[pattern] = entry
+            else:
+                entries[edit_master.entry_pattern(argument)] = None
+        rewrite_file(path, lambda text: edit_master.replace_entries(text, entries, comment=options.edit == "#"))
+        return
+    changes = [edit_master.parse_change(argument, options.mode, options.edit) for argument in options.arguments]
+    unmatched: list[str] = []
+
+    def change(text: str) -> str:
+        changed, unmatched[:] = edit_master.apply_changes(text, changes, path)
+        return changed
+
+    rewrite_file(path, change)
+    for argument in unmatched:
+        warn(f'unmatched service_name/type: "{argument}"')

@@ -1,0 +1,100 @@
+"""Configuration as postconf prints it: one blank between words, and folded lines when asked for."""
+
+from posthouse.config.logical_line import BLANKS
+
+LINE_LIMIT = 80
+"""Columns of a folded line; a longer word stands alone on its line."""
+
+INDENT = "    "
+
+COLUMNS = (0, 11, 17, 25, 33, 41, 49, 57)
+"""Where the eight fields of a master.cf line begin, if the ones before leave room."""
+
+
+def print_words(text: str, *, fold: bool) -> str:
+    """A line of main.cf: runs of blanks become one, and the line is folded between words."""
+    words = text.split()
+    if not fold:
+        return " ".join(words)
+    lines: list[str] = []
+    line = ""
+    for word in words:
+        if not line:
+            line = word if not lines else INDENT + word
+        elif len(line) + 1 + len(word) > LINE_LIMIT:
+            lines.append(line)
+            line = INDENT + word
+        else:
+            line += f" {word}"
+    return "\n".join([*lines, line])
+
+
+def braced(word: str) -> str:
+    """A word of master.cf, in braces when it holds blanks or is empty."""
+    return f"{{{word}}}" if not word or any(c in BLANKS for c in word) else word
+
+
+class _Lines:
+    """A line being filled, and folded when full."""
+
+    def __init__(self, start: str, fold: bool) -> None:
+        self.done = ""
+        self.line = start
+        self.fold = fold
+        self.full = False
+
+    def wrap(self) -> None:
+        """Whatever comes next begins a new line."""
+        self.full = True
+
+    def add(self, text: str) -> None:
+        """One more piece, kept whole."""
+        if self.fold and self.line != INDENT and (self.full or len(self.line) + 1 + len(text) >= LINE_LIMIT):
+            self.done += self.line + "\n"
+            self.line = INDENT + text
+        else:
+            self.line += text if not self.line or self.line == INDENT else f" {text}"
+        self.full = False
+
+
+def print_fields(fields: tuple[str, ...], command: str) -> str:
+    """The eight fields in their columns."""
+    line = ""
+    for goal, field in zip(COLUMNS, (*fields, command), strict=True):
+        if line:
+            line = f"{line} ".ljust(goal)
+        line += field
+    return line
+
+
+def print_service(fields: tuple[str, ...], words: tuple[str, ...], *, fold: bool) -> str:
+    """A whole master.cf entry: fields, then the daemon's options, each setting on a line of its own when folded."""
+    lines = _Lines(print_fields(fields, words[0]), fold)
+    _add_arguments(lines, words[1:], indented=True)
+    return lines.done + lines.line
+
+
+def print_command(start: str, words: tuple[str, ...], *, fold: bool) -> str:
+    """The command field with its arguments after `start`, as -F shows it."""
+    lines = _Lines(start + words[0], fold)
+    _add_arguments(lines, words[1:], indented=True)
+    return lines.done + lines.line
+
+
+def _add_arguments(lines: _Lines, words: tuple[str, ...], *, indented: bool) -> None:
+    options = True
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        if options and not word.startswith("-"):
+            options = False
+            if lines.done:
+                lines.wrap()
+        if options and word == "-o" and position < len(words):
+            lines.wrap()
+            lines.add(f"-o {braced(words[position])}")
+            lines.wrap()
+            position += 1
+            continue
+        lines.add(word if options else braced(word))

@@ -1,0 +1,132 @@
+"""Which names of main.cf and of master.cf's -o settings mean something.
+
+Built-in names do, and those a service brings along. A name of the user's own does when a
+value mentions it, or smtpd_restriction_classes lists it, or it is a setting of a legacy
+database source (`ldap:name` makes name_server_host known). Others are probably misspelt.
+"""
+
+from collections.abc import Iterable
+
+from posthouse.config.catalog.database_suffixes import DATABASE_SUFFIXES
+from posthouse.config.catalog.legacy_names import LEGACY_NAMES
+from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
+from posthouse.config.catalog.service_parameters import service_parameters
+from posthouse.config.error import ConfigError
+from posthouse.config.expand import MacroError, expand, references
+from posthouse.config.main_cf import printable
+from posthouse.config.master_cf import Service
+from posthouse.config.parameter import Parameter
+
+READ_ONLY = ("process_id", "process_name", "service_name")
+
+
+class KnownNames:
+    """The names that mean something, and what postconf warns about."""
+
+    def __init__(self, values: dict[str, str], services: Iterable[Service], main_path: str, master_path: str) -> None:
+        self.values = values
+        self.services = list(services)
+        self.main_path = main_path
+        self.master_path = master_path
+        self.by_service: dict[str, Parameter] = {}
+        self.by_user: dict[str, str] = {}
+        self.early_warnings: list[str] = []
+        self.late_warnings: list[str] = []
+        for service in self.services:
+            if service.type != "unix":
+                continue
+            for parameter in service_parameters(service.name, service.command):
+                if parameter.name not in POSTFIX_PARAMETERS:
+                    self.by_service[parameter.name] = parameter
+
+    def is_builtin(self, name: str) -> bool:
+        """Whether Postfix, or this program, has the name built in."""
+        return name in PARAMETERS or name in self.by_service
+
+    def lookup(self, name: str) -> str | None:
+        """The unexpanded value of a name: set, or built in."""
+        value = self.values.get(name)
+        if value is not None:
+            return value
+        return self.default(name)
+
+    def default(self, name: str) -> str | None:
+        """The built-in value of a name."""
+        known = PARAMETERS.get(name) or self.by_service.get(name)
+        return None if known is None else known.default
+
+    def scan(self) -> None:
+        """Find the user's own names in use, and all there is to warn about."""
+        for name, value in self.values.items():
+            self._scan_value(name, value, self.values, self.by_user, self.main_path)
+        own_names: list[dict[str, str]] = []
+        for service in self.services:
+            local = dict(service.overrides)
+            own: dict[str, str] = {}
+            for name, value in local.items():
+                self._scan_value(name, value, local, own, self.master_path)
+            own_names.append(own)
+        self._check_databases(self.values, self.by_user, self.values)
+        for service, own in zip(self.services, own_names, strict=True):
+            self._check_databases(service.overrides, own, {**self.values, **service.overrides})
+        for name, value in self.values.items():
+            if not self.is_builtin(name) and name not in self.by_user:
+                self.late_warnings.append(f"{self.main_path}: unused parameter: {name}={printable(value)}")
+        for service, own in zip(self.services, own_names, strict=True):
+            for name, value in service.overrides.items():
+                if not self.is_builtin(name) and name not in self.by_user and name not in own:
+                    self.late_warnings.append(f"{self.master_path}: unused parameter: {name}={printable(value)}")
+
+    def _scan_value(self, name: str, value: str, local: dict[str, str], own: dict[str, str], path: str) -> None:
+        known = PARAMETERS.get(name) or self.by_service.get(name)
+        if known is not None and known.kind == "raw":
+            return
+        try:
+            mentioned = references(value)
+        except MacroError as error:
+            self.early_warnings.append(error.text)
+            return
+        for mention in mentioned:
+            self._mention(mention, local, own, path)
+        if name == "smtpd_restriction_classes":
+            for word in self._expanded(value, local).replace(",", " ").split():
+                self._mention(word, local, own, path)
+
+    def _expanded(self, value: str, local: dict[str, str]) -> str:
+        try:
+            return expand(value, lambda name: local[name] if name in local else self.lookup(name))
+        except MacroError:
+            # The check of the same value below reports it, and gives up.
+            return ""
+
+    def _mention(self, name: str, local: dict[str, str], own: dict[str, str], path: str) -> None:
+        if self.is_builtin(name) or name in self.by_user or name in own:
+            return
+        if name in local:
+            own[name] = local[name]
+        elif name in self.values:
+            self.by_user[name] = self.values[name]
+        elif name not in LEGACY_NAMES:
+            self.early_warnings.append(f"{path}: undefined parameter: {name}")
+
+    def _check_databases(self, local: dict[str, str], own: dict[str, str], scope: dict[str, str]) -> None:
+        for name, value in local.items():
+            known = PARAMETERS.get(name) or self.by_service.get(name)
+            if known is None or known.kind == "raw":
+                continue
+            try:
+                text = expand(value, lambda name: scope[name] if name in scope else self.default(name))
+            except MacroError as error:
+                raise ConfigError("macro processing error", (*self.early_warnings, error.text)) from error
+            if ":" not in text:
+                continue
+            for word in text.replace(",", " ").split():
+                kind, _, source = word.removeprefix("proxy:").partition(":")
+                if not source or source[0] in "/.":
+                    continue
+                for suffix in DATABASE_SUFFIXES.get(kind, ()):
+                    setting = f"{source}_{suffix}"
+                    if setting in local:
+                        own[setting] = local[setting]
+                    elif setting in self.values:
+                        self.by_user[setting] = self.values[setting]

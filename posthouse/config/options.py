@@ -1,0 +1,150 @@
+"""The options of postconf, and which of them go together."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from posthouse.config.error import ConfigError
+
+LETTERS = "aAbc:C:deEfFhHlmMno:pPtT:vxX#"
+
+USAGE = (
+    "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates)] "
+    "[-c config_dir] [-c param_class] [-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] "
+    "[-F (master.cf fields)] [-h (no names)] [-H (no values)] [-l (lock types)] [-m (map types)] "
+    "[-M (master.cf)] [-n (non-default parameters)] [-o name=value (override parameter value)] "
+    "[-p (main.cf, default)] [-P (master.cf parameters)] [-t (bounce templates)] "
+    "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] "
+    "[-X (exclude)] [-# (comment-out)] [name...]"
+)
+
+MODES = "aAbFlmMpPtT"
+"""What to work on; only one of them."""
+
+EDITS = "eX#"
+
+NOT_WITH: dict[str, str] = {
+    **dict.fromkeys("aAblmtT", "defhHnoxX#"),
+    "F": "dnX#",
+    "M": "dhHn",
+    "P": "dn#",
+    "p": "",
+}
+"""What a mode cannot be combined with."""
+
+ORDER = "aAbdefFhHlmMnopPtTxX#"
+"""The order in which options are named in complaints."""
+
+
+class UsageError(Exception):
+    """Wrong options; `lines` are what to print after the command's name."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+
+class Options(NamedTuple):
+    """The command line, understood. `edit` is "", "e", "X" or "#"."""
+
+    mode: str
+    edit: str
+    directory: str | None
+    classes: str | None
+    defaults: bool
+    changed: bool
+    fold: bool
+    hide_name: bool
+    hide_value: bool
+    expand: bool
+    overrides: dict[str, str]
+    tls_mode: str | None
+    arguments: tuple[str, ...]
+
+
+def split_options(arguments: list[str], letters: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Option letters with their values, and the other arguments, as getopt(3) finds them, in any order."""
+    found: list[tuple[str, str]] = []
+    others: list[str] = []
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        position += 1
+        if word == "--":
+            others += arguments[position:]
+            break
+        if len(word) < 2 or word[0] != "-":
+            others.append(word)
+            continue
+        index = 1
+        while index < len(word):
+            letter = word[index]
+            index += 1
+            where = letters.find(letter)
+            if where < 0 or letter == ":":
+                raise UsageError(f"invalid option -- '{letter}'", f"fatal: {USAGE}")
+            if letters[where + 1 : where + 2] != ":":
+                found.append((letter, ""))
+                continue
+            if index < len(word):
+                found.append((letter, word[index:]))
+            elif position < len(arguments):
+                found.append((letter, arguments[position]))
+                position += 1
+            else:
+                raise UsageError(f"option requires an argument -- '{letter}'", f"fatal: {USAGE}")
+            break
+    return found, others
+
+
+def parse_options(arguments: list[str]) -> Options:
+    """The command line. UsageError or ConfigError when it makes no sense."""
+    found, others = split_options(arguments, LETTERS)
+    given = {letter for letter, _ in found}
+    values = dict(found)
+    overrides: dict[str, str] = {}
+    for letter, value in found:
+        if letter == "o":
+            name, override = _override(value)
+            overrides[name] = override
+    modes = {letter for letter in given if letter in MODES}
+    if not given & set(EDITS) and any("=" in other for other in others) and not modes & set("aAblmtT"):
+        given.add("e")
+    _require_compatible(given)
+    mode = next(iter(modes), "p")
+    for letter in ORDER:
+        if letter in given and letter in NOT_WITH[mode]:
+            raise ConfigError(f"with option -{mode}, do not specify -{letter}")
+    return Options(
+        mode=mode,
+        edit=next((letter for letter in EDITS if letter in given), ""),
+        directory=values.get("c"),
+        classes=values.get("C"),
+        defaults="d" in given,
+        changed="n" in given,
+        fold="f" in given,
+        hide_name="h" in given,
+        hide_value="H" in given,
+        expand="x" in given,
+        overrides=overrides,
+        tls_mode=values.get("T"),
+        arguments=tuple(others),
+    )
+
+
+def _override(text: str) -> tuple[str, str]:
+    from posthouse.config.main_cf import split_name_value
+
+    pair = split_name_value(text)
+    if isinstance(pair, str):
+        raise ConfigError(f"invalid parameter override: {text}: {pair}")
+    return pair
+
+
+def _require_compatible(given: Iterable[str]) -> None:
+    chosen = [letter for letter in ORDER if letter in given]
+    groups = [set(MODES), set("deXn#"), set("do"), set("hH")]
+    groups += [{edit, other} for edit in EDITS for other in "fhHox"]
+    for group in groups:
+        both = [letter for letter in chosen if letter in group]
+        if len(both) > 1:
+            raise ConfigError("specify one of " + " ".join(f"-{letter}" for letter in both))
