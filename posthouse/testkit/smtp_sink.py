@@ -17,7 +17,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 
 from posthouse.net.connection import TcpStream
-from posthouse.net.stream import StreamClosed, StreamTimeout
+from posthouse.net.stream import StreamClosed, StreamTimeout, TlsFailed
 from posthouse.net.tcp import Listener, start_server
 
 KEYWORDS = ("PIPELINING", "SIZE 10240000", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8")
@@ -99,6 +99,11 @@ class SmtpSink:
         if self._sock is not None:
             self._sock.close()
 
+    async def idle(self) -> None:
+        """Wait until every session has ended."""
+        assert self._listener is not None, "not started"
+        await self._listener.wait(IDLE_TIMEOUT)
+
     async def _serve(self, stream: TcpStream) -> None:
         self.connections += 1
         await _Session(self, stream).run()
@@ -141,7 +146,7 @@ class _Session:
             self._say(script.greeting or f"220 {script.name} ESMTP")
             while True:
                 await self._command((await self._line()).decode("utf-8", "replace"))
-        except (_Broken, StreamClosed, StreamTimeout):
+        except (_Broken, StreamClosed, StreamTimeout, TlsFailed):
             return
 
     def _say(self, reply: str) -> None:

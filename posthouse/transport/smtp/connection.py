@@ -232,8 +232,8 @@ class Opener:
         except (TlsFailed, StreamTimeout, StreamClosed) as error:
             connection.usable = False
             text = str(error) or "lost connection"
-            if "certificate verify failed" in text.lower() or "CERTIFICATE_VERIFY_FAILED" in text:
-                self._log.warning(f"certificate verification failed for {candidate.relay}: {text}")
+            if text.startswith("certificate verification failed"):
+                self._log.info(text.replace("failed:", f"failed for {candidate.relay}:", 1))
                 raise TlsRejected(Dsn("4.7.5", "Server certificate not trusted")) from None
             self._log.info(f"SSL_connect error to {candidate.relay}: {text}")
             raise TlsRejected(Dsn("4.7.5", "Cannot start TLS: handshake failure")) from None
