@@ -95,6 +95,10 @@ class Dialogue:
         """Take bytes."""
         self._buffer = self._buffer + data if self._buffer else data
 
+    def widen(self, line_length_limit: int) -> None:
+        """Another limit for the lines to come: AUTH responses may be longer than commands (RFC 4954 section 4)."""
+        self._limit = line_length_limit
+
     def next_line(self) -> bytes | None:
         """The next command line without its end, cut at line_length_limit; None when none is whole yet."""
         buffer = self._buffer

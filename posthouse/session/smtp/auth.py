@@ -1,0 +1,125 @@
+"""AUTH PLAIN and AUTH LOGIN.
+
+Failures are logged in the words that fail2ban reads: "SASL PLAIN authentication failed: …,
+sasl_username=…".
+
+Standards: RFC 4954 sections 4 and 6; RFC 4616 (PLAIN).
+"""
+
+from dataclasses import replace
+
+from posthouse.session.smtp.mail import HELLO_FIRST
+from posthouse.session.smtp.seams import AuthenticationRefused, AuthenticationRetry
+from posthouse.session.smtp.session import SessionEnded, SmtpSession
+from posthouse.wire.sasl import SERVERS, Credentials, decode_base64
+from posthouse.wire.smtp.reply import Reply
+
+NOT_ENABLED = Reply(503, "5.5.1", "Error: authentication not enabled")
+ALREADY = Reply(503, "5.5.1", "Error: already authenticated")
+SYNTAX = Reply(501, "5.5.4", "Syntax: AUTH mechanism")
+ABORTED = Reply(501, "5.7.0", "Authentication aborted")
+LINE_TOO_LONG = Reply(500, "5.5.6", "Authentication exchange line is too long")
+SUCCESS = b"235 2.7.0 Authentication successful\r\n"
+
+NO_REASON = "(reason unavailable)"
+
+
+async def auth(session: SmtpSession, argument: str) -> bytes | Reply:
+    """AUTH mechanism [initial-response]."""
+    service, settings = session.service, session.settings
+    tls = session.tls is not None
+    if settings.smtpd_helo_required and not session.client.helo:
+        return HELLO_FIRST
+    if not service.auth_offered(tls=tls) or "AUTH" in session.discard:
+        return NOT_ENABLED
+    refusal = session.dialogue.refusal("AUTH")
+    if refusal is not None:
+        return refusal
+    if session.client.sasl_username:
+        return ALREADY
+    words = argument.split()
+    if not 1 <= len(words) <= 2:
+        return SYNTAX
+    limit = settings.smtpd_client_auth_rate_limit
+    if limit and await session.over_limit("auth", limit, "AUTH command"):
+        return Reply(450, "4.7.1", f"Error: too many AUTH commands from {session.client.address}")
+    mechanism = words[0].upper()
+    if mechanism not in service.usable_mechanisms(tls=tls) or mechanism not in SERVERS:
+        return _failed(session, mechanism, "Invalid authentication mechanism")
+    outcome = await _exchange(session, mechanism, words[1] if len(words) == 2 else None)
+    if isinstance(outcome, Reply):
+        return outcome
+    return await _decide(session, mechanism, outcome)
+
+
+async def _exchange(session: SmtpSession, mechanism: str, initial: str | None) -> Credentials | Reply:
+    server = SERVERS[mechanism]()
+    response = initial
+    challenge: str | None = None
+    if response is None:
+        challenge = server.step(None)
+    elif (data := decode_base64(response)) is None:
+        return _failed(session, mechanism, "Invalid base64 data in initial response")
+    else:
+        if mechanism == "LOGIN":
+            server.step(None)
+        challenge = server.step(data)
+    while challenge is not None:
+        session.send(f"334 {challenge}\r\n".encode("ascii"))
+        line = await _read_line(session)
+        if line is None:
+            return LINE_TOO_LONG
+        if line == "*":
+            return ABORTED
+        data = decode_base64(line) if line else b""
+        if data is None:
+            return _failed(session, mechanism, "Invalid base64 data in continued response")
+        challenge = server.step(data)
+    if server.credentials is None:
+        return _failed(session, mechanism, "Invalid response")
+    return server.credentials
+
+
+async def _read_line(session: SmtpSession) -> str | None:
+    """The client's next line; None when it is longer than smtpd_sasl_response_limit."""
+    limit = session.settings.smtpd_sasl_response_limit
+    session.dialogue.widen(limit)
+    try:
+        while True:
+            line = session.dialogue.next_line()
+            if line is not None:
+                return None if session.dialogue.too_long else line.decode("ascii", "replace").strip()
+            session.dialogue.receive(await session.read())
+    except SessionEnded:
+        session.where = "AUTH"
+        raise
+    finally:
+        session.dialogue.widen(session.settings.line_length_limit)
+
+
+async def _decide(session: SmtpSession, mechanism: str, credentials: Credentials) -> bytes | Reply:
+    authenticator = session.service.authenticator
+    assert authenticator is not None
+    if credentials.acting_for not in ("", credentials.login):
+        # RFC 4616 section 2: nobody here acts for others
+        return _failed(session, mechanism, "authorization identity differs", credentials.login)
+    try:
+        outcome = await authenticator.authenticate(credentials.login, credentials.password)
+    except AuthenticationRetry as error:
+        session.log.warning(f"{session.namaddr}: SASL {mechanism} authentication failed: {error}")
+        return Reply(454, "4.7.0", f"Temporary authentication failure: {error}")
+    if outcome is None:
+        return _failed(session, mechanism, NO_REASON, credentials.login)
+    if isinstance(outcome, AuthenticationRefused):
+        return _failed(session, mechanism, outcome.reason or NO_REASON, outcome.login or credentials.login)
+    session.client = replace(session.client, sasl_method=mechanism, sasl_username=outcome)
+    session.stage.authenticated(outcome, mechanism, "")
+    return SUCCESS
+
+
+def _failed(session: SmtpSession, mechanism: str, reason: str, login: str = "") -> Reply:
+    session.log.warning(
+        f"{session.namaddr}: SASL {mechanism} authentication failed: {reason}, sasl_username={login or '(unavailable)'}"
+    )
+    session.record("refused", "", f"reject: 535 5.7.8 AUTH {mechanism} {login}: {reason}")
+    return Reply(535, "5.7.8", f"Error: authentication failed: {reason}")

@@ -1,0 +1,34 @@
+"""NOOP, RSET, QUIT, and the verbs that nobody may use: XCLIENT and XFORWARD.
+
+Standards: RFC 5321 sections 4.1.1.5, 4.1.1.9 and 4.1.1.10.
+"""
+
+from posthouse.session.smtp.session import OK, SmtpSession
+from posthouse.wire.smtp.reply import Reply
+
+RSET_SYNTAX = Reply(501, "5.5.4", "Syntax: RSET")
+UNAUTHORIZED = Reply(550, "5.7.0", "Error: insufficient authorization")
+BYE = b"221 2.0.0 Bye\r\n"
+
+
+async def noop(session: SmtpSession, argument: str) -> bytes | Reply:
+    """NOOP [anything]."""
+    return OK
+
+
+async def rset(session: SmtpSession, argument: str) -> bytes | Reply:
+    """RSET: the transaction is dropped, nothing else."""
+    if argument:
+        return RSET_SYNTAX
+    session.reset()
+    return OK
+
+
+async def quit(session: SmtpSession, argument: str) -> bytes | Reply:
+    """QUIT; an argument is let pass, as Postfix does."""
+    return BYE
+
+
+async def unauthorized(session: SmtpSession, argument: str) -> bytes | Reply:
+    """XCLIENT and XFORWARD: smtpd_authorized_xclient_hosts and its like are not acted on here."""
+    return UNAUTHORIZED

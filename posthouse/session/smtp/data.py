@@ -1,0 +1,116 @@
+"""DATA: the content, up to <CRLF>.<CRLF>, and the commit that the 250 follows.
+
+Standards: RFC 5321 sections 4.1.1.4 and 4.5.2; RFC 1870 section 6.3 (a message that turns out too large).
+"""
+
+from posthouse.envelope.envelope import Envelope
+from posthouse.intake.transaction import Accepted
+from posthouse.session.smtp.received import received_field
+from posthouse.session.smtp.session import SmtpSession
+from posthouse.session.smtp.transaction import Transaction
+from posthouse.wire.smtp.data import DataReader
+from posthouse.wire.smtp.reply import Reply
+
+DATA_SYNTAX = Reply(501, "5.5.4", "Syntax: DATA")
+GO_AHEAD = b"354 End data with <CR><LF>.<CR><LF>\r\n"
+TOO_BIG = Reply(552, "5.3.4", "Error: message file too big")
+
+
+async def data(session: SmtpSession, argument: str) -> bytes | Reply:
+    """DATA and all that follows it."""
+    refusal = session.dialogue.refusal("DATA")
+    if refusal is not None:
+        return refusal
+    if argument:
+        return DATA_SYNTAX
+    transaction = session.transaction
+    assert transaction is not None and transaction.intake is not None
+    refusal = session.judge(await session.stage.data(), "data", "DATA")
+    if refusal is not None:
+        return refusal
+    session.send(GO_AHEAD)
+    reader = DataReader()
+    intake = transaction.intake
+    limit = session.settings.message_size_limit
+    chunk = session.dialogue.take()
+    if not chunk:
+        session.where = "DATA (0 bytes)"
+        chunk = await session.read()
+    while True:
+        content = reader.receive(chunk)
+        if content:
+            transaction.size += len(content)
+            if limit and transaction.size > limit:
+                transaction.oversize = True  # read to the end of data all the same, keep nothing of it
+            else:
+                await intake.write(content)
+        if reader.ended:
+            break
+        session.where = f"DATA ({reader.received} bytes)"
+        chunk = await session.read()
+    session.dialogue.receive(reader.leftover)
+    session.where = "END-OF-MESSAGE"
+    return await finish(session, transaction, "250 2.0.0 Ok: queued as ")
+
+
+async def finish(session: SmtpSession, transaction: Transaction, accepted: str) -> bytes | Reply:
+    """Judge the whole message and commit it; the transaction is over in any case (RFC 5321 section 4.1.1.4)."""
+    intake = transaction.intake
+    assert intake is not None
+    try:
+        if transaction.oversize:
+            session.log.warning(f"{intake.queue_id}: queue file size limit exceeded")
+            session.record("refused", "", f"reject: {TOO_BIG.code} {TOO_BIG.status} {TOO_BIG.text}")
+            return TOO_BIG
+        verdict = await session.stage.end_of_data(transaction.size)
+        refusal = session.judge(verdict, "data", "END-OF-MESSAGE")
+        if refusal is not None:
+            return refusal
+        outcome = await intake.commit(
+            await envelope(session, transaction), received(session, transaction), session.stage.handling
+        )
+        transaction.intake = None  # what was committed cannot be rolled back
+        if isinstance(outcome, Accepted):
+            session.error_count = session.junk_count = 0
+            return f"{accepted}{outcome.queue_id}\r\n".encode()
+        session.record("refused", "", f"reject: {outcome.code} {outcome.status} {outcome.text}", outcome.evidence)
+        return Reply(outcome.code, outcome.status, outcome.text)
+    finally:
+        session.reset()
+
+
+async def envelope(session: SmtpSession, transaction: Transaction) -> Envelope:
+    """The envelope of what was received."""
+    command, client, service = transaction.command, session.client, session.service
+    if service.local_rewrite is None:
+        local = client.address == session.stream.local.host or client.address in ("127.0.0.1", "::1")
+    else:
+        local = await service.local_rewrite(client.name, client.address, client.sasl_username)
+    return Envelope(
+        sender=command.sender,
+        recipients=tuple(transaction.recipients),
+        client=client,
+        local_rewrite=local,
+        ret=command.ret,
+        envid=command.envid,
+        smtputf8=command.smtputf8,
+        body=command.body,
+    )
+
+
+def received(session: SmtpSession, transaction: Transaction) -> bytes:
+    """Our Received field."""
+    settings, service = session.settings, session.service
+    recipients = transaction.recipients
+    return received_field(
+        session.client,
+        hostname=settings.myhostname,
+        mail_name=settings.mail_name,
+        queue_id=transaction.queue_id,
+        recipient=recipients[0].address if len(recipients) == 1 else "",
+        date=service.dates.at(service.clock()),
+        tls=session.tls,
+        show_tls=settings.smtpd_tls_received_header,
+        show_login=settings.smtpd_sasl_authenticated_header,
+        smtputf8=transaction.command.smtputf8,
+    )

@@ -1,0 +1,62 @@
+"""HELO and EHLO.
+
+Standards: RFC 5321 section 4.1.1.1.
+"""
+
+from posthouse.session.smtp.session import SmtpSession
+from posthouse.tables.table import TableRetry
+from posthouse.wire.smtp.reply import Reply
+
+HELO_SYNTAX = Reply(501, "", "Syntax: HELO hostname")
+EHLO_SYNTAX = Reply(501, "", "Syntax: EHLO hostname")
+
+_NEUTER = {ord(character): "?" for character in ' <>()\\";@'}
+
+
+def printable_name(argument: str) -> str:
+    """The name as it may stand in log lines and Received fields."""
+    name = " ".join(argument.split()).translate(_NEUTER)
+    return name if name.isprintable() else "".join(c if c.isprintable() or c >= "\ud800" else "?" for c in name)
+
+
+async def helo(session: SmtpSession, argument: str) -> bytes | Reply:
+    """HELO hostname."""
+    if not argument:
+        return HELO_SYNTAX
+    reply = await _greet(session, argument, esmtp=False)
+    if reply is not None:
+        return reply
+    return f"250 {session.settings.myhostname}\r\n".encode("utf-8", "surrogateescape")
+
+
+async def ehlo(session: SmtpSession, argument: str) -> bytes | Reply:
+    """EHLO hostname: what we offer depends on the client and on whether TLS is on."""
+    if not argument:
+        return EHLO_SYNTAX
+    reply = await _greet(session, argument, esmtp=True)
+    if reply is not None:
+        return reply
+    service = session.service
+    try:
+        words = await service.discard_ehlo(session.client.address)
+    except TableRetry:
+        words = None
+    discard = session.settings.discarded if words is None else frozenset(words.replace(",", " ").upper().split())
+    if discard and "SILENT-DISCARD" not in discard:
+        session.log.info("discarding EHLO keywords: " + " ".join(sorted(discard)))
+    session.discard = discard - {"SILENT-DISCARD"}
+    tls = session.tls is not None
+    auth = service.auth_offered(tls=tls) and not session.auth_exempt
+    return service.ehlo_reply(tls=tls, auth=auth, discard=session.discard)
+
+
+async def _greet(session: SmtpSession, argument: str, *, esmtp: bool) -> Reply | None:
+    name = printable_name(argument)
+    session.reset()
+    before = session.client
+    session.rename(helo=name, protocol="ESMTP" if esmtp else "SMTP")
+    verdict = await session.stage.helo(name, esmtp)
+    refusal = session.judge(verdict, "helo", "EHLO" if esmtp else "HELO")
+    if refusal is not None:
+        session.client = before
+    return refusal

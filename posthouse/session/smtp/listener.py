@@ -1,0 +1,237 @@
+"""A listener's sessions, from connect to disconnect.
+
+SmtpListener.on_stream() is given to net.tcp.start_server(). The dialogue itself is a loop over
+command lines; VERBS says who answers each verb.
+
+Standards: RFC 5321 sections 3.1, 3.8, 4.2 and 4.5.3.2 (timeouts).
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from posthouse.dns.ptr import client_name
+from posthouse.envelope.envelope import Client
+from posthouse.net.connection import TcpStream
+from posthouse.session.smtp.auth import auth
+from posthouse.session.smtp.bdat import bdat
+from posthouse.session.smtp.control import noop, quit, rset, unauthorized
+from posthouse.session.smtp.data import data
+from posthouse.session.smtp.hello import ehlo, helo
+from posthouse.session.smtp.mail import mail
+from posthouse.session.smtp.rcpt import rcpt
+from posthouse.session.smtp.seams import nothing
+from posthouse.session.smtp.service import SmtpService
+from posthouse.session.smtp.session import OK, SessionEnded, SmtpSession
+from posthouse.session.smtp.starttls import handshake, starttls
+from posthouse.session.smtp.vrfy import etrn, vrfy
+from posthouse.tables.table import TableRetry
+from posthouse.wire.smtp.reply import Reply
+
+NOT_RECOGNIZED = Reply(500, "5.5.2", "Error: command not recognized")
+BAD_SYNTAX = Reply(500, "5.5.2", "Error: bad syntax")
+STARTTLS_FIRST = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
+GOODBYE = Reply(221, "2.7.0", "Error: I can break rules, too. Goodbye.")
+NOT_SYNCHRONIZED = Reply(554, "5.5.0", "Error: SMTP protocol synchronization")
+FILTER_FAILED = Reply(451, "4.3.0", "Server local error")
+SHOWN = 25
+"""Characters of an overlong command line that are logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Who answers a verb, and what is so about it."""
+
+    answer: Callable[[SmtpSession, str], Awaitable[bytes | Reply]]
+    name: str
+    plain: bool = False
+    """Whether it may come before STARTTLS where TLS is required."""
+    last: bool = False
+    """Whether it must end a group of pipelined commands (RFC 2920 section 3.1)."""
+    junk: bool = False
+    """Whether smtpd_junk_command_limit counts it."""
+
+
+VERBS: dict[str, Verb] = {
+    "HELO": Verb(helo, "helo", plain=True, last=True),
+    "EHLO": Verb(ehlo, "ehlo", plain=True, last=True),
+    "STARTTLS": Verb(starttls, "starttls", plain=True, last=True),
+    "AUTH": Verb(auth, "auth", last=True),
+    "MAIL": Verb(mail, "mail"),
+    "RCPT": Verb(rcpt, "rcpt"),
+    "DATA": Verb(data, "data", last=True),
+    "BDAT": Verb(bdat, "bdat"),
+    "RSET": Verb(rset, "rset", junk=True),
+    "NOOP": Verb(noop, "noop", plain=True, last=True, junk=True),
+    "VRFY": Verb(vrfy, "vrfy", last=True, junk=True),
+    "ETRN": Verb(etrn, "etrn", junk=True),
+    "QUIT": Verb(quit, "quit", plain=True),
+    "XCLIENT": Verb(unauthorized, "xclient"),
+    "XFORWARD": Verb(unauthorized, "xforward"),
+}
+
+
+class SmtpListener:
+    """Runs the sessions of one listener."""
+
+    def __init__(self, service: SmtpService) -> None:
+        self.service = service
+
+    async def on_stream(self, stream: TcpStream) -> None:
+        """One session, to its end."""
+        service = self.service
+        log = service.log.session(next(service.numbers))
+        client = await self._client(stream, log.warning)
+        session = SmtpSession(service, stream, log, client)
+        log.info(f"connect from {session.namaddr}")
+        session.record("connect", "", f"{session.namaddr}")
+        open_now, rate = service.limits.connected(service.name, client.address)
+        reason = "lost connection"
+        try:
+            await self._converse(session, open_now, rate)
+            reason = ""
+        except SessionEnded as end:
+            reason = str(end)
+        finally:
+            service.limits.disconnected(service.name, client.address)
+            if session.transaction is not None:
+                session.transaction.rollback()
+            if reason:
+                log.info(f"{reason} after {session.where} from {session.namaddr}")
+            log.info(f"disconnect from {session.namaddr} {session.tally()}")
+            session.stream.close()
+
+    async def _client(self, stream: TcpStream, warn: Callable[[str], None]) -> Client:
+        peer = stream.peer
+        if not peer.host:  # a Unix socket
+            return Client()
+        address = peer.host.removeprefix("::ffff:") if "." in peer.host else peer.host
+        service = self.service
+        if service.resolver is None or not service.settings.smtpd_peername_lookup:
+            return Client(name="unknown", address=address, port=str(peer.port), reverse_name="unknown")
+        found = await client_name(address, service.resolver, hosts=service.hosts, warn=warn)
+        return Client(name=found.name, address=address, port=str(peer.port), reverse_name=found.reverse_name)
+
+    async def _converse(self, session: SmtpSession, open_now: int, rate: int) -> None:
+        service, settings, client = self.service, session.settings, session.client
+        if settings.smtpd_tls_wrappermode:
+            if service.tls_context is None:
+                session.log.warning("smtpd_tls_wrappermode is on, but there is no usable certificate")
+                raise SessionEnded("lost connection")
+            await handshake(session)
+        session.exempt = await service.limit_exceptions.matches(client.name, client.address)
+        session.auth_exempt = await service.sasl_exceptions.matches(client.name, client.address)
+        if not session.exempt:
+            for limit, number, what in (
+                (settings.smtpd_client_connection_count_limit, open_now, "concurrency"),
+                (settings.smtpd_client_connection_rate_limit, rate, "rate"),
+            ):
+                if limit and number > limit:
+                    session.log.warning(
+                        f"Connection {what} limit exceeded: {number} from {session.namaddr} for service {service.name}"
+                    )
+                    text = f"{settings.myhostname} Error: too many connections from {client.address}"
+                    await session.answer(Reply(421, "4.7.0", text))
+                    await session.flush()
+                    return
+        refusal = session.judge(await session.stage.connect(), "connect", "CONNECT")
+        if refusal is None:
+            session.send(f"220 {settings.smtpd_banner}\r\n".encode("utf-8", "surrogateescape"))
+        else:
+            session.access_denied = True
+            await session.answer(refusal)
+            if refusal.code in (421, 521):
+                await session.flush()
+                return
+        await self._commands(session)
+
+    async def _commands(self, session: SmtpSession) -> None:
+        settings = session.settings
+        while True:
+            if session.error_count >= settings.smtpd_hard_error_limit:
+                text = f"{settings.myhostname} Error: too many errors"
+                await session.answer(Reply(421, "4.7.0", text))
+                await session.flush()
+                raise SessionEnded("too many errors")
+            line = session.dialogue.next_line()
+            if line is None:
+                session.new_request()
+                while (line := session.dialogue.next_line()) is None:
+                    session.dialogue.receive(await session.read())
+            if session.dialogue.too_long:
+                shown = line[:SHOWN].decode("latin-1")
+                session.log.warning(f"{session.namaddr}: request longer than {settings.line_length_limit}: {shown}...")
+            if await self._command(session, line.decode("utf-8", "surrogateescape")):
+                await session.flush()
+                return
+
+    async def _command(self, session: SmtpSession, line: str) -> bool:
+        """Answer one line; True when the session is over."""
+        service, settings = self.service, session.settings
+        if service.command_filter is not nothing:
+            try:
+                line = await service.command_filter(line) or line
+            except TableRetry:
+                session.log.warning("smtpd_command_filter lookup error")
+                await self._error(session, "unknown", FILTER_FAILED)
+                return False
+        word, _, argument = line.strip().replace("\t", " ").partition(" ")
+        name = word.upper()
+        verb = VERBS.get(name)
+        if verb is None:
+            return await self._unknown(session, word, line)
+        session.where = name
+        if session.access_denied and name != "QUIT":
+            await self._error(session, verb.name, Reply(503, "5.7.0", f"Error: access denied for {session.namaddr}"))
+            return False
+        if settings.tls_required and session.tls is None and not verb.plain:
+            await self._error(session, verb.name, STARTTLS_FIRST)
+            return False
+        if verb.last and session.improper_pipelining(name) and settings.smtpd_forbid_unauth_pipelining:
+            await self._error(session, verb.name, NOT_SYNCHRONIZED)
+            return True
+        if verb.junk:
+            session.junk_count += 1
+            if session.junk_count > settings.smtpd_junk_command_limit:
+                session.error_count += 1
+        try:
+            reply = await verb.answer(session, argument.lstrip())
+        except SessionEnded:
+            session.counted(verb.name, good=False)
+            raise
+        except TableRetry:
+            reply = Reply(451, "4.3.0", "Temporary lookup failure")
+        if isinstance(reply, bytes):
+            session.counted(verb.name, good=True)
+            if reply:
+                session.send(reply)
+            return name == "QUIT"
+        await self._error(session, verb.name, reply)
+        return reply.code in (421, 521)
+
+    async def _error(self, session: SmtpSession, counter: str, reply: Reply) -> None:
+        session.counted(counter, good=False)
+        session.error_count += 1
+        await session.answer(reply)
+
+    async def _unknown(self, session: SmtpSession, word: str, line: str) -> bool:
+        if not word:
+            session.error_count += 1
+            await session.answer(BAD_SYNTAX)
+            return False
+        session.where = "UNKNOWN"
+        if word.upper() in {known.upper() for known in session.settings.smtpd_noop_commands}:
+            session.counted("noop", good=True)
+            session.send(OK)
+            return False
+        try:
+            forbidden = word.endswith(":") or await self.service.forbidden(word) is not None
+        except TableRetry:
+            forbidden = False
+        if forbidden:
+            session.log.warning(f"non-SMTP command from {session.namaddr}: {line}")
+            session.counted("unknown", good=False)
+            session.error_count += 1
+            session.send(bytes(GOODBYE))
+            return True
+        await self._error(session, "unknown", NOT_RECOGNIZED)
+        return False

@@ -1,0 +1,55 @@
+"""MAIL: begins a transaction.
+
+Standards: RFC 5321 section 4.1.1.2; RFC 1870 section 6.1 (a declared size is refused at once).
+"""
+
+from posthouse.session.smtp.session import SmtpSession
+from posthouse.session.smtp.transaction import Transaction
+from posthouse.wire.smtp.command import BadPath, MailCommand, parse_mail
+from posthouse.wire.smtp.dialogue import State
+from posthouse.wire.smtp.reply import Reply
+
+MAIL_OK = b"250 2.1.0 Ok\r\n"
+HELLO_FIRST = Reply(503, "5.5.1", "Error: send HELO/EHLO first")
+TOO_LARGE = Reply(552, "5.3.4", "Message size exceeds fixed limit")
+UNDECLARED_UTF8 = Reply(553, "5.6.7", "Must declare SMTPUTF8 to send unicode address")
+
+
+async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
+    """MAIL FROM:<address> [parameters]."""
+    settings = session.settings
+    if settings.smtpd_helo_required and not session.client.helo:
+        return HELLO_FIRST
+    refusal = session.dialogue.refusal("MAIL")
+    if refusal is not None:
+        return refusal
+    command = parse_mail(
+        argument,
+        strict=settings.strict_rfc821_envelopes,
+        dsn="DSN" not in session.discard,
+        smtputf8=settings.smtputf8_enable and "SMTPUTF8" not in session.discard,
+    )
+    if not isinstance(command, MailCommand):
+        if isinstance(command, BadPath):
+            session.log.warning(f"Illegal address syntax from {session.namaddr} in MAIL command: {command.path}")
+            return command.reply
+        return command
+    if settings.strict_smtputf8 and not command.smtputf8 and not command.sender.isascii():
+        return UNDECLARED_UTF8
+    limit = settings.smtpd_client_message_rate_limit
+    if limit and await session.over_limit("message", limit, "Message delivery request"):
+        return Reply(450, "4.7.1", f"Error: too much mail from {session.client.address}")
+    session.transaction = Transaction(command)
+    limit = settings.message_size_limit
+    if limit and command.size > limit:
+        reply = session.refuse(TOO_LARGE, "MAIL")
+        session.record("refused", "", f"reject: {reply.code} {reply.status} {reply.text}")
+        session.reset()
+        return reply
+    verdict = await session.stage.mail(command.sender, size=command.size, body=command.body, smtputf8=command.smtputf8)
+    refusal = session.judge(verdict, "mail", "MAIL")
+    if refusal is not None:
+        session.reset()
+        return refusal
+    session.dialogue.state = State.MAIL
+    return MAIL_OK

@@ -1,0 +1,109 @@
+"""What an SMTP session asks of others: policy by stage, authentication, and a few lists.
+
+Policy's own classes fit the Protocols without knowing them; tests and `posthouse explain` bring
+theirs.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from posthouse.envelope.envelope import Client, Notify
+from posthouse.envelope.verdict import Verdict
+from posthouse.intake.transaction import Handling
+from posthouse.net.stream import TlsInfo
+
+LogEvent = Callable[[str, str, str], None]
+"""log(log_class, stage_word, text): a line that changes nothing, such as reject_warning."""
+
+
+class StageSession(Protocol):
+    """What policy knows of one connection. DUNNO and PERMIT go on; REJECT and DEFER carry the reply."""
+
+    async def connect(self) -> Verdict:
+        """smtpd_client_restrictions."""
+
+    async def helo(self, name: str, esmtp: bool) -> Verdict:
+        """smtpd_helo_restrictions."""
+
+    async def mail(self, sender: str, *, size: int, body: str, smtputf8: bool) -> Verdict:
+        """smtpd_sender_restrictions. Begins a transaction."""
+
+    async def rcpt(self, address: str, *, notify: Notify, orcpt: str) -> Verdict:
+        """Relay and recipient restrictions, and with smtpd_delay_reject all before."""
+
+    async def data(self) -> Verdict:
+        """smtpd_data_restrictions."""
+
+    async def end_of_data(self, size: int) -> Verdict:
+        """smtpd_end_of_data_restrictions."""
+
+    async def vrfy(self, address: str) -> Verdict:
+        """What RCPT would say of the address."""
+
+    async def etrn(self, domain: str) -> Verdict:
+        """smtpd_etrn_restrictions."""
+
+    def authenticated(self, login: str, method: str, sender: str) -> None:
+        """The client logged in."""
+
+    def tls(self, info: TlsInfo | None) -> None:
+        """The connection is encrypted now."""
+
+    def reset(self) -> None:
+        """Drop the transaction."""
+
+    @property
+    def handling(self) -> Handling:
+        """What was gathered for the message so far."""
+
+
+class Stages(Protocol):
+    """The restriction lists of one listener."""
+
+    def begin(self, client: Client, server_address: str, server_port: int, *, log: LogEvent) -> StageSession:
+        """A new connection."""
+
+
+class AuthenticationRetry(Exception):
+    """Nobody could say now whether the password fits; the text goes into the log and the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationRefused:
+    """No, and why: the words of whoever keeps the passwords."""
+
+    reason: str
+    login: str = ""
+    """The name it knows the user by, for the log, or ""."""
+
+
+class Authenticator(Protocol):
+    """Who keeps the passwords."""
+
+    async def authenticate(self, login: str, password: str) -> str | AuthenticationRefused | None:
+        """The canonical name; None or AuthenticationRefused when it does not fit. Raises AuthenticationRetry."""
+
+
+class HostMatch(Protocol):
+    """A list of networks and host names, e.g. smtpd_sasl_exceptions_networks."""
+
+    async def matches(self, name: str, address: str) -> bool:
+        """Whether a client is in it."""
+
+
+class NoHosts:
+    """The empty list."""
+
+    async def matches(self, name: str, address: str) -> bool:
+        """Nobody is in it."""
+        return False
+
+
+Lookup = Callable[[str], Awaitable[str | None]]
+"""A table: from a key to a value or None. Raises TableRetry."""
+
+
+async def nothing(key: str) -> str | None:
+    """The empty table."""
+    return None

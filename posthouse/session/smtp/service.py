@@ -1,0 +1,113 @@
+"""What all sessions of one SMTP listener share."""
+
+import asyncio
+import itertools
+import os
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+from posthouse.dns.hosts import HostsFile
+from posthouse.dns.resolver import Resolver
+from posthouse.host.log import ProcessLog
+from posthouse.intake.transaction import Intake
+from posthouse.journal.journal import Journal
+from posthouse.session.smtp.client_limits import ClientLimits
+from posthouse.session.smtp.received import DateText
+from posthouse.session.smtp.seams import Authenticator, HostMatch, Lookup, NoHosts, Stages, nothing
+from posthouse.session.smtp.settings import SmtpdSettings
+from posthouse.wire.smtp.ehlo import offer
+
+
+async def bogus_commands(verb: str) -> str | None:
+    """The default of smtpd_forbidden_commands: CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}, case ignored."""
+    if verb.upper() in ("CONNECT", "GET", "POST") or not ("A" <= verb[:1].upper() <= "Z"):
+        return "Bogus"
+    return None
+
+
+@dataclass(slots=True)
+class SmtpService:
+    """One listener's configuration and neighbours; sessions are made by listener.on_stream()."""
+
+    settings: SmtpdSettings
+    stages: Stages
+    intake: Intake
+    log: ProcessLog
+    journal: Journal
+    name: str = "smtp"
+    """The service's name for rate warnings: "smtp", or "127.0.0.1:25"."""
+    resolver: Resolver | None = None
+    """None as with smtpd_peername_lookup = no."""
+    hosts: HostsFile | None = None
+    tls_context: ssl.SSLContext | None = None
+    """None where no certificate is usable: STARTTLS is then not offered."""
+    authenticator: Authenticator | None = None
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    limits: ClientLimits = field(default_factory=lambda: ClientLimits(time.monotonic))
+    under_stress: SmtpdSettings | None = None
+    """The settings with stress=yes, or None."""
+    stressed: Callable[[], bool] = lambda: False
+    limit_exceptions: HostMatch = field(default_factory=NoHosts)
+    """smtpd_client_event_limit_exceptions."""
+    sasl_exceptions: HostMatch = field(default_factory=NoHosts)
+    """smtpd_sasl_exceptions_networks."""
+    discard_ehlo: Lookup = nothing
+    """smtpd_discard_ehlo_keyword_address_maps, by client address."""
+    footers: Lookup = nothing
+    """smtpd_reject_footer_maps, by the whole reply."""
+    command_filter: Lookup = nothing
+    """smtpd_command_filter, by the whole command line."""
+    forbidden: Lookup = bogus_commands
+    """smtpd_forbidden_commands, by the verb."""
+    local_rewrite: Callable[[str, str, str], Awaitable[bool]] | None = None
+    """local_header_rewrite_clients, by client name, address and SASL login. None: permit_inet_interfaces alone."""
+    flush: Callable[[str], Awaitable[bool | None]] | None = None
+    """ETRN: True when deliveries to a domain were started, None when the domain is not in fast_flush_domains."""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count((os.getpid() & 0x7FFF) << 16))
+    """Session numbers for the log: unique to a session, so that its lines can be paired."""
+    dates: DateText = field(default_factory=DateText)
+    _offers: dict[tuple[bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
+
+    @property
+    def starttls(self) -> bool:
+        """Whether STARTTLS can be offered."""
+        return self.settings.tls_offered and self.tls_context is not None
+
+    def usable_mechanisms(self, *, tls: bool) -> tuple[str, ...]:
+        """The SASL mechanisms that the security options leave; both we speak are plaintext ones."""
+        settings = self.settings
+        options = settings.smtpd_sasl_tls_security_options if tls else settings.smtpd_sasl_security_options
+        return () if "noplaintext" in options else self.mechanisms
+
+    def auth_offered(self, *, tls: bool) -> bool:
+        """Whether AUTH is taken at this moment."""
+        settings = self.settings
+        return (
+            settings.smtpd_sasl_auth_enable
+            and self.authenticator is not None
+            and (tls or not settings.smtpd_tls_auth_only)
+            and bool(self.usable_mechanisms(tls=tls))
+        )
+
+    def ehlo_reply(self, *, tls: bool, auth: bool, discard: frozenset[str]) -> bytes:
+        """The answer to EHLO; made once for each of its few forms."""
+        key = (tls, auth, discard)
+        reply = self._offers.get(key)
+        if reply is None:
+            settings = self.settings
+            reply = self._offers[key] = offer(
+                settings.myhostname,
+                size=settings.message_size_limit,
+                vrfy=not settings.disable_vrfy_command,
+                etrn=True,
+                starttls=self.starttls and not tls,
+                mechanisms=self.usable_mechanisms(tls=tls) if auth else (),
+                broken_clients=settings.broken_sasl_auth_clients,
+                smtputf8=settings.smtputf8_enable,
+                discard=discard,
+            )
+        return reply

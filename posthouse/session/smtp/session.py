@@ -1,0 +1,322 @@
+"""One SMTP session: what is known of the client, and how replies, log lines and journal entries leave.
+
+The verbs live in files of their own and change a session through what stands here; listener.py
+runs it. Replies gather while bytes wait to be read and leave in one write. An error reply
+counts against the client; past smtpd_soft_error_limit it is delayed.
+
+Standards: RFC 5321 sections 3 and 4; RFC 2920 section 3.2.
+"""
+
+from dataclasses import replace
+
+from posthouse.envelope.envelope import Client
+from posthouse.envelope.verdict import Action, Evidence, Verdict
+from posthouse.host.log import ProcessLog
+from posthouse.journal.journal import Entry
+from posthouse.net.connection import TcpStream
+from posthouse.net.stream import StreamClosed, StreamTimeout, TlsInfo
+from posthouse.session.smtp.footer import add_footer, expand_footer
+from posthouse.session.smtp.seams import StageSession
+from posthouse.session.smtp.service import SmtpService
+from posthouse.session.smtp.settings import SmtpdSettings
+from posthouse.session.smtp.transaction import Transaction
+from posthouse.tables.table import TableRetry
+from posthouse.wire.smtp.dialogue import Dialogue
+from posthouse.wire.smtp.reply import Reply
+
+OK = b"250 2.0.0 Ok\r\n"
+REPLIES_HELD = 100
+"""Replies gathered for one write at most, so that a peer that never reads costs little memory."""
+PIPELINED_LIMIT = 100
+"""Bytes of improperly pipelined input that are logged."""
+
+COUNTED = (
+    "helo",
+    "ehlo",
+    "lhlo",
+    "xclient",
+    "xforward",
+    "starttls",
+    "auth",
+    "mail",
+    "rcpt",
+    "data",
+    "bdat",
+    "rset",
+    "noop",
+    "vrfy",
+    "etrn",
+    "quit",
+    "unknown",
+)
+"""The order of counters in the disconnect line."""
+
+
+class SessionEnded(Exception):
+    """The session is over; the text is for the log: "lost connection", "timeout", "too many errors", or ""."""
+
+
+class SmtpSession:
+    """One connection's dialogue."""
+
+    __slots__ = (
+        "_budget",
+        "_footer",
+        "_out",
+        "_pipelining_logged",
+        "access_denied",
+        "auth_exempt",
+        "client",
+        "counters",
+        "dialogue",
+        "discard",
+        "error_count",
+        "exempt",
+        "junk_count",
+        "key",
+        "log",
+        "namaddr",
+        "service",
+        "settings",
+        "stage",
+        "stream",
+        "tls",
+        "transaction",
+        "where",
+    )
+
+    def __init__(self, service: SmtpService, stream: TcpStream, log: ProcessLog, client: Client) -> None:
+        settings = service.settings
+        if service.under_stress is not None and service.stressed():
+            settings = service.under_stress
+        self.service = service
+        self.settings: SmtpdSettings = settings
+        self.stream = stream
+        self.log = log
+        self.client = client
+        port = f":{client.port}" if settings.smtpd_client_port_logging else ""
+        self.namaddr = f"{client.name}[{client.address}]{port}"
+        self.key = f"{log.number:x}"
+        """Ties journal entries of the session together."""
+        self.dialogue = Dialogue(settings.line_length_limit)
+        self.stage: StageSession = service.stages.begin(client, stream.local.host, stream.local.port, log=self.event)
+        self.tls: TlsInfo | None = stream.tls
+        self.transaction: Transaction | None = None
+        self.counters: dict[str, list[int]] = {}
+        self.where = "CONNECT"
+        self.error_count = 0
+        self.junk_count = 0
+        self.exempt = False
+        """Whether the client is in smtpd_client_event_limit_exceptions."""
+        self.auth_exempt = False
+        """Whether AUTH is not announced to it (smtpd_sasl_exceptions_networks)."""
+        self.access_denied = False
+        """Whether the greeting already refused it."""
+        self.discard: frozenset[str] = settings.discarded - {"SILENT-DISCARD"}
+        self._footer = settings.smtpd_reject_footer
+        self._out: list[bytes] = []
+        self._budget = float(settings.smtpd_timeout)
+        self._pipelining_logged = False
+
+    # -- bytes ----------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Queue a reply; it leaves when there is nothing more to read."""
+        self._out.append(data)
+
+    async def flush(self) -> None:
+        """Send what is queued."""
+        if self._out:
+            out = self._out
+            self.stream.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+            try:
+                await self.stream.drain(self.settings.smtpd_timeout)
+            except StreamTimeout:
+                raise SessionEnded("timeout") from None
+            except StreamClosed:
+                raise SessionEnded("lost connection") from None
+
+    async def answer(self, reply: Reply) -> None:
+        """Queue a refusal or another reply; errors get the footer, count, and may be delayed."""
+        if reply.code >= 400:
+            reply = await self._with_footer(reply)
+            settings = self.settings
+            if self.error_count >= settings.smtpd_soft_error_limit and settings.smtpd_error_sleep_time:
+                await self.flush()
+                await self.service.sleep(settings.smtpd_error_sleep_time)
+        self.send(bytes(reply))
+        if len(self._out) > REPLIES_HELD:
+            await self.flush()
+
+    async def _with_footer(self, reply: Reply) -> Reply:
+        footer = self._footer
+        try:
+            found = await self.service.footers(" ".join(reply.lines()))
+        except TableRetry:
+            found = None
+        if found is not None:
+            footer = found
+        if not footer:
+            return reply
+        client, transaction = self.client, self.transaction
+        values = {
+            "client_address": client.address,
+            "client_name": client.name,
+            "client_port": client.port,
+            "helo_name": client.helo,
+            "localtime": self.service.dates.at(self.service.clock())[5:-12],
+            "recipient": "" if transaction is None else transaction.last_recipient,
+            "sender": "" if transaction is None else transaction.command.sender,
+            "server_name": self.settings.myhostname,
+            "server_address": self.stream.local.host,
+            "server_port": str(self.stream.local.port),
+        }
+        return add_footer(reply, expand_footer(footer, values, self.log.warning))
+
+    def new_request(self) -> None:
+        """A command begins: its deadline starts (smtpd_per_request_deadline)."""
+        self._budget = float(self.settings.smtpd_timeout)
+
+    async def read(self) -> bytes:
+        """Bytes from the client, at least one. Raises SessionEnded."""
+        if self._out:
+            await self.flush()
+        settings = self.settings
+        try:
+            if not settings.smtpd_per_request_deadline:
+                data = await self.stream.read(settings.smtpd_timeout)
+            else:
+                started = self.stream.loop.time()
+                data = await self.stream.read(max(self._budget, 0.001))
+                self._budget -= self.stream.loop.time() - started
+                if settings.smtpd_min_data_rate:
+                    earned = len(data) / settings.smtpd_min_data_rate
+                    self._budget = min(self._budget + earned, float(settings.smtpd_timeout))
+        except StreamTimeout:
+            self.send(bytes(Reply(421, "4.4.2", f"{settings.myhostname} Error: timeout exceeded")))
+            await self.flush()
+            raise SessionEnded("timeout") from None
+        except StreamClosed:
+            raise SessionEnded("lost connection") from None
+        if not data:
+            raise SessionEnded("lost connection")
+        return data
+
+    # -- words ----------------------------------------------------------------------------
+
+    def whatsup(self, recipient: str = "") -> str:
+        """The tail of log lines: from, to, proto, helo."""
+        parts = []
+        transaction = self.transaction
+        if transaction is not None:
+            parts.append(f"from=<{transaction.command.sender}>")
+            recipient = recipient or (transaction.last_recipient if len(transaction.recipients) == 1 else "")
+        if recipient:
+            parts.append(f"to=<{recipient}>")
+        parts.append(f"proto={self.client.protocol or 'SMTP'}")
+        if self.client.helo:
+            parts.append(f"helo=<{self.client.helo}>")
+        return " ".join(parts)
+
+    @property
+    def queue_id(self) -> str:
+        """The queue id, or NOQUEUE."""
+        return (self.transaction.queue_id if self.transaction is not None else "") or "NOQUEUE"
+
+    def event(self, log_class: str, stage_word: str, text: str) -> None:
+        """A policy event that changes nothing by itself: reject_warning, hold, discard, prepend, warn."""
+        self.log.info(f"{self.queue_id}: {log_class}: {stage_word} from {self.namaddr}: {text}; {self.whatsup()}")
+
+    def refuse(self, reply: Reply, stage_word: str, *, recipient: str = "", log_class: str = "reject") -> Reply:
+        """Log a refusal as Postfix does; gives the reply back."""
+        self.log.info(
+            f"{self.queue_id}: {log_class}: {stage_word} from {self.namaddr}: "
+            f"{' '.join(reply.lines())}; {self.whatsup(recipient)}"
+        )
+        return reply
+
+    def judge(self, verdict: Verdict, step: str, stage_word: str, *, recipient: str = "") -> Reply | None:
+        """Keep a verdict in the journal; the refusal when it is one, logged, or None."""
+        action = verdict.action
+        if action is not Action.REJECT and action is not Action.DEFER:
+            self.record(step, recipient, action.value, verdict.evidence)
+            return None
+        reply = Reply(verdict.code, verdict.status, verdict.text)
+        self.record("refused", recipient, f"{action.value}: {' '.join(reply.lines())}", verdict.evidence)
+        return self.refuse(reply, stage_word, recipient=recipient, log_class=verdict.log_class)
+
+    def record(self, step: str, recipient: str, verdict: str, evidence: tuple[Evidence, ...] = ()) -> None:
+        """One journal entry."""
+        transaction = self.transaction
+        self.service.journal.record(
+            Entry(
+                time=self.service.clock(),
+                step=step,
+                queue_id="" if transaction is None else transaction.queue_id,
+                session=self.key,
+                sender="" if transaction is None else transaction.command.sender,
+                recipient=recipient,
+                verdict=verdict,
+                evidence=evidence,
+            )
+        )
+
+    def improper_pipelining(self, verb: str) -> bool:
+        """Whether bytes came behind a command that must end a group (RFC 2920 section 3.1); logged once."""
+        pending = self.dialogue.pending
+        if not pending:
+            return False
+        if not self._pipelining_logged:
+            self._pipelining_logged = True
+            shown = pending[:PIPELINED_LIMIT].decode("latin-1").encode("unicode_escape").decode("ascii")
+            self.log.info(f"improper command pipelining after {verb} from {self.namaddr}: {shown}")
+        return True
+
+    # -- lifetimes ------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Drop the transaction (RSET, HELO, EHLO, end of data); nothing else."""
+        if self.transaction is not None:
+            self.transaction.rollback()
+            self.transaction = None
+            self.stage.reset()
+        self.dialogue.reset()
+
+    def rename(self, *, helo: str, protocol: str) -> None:
+        """HELO or EHLO told a name."""
+        self.client = replace(self.client, helo=helo, protocol=protocol)
+
+    def counted(self, verb: str, *, good: bool) -> None:
+        """Count a command for the disconnect line."""
+        counter = self.counters.get(verb)
+        if counter is None:
+            counter = self.counters[verb] = [0, 0]
+        counter[1] += 1
+        if good:
+            counter[0] += 1
+
+    def tally(self) -> str:
+        """The counters: "ehlo=1 mail=1/2 commands=2/3"."""
+        parts = []
+        good = total = 0
+        for verb in COUNTED:
+            counter = self.counters.get(verb)
+            if counter is not None:
+                good += counter[0]
+                total += counter[1]
+                parts.append(
+                    f"{verb}={counter[0]}" if counter[0] == counter[1] else f"{verb}={counter[0]}/{counter[1]}"
+                )
+        parts.append(f"commands={good}" if good == total and total else f"commands={good}/{total}")
+        return " ".join(parts)
+
+    async def over_limit(self, event: str, limit: int, what: str) -> bool:
+        """Count a rate-limited event; whether it is one too many (then a warning says so)."""
+        if not limit or self.exempt:
+            return False
+        number = self.service.limits.count(self.service.name, self.client.address, event)
+        if number <= limit:
+            return False
+        self.log.warning(f"{what} rate limit exceeded: {number} from {self.namaddr} for service {self.service.name}")
+        return True
