@@ -1,0 +1,57 @@
+"""The one door into the queue: what cleanup(8) does to a message, then the commit.
+
+The header is kept in memory and edited, the body goes to the queue's content writer as it
+comes. Everything that depends on the envelope waits for commit(): a message is refused,
+discarded, or durable when commit() returns.
+
+Standards: RFC 5321 sections 4.1.1.4, 4.4 and 6.3 (loops are found by counting Received); RFC 5322 section 3.6.
+"""
+
+import time
+from collections.abc import Callable
+
+from posthouse.config.configuration import Configuration
+from posthouse.host.log import ProcessLog
+from posthouse.intake.room import Room, disk_space
+from posthouse.intake.service import Cleanup, OnQueued
+from posthouse.intake.transaction import Refused
+from posthouse.intake.writing import CleanupTransaction
+from posthouse.journal.journal import Journal
+from posthouse.queue.store import QueueStore
+from posthouse.routing.router import Router
+
+
+class CleanupIntake:
+    """Implements posthouse.intake.transaction.Intake over a QueueStore."""
+
+    def __init__(self, cleanup: Cleanup, room: Room) -> None:
+        self._cleanup = cleanup
+        self._room = room
+
+    @classmethod
+    def open(
+        cls,
+        configuration: Configuration,
+        router: Router,
+        store: QueueStore,
+        log: ProcessLog,
+        journal: Journal | None = None,
+        on_queued: OnQueued | None = None,
+        *,
+        internal: str = "",
+        clock: Callable[[], float] = time.time,
+        free_space: Callable[[], int] | None = None,
+    ) -> "CleanupIntake":
+        """For one service: `configuration` with its -o settings, `log` as postfix/cleanup. `internal` is "" for mail
+        from outside and from users, else "bounce", "notify" or "forward" (made here: no copies, no filter)."""
+        cleanup = Cleanup(configuration, router, store, log, journal, on_queued, internal=internal, clock=clock)
+        free = free_space if free_space is not None else disk_space(configuration.value("queue_directory"))
+        return cls(cleanup, Room(cleanup.settings.message_size_limit, cleanup.settings.queue_minfree, free))
+
+    def begin(self) -> CleanupTransaction:
+        """A new transaction with a queue id of its own."""
+        return CleanupTransaction(self._cleanup)
+
+    async def room(self, size: int) -> Refused | None:
+        """Whether a message of that size (0: not declared) would be refused now for want of room."""
+        return self._room.refused(size)

@@ -1,0 +1,88 @@
+"""What the transactions of one service share: settings, maps and checks, opened once, and where messages go."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from posthouse.config.configuration import Configuration
+from posthouse.config.settings import read_settings
+from posthouse.envelope.content import Content
+from posthouse.host.log import ProcessLog
+from posthouse.intake.address_mapping import AddressMapping
+from posthouse.intake.body_checks import BodyChecks
+from posthouse.intake.content_checks import ContentChecks
+from posthouse.intake.expansion import Expansion
+from posthouse.intake.header_rewrite import HeaderRewrite
+from posthouse.intake.settings import CleanupSettings
+from posthouse.intake.stamp import DateStamp
+from posthouse.journal.journal import Journal
+from posthouse.queue.store import QueuedMessage, QueueStore
+from posthouse.routing.router import Router
+from posthouse.tables.maps import Maps, open_maps
+
+CHECKS = ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks")
+"""In the order in which they inherit: an empty mime_ or nested_header_checks means header_checks."""
+
+
+class OnQueued(Protocol):
+    """Told of each message after its commit, so that it can be delivered from memory."""
+
+    def __call__(self, message: QueuedMessage, content: Content) -> None:
+        """Take it."""
+
+
+class Cleanup:
+    """What every transaction of one service shares."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        router: Router,
+        store: QueueStore,
+        log: ProcessLog,
+        journal: Journal | None,
+        on_queued: OnQueued | None,
+        *,
+        internal: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        settings = read_settings(CleanupSettings, configuration)
+        self.settings = settings
+        self.router = router
+        self.store = store
+        self.log = log
+        self.journal = journal
+        self.on_queued = on_queued
+        self.clock = clock
+        self.date = DateStamp()
+        overrides = settings.receive_override_options
+        mapped = "no_address_mappings" not in overrides
+        checked = "no_header_body_checks" not in overrides
+        if internal:
+            checked = internal in settings.internal_mail_filter_classes
+        self.filtered = not internal
+        """Whether content_filter is for this service's mail: never for notices and forwards made here."""
+        self.mapping = AddressMapping(settings, router, enabled=mapped)
+        self.header_rewrite = HeaderRewrite(router.rewriter, self.mapping)
+
+        def maps(parameter: str, value: str) -> Maps | None:
+            return open_maps(value, configuration, parameter) if value else None
+
+        self.expansion = Expansion(
+            settings,
+            router,
+            self.mapping,
+            maps("sender_bcc_maps", settings.sender_bcc_maps),
+            maps("recipient_bcc_maps", settings.recipient_bcc_maps),
+            enabled=mapped,
+            copies=mapped and not internal,
+        )
+        checks: dict[str, ContentChecks] = {}
+        for parameter in CHECKS if checked else ():
+            value = configuration.value(parameter)
+            if value:
+                origin = configuration.origin(parameter)
+                checks[parameter] = ContentChecks(parameter, origin, open_maps(value, configuration, parameter), log)
+        self.header_checks = checks.get("header_checks")
+        self.body_checks = BodyChecks.open(configuration, checks)
+        self.drop = frozenset(name.lower().encode() for name in settings.message_drop_headers)

@@ -1,0 +1,31 @@
+"""What intake reads from main.cf (and from a service's -o)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupSettings:
+    """The parameters of cleanup(8) that act here."""
+
+    myhostname: str
+    message_size_limit: int
+    header_size_limit: int
+    queue_minfree: int
+    hopcount_limit: int
+    always_add_missing_headers: bool
+    remote_header_rewrite_domain: str
+    header_from_format: str
+    undisclosed_recipients_header: str
+    message_drop_headers: tuple[str, ...]
+    enable_long_queue_ids: bool
+    enable_original_recipient: bool
+    duplicate_filter_limit: int
+    canonical_classes: tuple[str, ...]
+    sender_canonical_classes: tuple[str, ...]
+    recipient_canonical_classes: tuple[str, ...]
+    always_bcc: str
+    sender_bcc_maps: str
+    recipient_bcc_maps: str
+    content_filter: str
+    receive_override_options: tuple[str, ...]
+    internal_mail_filter_classes: tuple[str, ...]

@@ -1,0 +1,333 @@
+"""One message on its way in: the content as it comes, and what commit() does with it.
+
+Standards: RFC 5321 sections 4.1.1.4 and 6.3; RFC 5322 section 2.1.
+"""
+
+from posthouse.address.local_part import quote_address
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import Client, Envelope, Recipient
+from posthouse.envelope.verdict import Evidence
+from posthouse.intake.body_checks import BodyPass
+from posthouse.intake.content_checks import Decision
+from posthouse.intake.header_pass import HeaderPass
+from posthouse.intake.service import Cleanup
+from posthouse.intake.transaction import Accepted, Handling, Refused
+from posthouse.journal.journal import Entry
+from posthouse.message.header import Field, canonical, scan_fields, without_from_line
+from posthouse.queue.store import (
+    ContentWriter,
+    NewMessage,
+    QueuedMessage,
+    QueueFault,
+    QueueFull,
+    State,
+    StoredRecipient,
+)
+from posthouse.routing.canonical import CanonicalLoop
+from posthouse.routing.virtual_alias import ExpansionRefused
+from posthouse.tables.table import TableRetry
+
+HEADER_MEMORY_LIMIT = 4 * 1024 * 1024
+"""Bytes of a whole header that are kept in memory; a message with more of it is refused as too large."""
+LOOK_AGAIN = 65536
+"""Bytes without an empty line after which the header is searched for a line that is no field."""
+
+TOO_LARGE = Refused(552, "5.3.4", "Error: message file too big")
+WRITE_ERROR = Refused(451, "4.3.0", "Error: queue file write error")
+NO_ROOM = Refused(452, "4.3.1", "Insufficient system storage")
+TOO_MANY_HOPS = Refused(554, "5.4.0", "Error: too many hops")
+NO_RECIPIENTS = Refused(550, "5.1.0", "Error: no recipients specified")
+TABLE_TROUBLE = Refused(451, "4.3.0", "Error: queue file write error")
+EXPANSION_TROUBLE = Refused(451, "4.6.0", "Alias expansion error")
+
+
+class CleanupTransaction:
+    """Implements posthouse.intake.transaction.IntakeTransaction."""
+
+    def __init__(self, cleanup: Cleanup) -> None:
+        self._cleanup = cleanup
+        self._queue_id = cleanup.store.new_queue_id()
+        self._arrival = cleanup.clock()
+        self._buffer = b""
+        self._look = LOOK_AGAIN
+        self._header: bytes | None = None
+        self._fields: list[Field] = []
+        self._carry = b""
+        self._size = 0
+        self._writer: ContentWriter | None = None
+        self._body_pass: BodyPass | None = None
+        self._failure: Refused | None = None
+
+    @property
+    def queue_id(self) -> str:
+        """Given at the start."""
+        return self._queue_id
+
+    async def write(self, chunk: bytes) -> None:
+        """Content as it comes. Never raises; what goes wrong is told by commit()."""
+        if self._failure is not None:
+            return
+        if self._carry:
+            chunk, self._carry = self._carry + chunk, b""
+        if chunk.endswith(b"\r"):
+            chunk, self._carry = chunk[:-1], b"\r"  # it may be half a line end
+        chunk = canonical(chunk)
+        self._size += len(chunk)
+        limit = self._cleanup.settings.message_size_limit
+        if limit and self._size > limit:
+            self._cleanup.log.warning(f"{self._queue_id}: queue file size limit exceeded")
+            self._fail(TOO_LARGE)
+        elif self._header is None:
+            self._buffer = self._buffer + chunk if self._buffer else chunk
+            await self._find_body()
+        else:
+            await self._body(chunk)
+
+    async def _find_body(self) -> None:
+        """Split the buffer when the header has ended."""
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):
+            await self._begin_body(0, 2)
+            return
+        end = buffer.find(b"\r\n\r\n")
+        if end >= 0:
+            fields, scanned = scan_fields(buffer, end + 2)
+            await self._begin_body(scanned, end + 4 if scanned == end + 2 else scanned, fields)
+        elif len(buffer) >= self._look:
+            whole = buffer.rfind(b"\r\n") + 2 if b"\r\n" in buffer else 0
+            fields, scanned = scan_fields(buffer, whole)
+            if scanned < whole or not whole:
+                await self._begin_body(scanned, scanned, fields)
+            elif len(buffer) > HEADER_MEMORY_LIMIT:
+                self._fail(TOO_LARGE)
+            else:
+                self._look *= 2
+
+    async def _begin_body(self, header_end: int, body_start: int, fields: list[Field] | None = None) -> None:
+        buffer, self._buffer = self._buffer, b""
+        header = buffer[:header_end]
+        marked = without_from_line(buffer) if not header and not buffer.startswith(b"\r\n") else buffer
+        if marked is not buffer:  # an mbox From line stood in front of the header
+            self._buffer = marked
+            await self._find_body()
+            if self._header is None and self._failure is None:
+                self._look = len(self._buffer) + LOOK_AGAIN
+            return
+        self._header = header
+        self._fields = fields if fields is not None else scan_fields(header)[0]
+        kind = next((f for f in self._fields if f.name == b"content-type"), None)
+        self._body_pass = self._cleanup.body_checks.begin(header[kind.value : kind.end] if kind is not None else b"")
+        await self._body(buffer[body_start:])
+
+    async def _body(self, chunk: bytes) -> None:
+        try:
+            if self._body_pass is not None:
+                chunk = await self._body_pass.feed(chunk)
+            if self._writer is None:
+                self._writer = self._cleanup.store.new_content(self._queue_id)
+            if chunk:
+                self._writer.write(chunk)
+                await self._writer.room()
+        except QueueFull:
+            self._fail(NO_ROOM)
+        except QueueFault:
+            self._fail(WRITE_ERROR)
+        except TableRetry:
+            self._table_trouble("body_checks")
+
+    async def _finish(self) -> None:
+        """The end of the content: whatever waits in buffers is header or body now."""
+        carry, self._carry = self._carry, b""
+        if carry:
+            await self.write(b" ")  # a lone CR at the very end
+        if self._header is None and self._failure is None:
+            if self._buffer and not self._buffer.endswith(b"\r\n"):
+                self._buffer += b"\r\n"
+            _, scanned = scan_fields(self._buffer)
+            await self._begin_body(scanned, scanned)
+            if self._header is None and self._failure is None:  # the From line was marked just now
+                _, scanned = scan_fields(self._buffer)
+                await self._begin_body(scanned, scanned)
+        if self._body_pass is not None and self._failure is None and self._writer is not None:
+            try:
+                self._writer.write(await self._body_pass.finish())
+            except QueueFull:
+                self._fail(NO_ROOM)
+            except QueueFault:
+                self._fail(WRITE_ERROR)
+            except TableRetry:
+                self._table_trouble("body_checks")
+
+    def _fail(self, refused: Refused) -> None:
+        self._failure = refused
+        self.abort()
+
+    def _table_trouble(self, title: str) -> None:
+        text = f"{self._queue_id}: {title} map lookup problem -- message not accepted, try again later"
+        self._cleanup.log.warning(text)
+        self._fail(TABLE_TROUBLE)
+
+    def abort(self) -> None:
+        """Forget it."""
+        self._buffer = b""
+        if self._writer is not None:
+            self._writer.abort()
+            self._writer = None
+
+    async def commit(
+        self, envelope: Envelope, received: bytes, handling: Handling, *, full_name: str = ""
+    ) -> Accepted | Refused:
+        """Clean up, expand, make durable. `full_name` is of the user who submitted here, for a missing From."""
+        await self._finish()
+        if self._failure is not None:
+            return self._failure
+        evidence: list[Evidence] = []
+        warnings: list[str] = []
+        title = "canonical_maps"
+        try:
+            sender = await self._sender(envelope.sender, evidence, warnings)
+            mapped = self._last_recipient(envelope)
+            header = HeaderPass(self._cleanup, self._queue_id, self._arrival, sender, envelope.local_rewrite, full_name)
+            title = "header_checks"
+            await header.run(received, self._header or b"", self._fields, handling.prepend)
+            title = "virtual_alias_maps"
+            decisions = [header.decision] + ([self._body_pass.decision] if self._body_pass is not None else [])
+            self._log_decisions(decisions, envelope.client, sender, mapped)
+            refused = self._verdict(header, decisions)
+            if refused is not None:
+                self._fail(refused)
+                return refused
+            if handling.discard or any(d.discard for d in decisions):
+                self.abort()
+                return Accepted(self._queue_id)
+            recipients = envelope.recipients
+            redirect = next((d.redirect for d in decisions if d.redirect), handling.redirect)
+            if redirect:
+                recipients = (Recipient(redirect),)
+            bcc = (*handling.bcc, *(address for d in decisions for address in d.bcc))
+            if redirect:
+                bcc = ()
+            expanded = await self._cleanup.expansion.expand(sender, recipients, bcc, evidence, warnings)
+        except TableRetry:
+            self._table_trouble(title)
+            return TABLE_TROUBLE
+        except CanonicalLoop as loop:
+            self._cleanup.log.warning(f"{self._queue_id}: {loop} -- message not accepted, try again later")
+            self._fail(TABLE_TROUBLE)
+            return TABLE_TROUBLE
+        except ExpansionRefused as refusal:
+            self._cleanup.log.warning(f"{self._queue_id}: {refusal} -- message not accepted, try again later")
+            self._fail(EXPANSION_TROUBLE)
+            return EXPANSION_TROUBLE
+        for warning in (*warnings, *header.warnings):
+            self._cleanup.log.warning(f"{self._queue_id}: {warning}")
+        if not expanded.recipients:
+            self._fail(NO_RECIPIENTS)
+            return NO_RECIPIENTS
+        hold = bool(handling.hold) or any(d.hold for d in decisions)
+        chosen = next((d.content_filter for d in reversed(decisions) if d.content_filter), handling.content_filter)
+        if not chosen and self._cleanup.filtered:
+            chosen = self._cleanup.settings.content_filter
+        evidence += [reason for d in decisions for reason in d.evidence]
+        return await self._enqueue(envelope, sender, expanded.recipients, header, chosen, hold, evidence)
+
+    async def _enqueue(
+        self,
+        envelope: Envelope,
+        sender: str,
+        recipients: tuple[Recipient, ...],
+        header: HeaderPass,
+        content_filter: str,
+        hold: bool,
+        evidence: list[Evidence],
+    ) -> Accepted | Refused:
+        try:
+            body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
+            content = Content(header.text, body)
+            message = QueuedMessage(
+                queue_id=self._queue_id,
+                arrival_time=self._arrival,
+                envelope=Envelope(
+                    sender, recipients, envelope.client, envelope.local_rewrite, envelope.ret, envelope.envid,
+                    envelope.smtputf8, envelope.body, envelope.verp,
+                ),
+                recipients=tuple([StoredRecipient(number, r) for number, r in enumerate(recipients)]),
+                size=content.size,
+                state=State.HOLD if hold else State.INCOMING,
+                message_id=header.message_id,
+                content_filter=content_filter,
+                hops=header.hops,
+            )  # fmt: skip
+            await self._cleanup.store.enqueue(NewMessage(message, content))
+        except QueueFull:
+            self._fail(NO_ROOM)
+            return NO_ROOM
+        except QueueFault:
+            self._fail(WRITE_ERROR)
+            return WRITE_ERROR
+        self._writer = None  # the queue owns the body now
+        self._tell_journal(envelope, message, evidence)
+        if self._cleanup.on_queued is not None:
+            self._cleanup.on_queued(message, content)
+        return Accepted(self._queue_id)
+
+    async def _sender(self, sender: str, evidence: list[Evidence], warnings: list[str]) -> str:
+        if not sender:
+            return ""
+        sender = self._cleanup.router.rewrite(sender)
+        if self._cleanup.mapping.for_class("envelope_sender"):
+            return await self._cleanup.mapping.apply("envelope_sender", sender, evidence, warnings)
+        return sender
+
+    def _last_recipient(self, envelope: Envelope) -> str:
+        """The recipient that log lines of checks name: the last one, in standard form."""
+        return self._cleanup.router.rewrite(envelope.recipients[-1].address) if envelope.recipients else ""
+
+    def _verdict(self, header: HeaderPass, decisions: list[Decision]) -> Refused | None:
+        if header.hops >= self._cleanup.settings.hopcount_limit:
+            return TOO_MANY_HOPS
+        for decision in decisions:
+            if decision.reject is not None:
+                status, text = decision.reject
+                shown = "".join(c if c.isprintable() else " " for c in text)
+                return Refused(451 if status.startswith("4") else 550, status, shown, tuple(decision.evidence))
+        return None
+
+    def _log_decisions(self, decisions: list[Decision], client: Client, sender: str, recipient: str) -> None:
+        origin = ""
+        for decision in decisions:
+            for line, detail in decision.lines:
+                text = line
+                if detail is not None:
+                    origin = origin or self._origin(client, sender, recipient)
+                    text = f"{line} from {origin}: {detail}" if detail else f"{line} from {origin}"
+                self._cleanup.log.info(f"{self._queue_id}: {text}")
+
+    def _origin(self, client: Client, sender: str, recipient: str) -> str:
+        origin = f"{client.name}[{client.address}]" if client.protocol else "local"
+        text = f"{origin}; from=<{quote_address(sender)}> to=<{quote_address(recipient)}>"
+        if client.protocol:
+            text += f" proto={client.protocol}"
+        return f"{text} helo=<{client.helo}>" if client.helo else text
+
+    def _tell_journal(self, envelope: Envelope, message: QueuedMessage, evidence: list[Evidence]) -> None:
+        journal = self._cleanup.journal
+        if journal is None:
+            return
+        sender, now = message.envelope.sender, self._arrival
+        if sender != envelope.sender:
+            step = f"sender {envelope.sender} -> {sender}"
+            journal.record(Entry(now, "rewritten", self._queue_id, message.message_id, "", sender, "", step))
+        given = {recipient.address for recipient in envelope.recipients}
+        if given != {stored.recipient.address for stored in message.recipients}:
+            for stored in message.recipients:
+                address, original = stored.recipient.address, stored.recipient.original
+                if address not in given:
+                    step = f"{original} -> {address}" if original else f"-> {address}"
+                    entry = Entry(
+                        now, "expanded", self._queue_id, message.message_id, "", sender, address, step, tuple(evidence)
+                    )
+                    journal.record(entry)
+        step = f"size={message.size} nrcpt={len(message.recipients)} {message.state.value}"
+        entry = Entry(now, "queued", self._queue_id, message.message_id, "", sender, "", step, tuple(evidence))
+        journal.record(entry)
