@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.envelope.content import Content, MemoryBody
+from posthouse.mailbox.maildir.store import maildir_store
 from posthouse.mailbox.native.store import NativeMailStore
 from posthouse.mailbox.store import (
     AccountStore,
@@ -31,7 +32,11 @@ def native(folder: Path) -> MailStore:
     return NativeMailStore(folder / "store")
 
 
-KINDS: dict[str, Callable[[Path], MailStore]] = {"native": native}
+def maildir(folder: Path) -> MailStore:
+    return maildir_store(lambda account: folder / account / "Maildir")
+
+
+KINDS: dict[str, Callable[[Path], MailStore]] = {"native": native, "maildir": maildir}
 FOLDERS = [kind for kind in KINDS if kind != "mbox"]
 
 

@@ -137,6 +137,24 @@ def empty(file: AccountFile, row: MailboxRow) -> None:
         file.connection.execute(f"DELETE FROM {table} WHERE mailbox = ?", (row.id,))
 
 
+def forget(file: AccountFile, row: MailboxRow) -> None:
+    """A mailbox that is no longer on disk."""
+    for table in ("tombstone", "keyword"):
+        file.connection.execute(f"DELETE FROM {table} WHERE mailbox = ?", (row.id,))
+    file.connection.execute("DELETE FROM mailbox WHERE id = ?", (row.id,))
+    file.next_modseq()
+
+
+def adopt_validity(file: AccountFile, row: MailboxRow, validity: int) -> bool:
+    """Take over the uid_validity another program gave; not when a mailbox of ours has it."""
+    used = file.connection.execute("SELECT 1 FROM mailbox WHERE uid_validity = ? AND id != ?", (validity, row.id)).get
+    if used is not None or not 0 < validity <= 0xFFFF_FFFF:
+        return False
+    file.connection.execute("UPDATE mailbox SET uid_validity = ? WHERE id = ?", (validity, row.id))
+    row.uid_validity = validity
+    return True
+
+
 def _children(file: AccountFile, name: str) -> list[MailboxRow]:
     start = name + SEPARATOR
     return [row for row in file.mailboxes() if row.name.startswith(start)]

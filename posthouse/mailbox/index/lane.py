@@ -131,24 +131,33 @@ class Lane:
 def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
     connection = file.connection
     file.after_commit.clear()
+    file.undo.clear()
     connection.execute("BEGIN IMMEDIATE")
     try:
         for job in jobs:
             connection.execute("SAVEPOINT job")
-            pending = len(file.after_commit)
+            pending, undoable = len(file.after_commit), len(file.undo)
             _run(file, job)
             if job.fault is not None or isinstance(job.result, Refused):
                 connection.execute("ROLLBACK TO job")
                 del file.after_commit[pending:]
+                _undo(file, undoable)
             connection.execute("RELEASE job")
         connection.execute("COMMIT")
     finally:
         if not connection.getautocommit():
             connection.execute("ROLLBACK")
             file.changed = False
+            _undo(file, 0)
     for action in file.after_commit:
         action()
     file.after_commit.clear()
+
+
+def _undo(file: AccountFile, first: int) -> None:
+    """Take back what was put since, last first."""
+    while len(file.undo) > first:
+        file.undo.pop()()
 
 
 def _run(file: AccountFile, job: _Job) -> None:

@@ -86,13 +86,19 @@ def learn_keywords(file: AccountFile, row: MailboxRow, keywords: str) -> str:
     return " ".join(spelled)
 
 
-def change_flags(file: AccountFile, row: MailboxRow, changes: Sequence[tuple[MessageRow, int, str]]) -> int:
-    """Write new flags and keywords of messages that differ; the rows are brought up to date. Gives the modseq."""
+def change_flags(
+    file: AccountFile, row: MailboxRow, changes: Sequence[tuple[MessageRow, int, str]], *, seen_on_disk: bool = False
+) -> int:
+    """Write new flags and keywords of messages that differ; the rows are brought up to date. Gives the modseq.
+
+    seen_on_disk: that is where they come from.
+    """
     if not changes:
         return row.modseq
     modseq = file.next_modseq()
     for message, bits, keywords in changes:
-        message.disk = file.backing.flags_changed(file, row, message, bits, keywords)
+        if not seen_on_disk:
+            message.disk = file.backing.flags_changed(file, row, message, bits, keywords)
         row.unseen += bool(message.flags & SEEN) - bool(bits & SEEN)
         deleted = bool(bits & DELETED) - bool(message.flags & DELETED)
         row.deleted += deleted

@@ -121,6 +121,8 @@ class AccountFile:
     """Something that sessions wait for was committed in this batch."""
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     """Work on files that must not precede the commit."""
+    undo: list[Callable[[], None]] = field(default_factory=list)
+    """What takes files back that a job put, when it is refused or fails."""
 
     def mailbox(self, name: str) -> MailboxRow | None:
         """By name."""

@@ -12,14 +12,12 @@ from pathlib import Path
 
 from posthouse.envelope.content import Content
 from posthouse.mailbox.canonical import canonical
-from posthouse.mailbox.flags import encode_flags
-from posthouse.mailbox.index import folders, messages
-from posthouse.mailbox.index.account import OVER_QUOTA, OpenAccount
+from posthouse.mailbox.index.account import OpenAccount
+from posthouse.mailbox.index.delivery import deliver_draft, write_content
 from posthouse.mailbox.index.lane import OPEN_FILES, THREADS, Lane, Lanes
 from posthouse.mailbox.index.notices import NoticeBoard
 from posthouse.mailbox.index.rows import AccountFile, QuotaLimits
 from posthouse.mailbox.index.schema import open_database
-from posthouse.mailbox.names import spell_name
 from posthouse.mailbox.native.backing import NativeBacking
 from posthouse.mailbox.native.content import ROW_LIMIT, NativeDraft, NativeWriter, draft_of
 from posthouse.mailbox.native.layout import CONTENT, DATABASE, NOTICES, account_folder, fold_account, make_folder
@@ -99,47 +97,23 @@ class NativeMailStore:
         internal_date: float | None = None,
     ) -> Delivered | Refused:
         """Final delivery, sharing a commit with others to this account."""
-        name = spell_name(mailbox)
-        if isinstance(name, Refused):
-            return name
-        draft = await self._draft(account, content)
-        bits, keywords = encode_flags(flags)
-
-        def job(file: AccountFile) -> Delivered | Refused:
-            created = False
-            row = file.mailbox(name)
-            if row is None or not row.selectable:
-                if not create:
-                    return folders.NO_MAILBOX
-                made = folders.create(file, name)
-                if isinstance(made, Refused):
-                    return made
-                row, created = made, True
-            if not file.fits(draft.size, 1):
-                return OVER_QUOTA
-            date = self._clock() if internal_date is None else internal_date
-            put = file.backing.put(file, row, draft, bits, keywords, date, sender)
-            uids = put if isinstance(put, Refused) else messages.insert(file, row, [put])
-            if isinstance(uids, Refused):
-                return uids
-            return Delivered(name, row.uid_validity, uids[0], created)
-
-        return await self.lane(account).write(job, draft.abort)
+        return await deliver_draft(
+            self.lane(account),
+            await self._draft(account, content),
+            mailbox=mailbox,
+            flags=flags,
+            create=create,
+            sender=sender,
+            internal_date=internal_date,
+        )
 
     async def _draft(self, account: str, content: Content) -> NativeDraft:
         if content.size <= ROW_LIMIT:
             body = await content.body.read()
             return draft_of(canonical(b"%b\r\n%b" % (content.header, body)))
         writer = self.new_content(account)
-        try:
-            writer.write(content.header + b"\r\n")
-            async for chunk in content.body.chunks():
-                writer.write(chunk)
-                await writer.room()
-            return await writer.finish()
-        except BaseException:
-            writer.abort()
-            raise
+        await write_content(writer, content)
+        return await writer.finish()
 
     async def close(self) -> None:
         """Finish, and let go of every file."""
