@@ -88,7 +88,7 @@ def _update(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
     for chunk in _chunks(rows):
         marks = ",".join(["(?,?,?,?)"] * len(chunk))
         cursor.execute(
-            f"WITH change(n,s,a,f) AS (VALUES {marks}) UPDATE message SET"  # noqa: S608
+            f"WITH change(n,s,a,f) AS (VALUES {marks}) UPDATE message SET"
             " state=coalesce(s,state), next_attempt=coalesce(a,next_attempt), flags=flags|f FROM change WHERE number=n",
             [value for row in chunk for value in row],
         )
@@ -194,18 +194,27 @@ class ShardDatabase:
         removed = [c.number for c in changes if c.remove]
         if removed:
             for table in ("message", "content", "outcome"):
-                _delete(cursor, f"DELETE FROM {table} WHERE number IN ", removed)  # noqa: S608
+                _delete(cursor, f"DELETE FROM {table} WHERE number IN ", removed)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _messages(self, rows: Iterable[tuple[Any, ...]]) -> list[QueuedMessage]:
-        rows = list(rows)
+    def _select(self, condition: str, values: tuple[Any, ...]) -> list[QueuedMessage]:
+        """One page, read in one transaction that is over on return."""
+        self.connection.execute("BEGIN")
+        try:
+            return self._messages(
+                list(self.connection.execute(f"SELECT * FROM message WHERE {condition}", values))
+            )
+        finally:
+            self.connection.execute("COMMIT")
+
+    def _messages(self, rows: list[tuple[Any, ...]]) -> list[QueuedMessage]:
         outcomes: dict[int, dict[int, Any]] = {}
         damaged: set[int] = set()
         for start in range(0, len(rows), LOOKUP_LIMIT):
             numbers = [row[0] for row in rows[start : start + LOOKUP_LIMIT]]
             marks = ",".join("?" * len(numbers))
-            query = f"SELECT number, recipient, packed FROM outcome WHERE number IN ({marks})"  # noqa: S608
+            query = f"SELECT number, recipient, packed FROM outcome WHERE number IN ({marks})"
             for number, index, packed in self.connection.execute(query, numbers):
                 try:
                     outcomes.setdefault(number, {})[index] = unpack_outcome(index, packed)
@@ -215,46 +224,31 @@ class ShardDatabase:
         for number, queue_id, state, next_attempt, flags, packed in rows:
             stands = State.CORRUPT if number in damaged else _STATES[state]
             try:
-                found.append(
-                    unpack_message(queue_id, packed, outcomes.get(number, {}), stands, next_attempt, flags)
-                )
+                found.append(unpack_message(queue_id, packed, outcomes.get(number, {}), stands, next_attempt, flags))
             except CorruptRow:
                 found.append(corrupt_message(queue_id))
         return found
 
-    def page(self, after: int, limit: int = PAGE, states: Sequence[State] = ()) -> list[QueuedMessage]:
+    def page(self, after: int, limit: int = PAGE) -> list[QueuedMessage]:
         """Messages with a number above `after`, in order of their numbers."""
-        with self.connection:
-            if states:
-                marks = ",".join(str(STATES[state]) for state in states)
-                return self._messages(
-                    self.connection.execute(
-                        f"SELECT * FROM message WHERE number>? AND state IN ({marks}) ORDER BY number LIMIT ?",  # noqa: S608
-                        (after, limit),
-                    )
-                )
-            return self._messages(
-                self.connection.execute("SELECT * FROM message WHERE number>? ORDER BY number LIMIT ?", (after, limit))
-            )
+        return self._select("number>? ORDER BY number LIMIT ?", (after, limit))
 
     def due(self, state: State, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
         """Messages in a state whose next attempt has come, in its order, behind (next_attempt, number)."""
-        with self.connection:
-            return self._messages(
-                self.connection.execute(
-                    "SELECT * FROM message INDEXED BY due WHERE state=? AND (next_attempt,number)>(?,?)"
-                    " AND next_attempt<=? ORDER BY next_attempt, number LIMIT ?",
-                    (STATES[state], *after, now, limit),
-                )
+        # Two ranges of the index, not one comparison of pairs: SQLite would start at the first of many equal times.
+        found = self._select(
+            "state=? AND next_attempt=? AND number>? ORDER BY number LIMIT ?", (STATES[state], *after, limit)
+        )
+        if len(found) < limit:
+            found += self._select(
+                "state=? AND next_attempt>? AND next_attempt<=? ORDER BY next_attempt, number LIMIT ?",
+                (STATES[state], after[0], now, limit - len(found)),
             )
+        return found
 
     def load(self, queue_id: str) -> QueuedMessage | None:
         """One message."""
-        number = number_of(queue_id)
-        with self.connection:
-            found = self._messages(
-                self.connection.execute("SELECT * FROM message WHERE number=? AND queue_id=?", (number, queue_id))
-            )
+        found = self._select("number=? AND queue_id=?", (number_of(queue_id), queue_id))
         return found[0] if found else None
 
     def content(self, number: int) -> tuple[bytes, bytes | None] | None:
@@ -269,7 +263,9 @@ class ShardDatabase:
 
     def first_from(self, number: int) -> int:
         """The smallest number of a message from here on; -1 when there is none."""
-        for row in self.connection.execute("SELECT number FROM message WHERE number>=? ORDER BY number LIMIT 1", (number,)):
+        for row in self.connection.execute(
+            "SELECT number FROM message WHERE number>=? ORDER BY number LIMIT 1", (number,)
+        ):
             return int(row[0])
         return -1
 

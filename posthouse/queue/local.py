@@ -80,9 +80,7 @@ class LocalQueueStore:
         await self._open_current()
 
     async def _open_current(self) -> None:
-        shard = await asyncio.to_thread(
-            create_shard, self.root, minfree=self._settings.queue_minfree, vfs=self._vfs
-        )
+        shard = await asyncio.to_thread(create_shard, self.root, minfree=self._settings.queue_minfree, vfs=self._vfs)
         await asyncio.to_thread(shard.prepare)
         self._start(shard)
         await asyncio.to_thread(self._numbers.reserve)
@@ -326,7 +324,9 @@ class LocalQueueStore:
                         break
                     after = (page[-1].next_attempt, number_of(page[-1].queue_id) or 0)
 
-    async def page(self, after: tuple[str, int], limit: int = PAGE) -> tuple[list[QueuedMessage], tuple[str, int] | None]:
+    async def page(
+        self, after: tuple[str, int], limit: int = PAGE
+    ) -> tuple[list[QueuedMessage], tuple[str, int] | None]:
         """Messages behind a key (("", -1) is the beginning) and the key to go on with, or None at the end."""
         shards = [shard for shard in sorted(self.shards, key=lambda shard: shard.name) if shard.name >= after[0]]
         for shard in shards:

@@ -117,9 +117,9 @@ def unpack_message(
 ) -> QueuedMessage:
     """A message again. `outcomes` are the recipients that changed (unpack_outcome), by index."""
     try:
-        arrival, size, message_id, content_filter, hops, sender, packed, local, ret, envid, utf8, body, verp, who = _unpack(
-            data
-        )[:14]
+        arrival, size, message_id, content_filter, hops, sender, packed, local, ret, envid, utf8, body, verp, who = (
+            _unpack(data)[:14]
+        )
         recipients = tuple(_recipient(parts) for parts in packed)
         client = Client(*who) if who else LOCAL_CLIENT
     except (ValueError, TypeError, IndexError) as error:

@@ -145,7 +145,9 @@ class QueueStore(Protocol):
     ) -> AsyncIterator[QueuedMessage]:
         """INCOMING and DEFERRED messages whose next_attempt has come, oldest first, paged."""
 
-    async def page(self, after: tuple[str, int], limit: int = 500) -> tuple[list[QueuedMessage], tuple[str, int] | None]:
+    async def page(
+        self, after: tuple[str, int], limit: int = 500
+    ) -> tuple[list[QueuedMessage], tuple[str, int] | None]:
         """All messages behind a key (("", -1) is the beginning), and the key to go on with, or None at the end."""
 
     async def tend(self) -> bool:

@@ -1,0 +1,56 @@
+"""A message while it is being delivered."""
+
+import asyncio
+
+from posthouse.envelope.outcome import Dsn
+from posthouse.queue.store import QueuedMessage, RecipientState, StoredRecipient
+
+
+class ActiveMessage:
+    """One message in the active set."""
+
+    __slots__ = (
+        "active_time",
+        "changed",
+        "concluding",
+        "message",
+        "pending",
+        "recipients",
+        "tasks",
+        "withdrawn",
+    )
+
+    def __init__(self, message: QueuedMessage, active_time: float) -> None:
+        self.message = message
+        self.active_time = active_time
+        self.recipients: list[StoredRecipient] = list(message.recipients)
+        self.changed: set[int] = set()
+        """Recipients whose change is not handed to the store yet."""
+        self.pending = 0
+        """Entries not finished."""
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Lanes that deliver it now."""
+        self.withdrawn = False
+        """Somebody held or deleted it: what is left of it is dropped."""
+        self.concluding = False
+
+    @property
+    def queue_id(self) -> str:
+        """Its queue id."""
+        return self.message.queue_id
+
+    def pending_recipients(self) -> list[StoredRecipient]:
+        """Recipients that still want delivery."""
+        return [r for r in self.recipients if r.state is RecipientState.PENDING]
+
+    def set(self, index: int, state: RecipientState, dsn: Dsn, log_recipient: str = "") -> None:
+        """What an attempt said of a recipient."""
+        old = self.recipients[index]
+        self.recipients[index] = StoredRecipient(index, old.recipient, state, dsn, log_recipient, old.reported)
+        self.changed.add(index)
+
+    def take_changed(self) -> tuple[StoredRecipient, ...]:
+        """The changes to hand to the store, once."""
+        found = tuple(self.recipients[i] for i in sorted(self.changed))
+        self.changed.clear()
+        return found

@@ -1,0 +1,50 @@
+"""The log lines of deliveries, in Postfix's words.
+
+    QID: to=<r>[, orig_to=<o>], relay=…, delay=…, delays=a/b/c/d[, conn_use=N], dsn=x.y.z, status=sent (…)
+
+delays: before the schedule, in the schedule, connection set-up, transmission.
+"""
+
+SIGNIFICANT_DIGITS = 2
+
+
+def format_delay(seconds: float, resolution: int = 2) -> str:
+    """Seconds with two significant digits, at most `resolution` after the point, no trailing zeros."""
+    if seconds <= 0:
+        return "0"
+    digits = resolution
+    whole = int(seconds)
+    if whole:
+        digits = min(resolution, max(SIGNIFICANT_DIGITS - len(str(whole)), 0))
+    else:
+        # Leading zeros after the point are not significant.
+        scale, zeros = seconds * 10, 0
+        while scale < 1 and zeros < resolution:
+            scale, zeros = scale * 10, zeros + 1
+        digits = min(resolution, zeros + SIGNIFICANT_DIGITS)
+    unit = 10**digits
+    text = f"{int(seconds * unit + 0.5) / unit:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def delivery_line(
+    queue_id: str,
+    recipient: str,
+    original: str,
+    relay: str,
+    delay: float,
+    delays: tuple[float, float, float, float],
+    uses: int,
+    status: str,
+    word: str,
+    reason: str,
+    resolution: int = 2,
+) -> str:
+    """One recipient's line."""
+    orig_to = f", orig_to=<{original}>" if original and original != recipient else ""
+    parts = "/".join([format_delay(part, resolution) for part in delays])
+    conn_use = f", conn_use={uses}" if uses > 1 else ""
+    return (
+        f"{queue_id}: to=<{recipient}>{orig_to}, relay={relay}, delay={format_delay(delay, resolution)}, delays={parts}"
+        f"{conn_use}, dsn={status}, status={word} ({reason})"
+    )

@@ -1,0 +1,119 @@
+"""Reads due messages from the store while there is room in the active set: new and deferred mail in turns.
+
+A scan stays open, page by page, until it is through; what was missed meanwhile starts the
+next one. Rows were read some time before they are taken up: messages that were settled while
+a scan is open are remembered, so that none is delivered twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
+
+from posthouse.queue.store import QueuedMessage, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+
+class Intaker(Protocol):
+    """What the feeder feeds."""
+
+    def has_room(self) -> bool:
+        """Whether another message may become active."""
+
+    @property
+    def active(self) -> "Collection[str]":
+        """The ids of active messages."""
+
+    def activate(self, message: QueuedMessage) -> None:
+        """Make a message active."""
+
+    def scan(self, states: "Sequence[State]", until: float | None) -> AsyncIterator[QueuedMessage]:
+        """Due messages."""
+
+
+class Feeder:
+    """Two scans, one of new and one of deferred mail."""
+
+    def __init__(self, schedule: Intaker) -> None:
+        self._schedule = schedule
+        self._scans: dict[State, AsyncIterator[QueuedMessage]] = {}
+        self._wanted: dict[State, float | None] = {}
+        self._missed = False
+        self._concluded: set[str] = set()
+        self._wake = asyncio.Event()
+        self._feeding = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to read and room for it."""
+        wanted = self._feeding or self._wake.is_set() or bool(self._scans or self._wanted or self._missed)
+        return wanted and self._schedule.has_room()
+
+    def run_queue(self, *, incoming: bool, deferred: bool, until: float | None) -> None:
+        """Scan. `until` is infinity for mail that is not due yet as well (flush), None for now."""
+        for state, wanted in ((State.INCOMING, incoming), (State.DEFERRED, deferred)):
+            if wanted:
+                self._wanted[state] = (
+                    max(until, self._wanted.get(state) or 0.0) if until is not None else (self._wanted.get(state))
+                )
+        self._wake.set()
+
+    def missed(self) -> None:
+        """A new message found no room."""
+        self._missed = True
+        self._wake.set()
+
+    def rescan(self) -> None:
+        """There may be new mail that nobody told of."""
+        self.missed()
+
+    def conclude(self, queue_id: str) -> None:
+        """A message left the active set."""
+        if self._scans:
+            self._concluded.add(queue_id)
+        if self._scans or self._wanted or self._missed:
+            self._wake.set()
+
+    def concluded(self, queue_id: str) -> bool:
+        """Whether a message was settled while a scan is open."""
+        return queue_id in self._concluded
+
+    async def run(self) -> None:
+        """Feed until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._feeding = True
+            await self.feed()
+            self._feeding = False
+
+    async def feed(self) -> None:
+        """Take up what there is room for."""
+        while self._schedule.has_room():
+            self._open()
+            if not self._scans:
+                return
+            for state in list(self._scans):
+                if not self._schedule.has_room():
+                    return
+                await self._take_one(state)
+
+    def _open(self) -> None:
+        if self._missed and State.INCOMING not in self._scans:
+            self._missed = False
+            self._wanted.setdefault(State.INCOMING, None)
+        for state in list(self._wanted):
+            if state not in self._scans:
+                self._scans[state] = self._schedule.scan((state,), self._wanted.pop(state))
+
+    async def _take_one(self, state: State) -> None:
+        """Take up the next message of a scan, or close the scan."""
+        async for message in self._scans[state]:
+            if message.queue_id in self._schedule.active or message.queue_id in self._concluded:
+                continue
+            self._schedule.activate(message)
+            return
+        del self._scans[state]
+        if not self._scans:
+            self._concluded.clear()

@@ -1,0 +1,641 @@
+"""The schedule: takes queued messages up, brings their recipients to delivery agents, and settles what became of them.
+
+A message is active from activate() until its fate is committed. Its recipients are resolved
+at each attempt, grouped by destination and cut into entries; lanes (one task for each
+delivery that may run at once) take entries as transports and windows allow. When the last
+entry is done the message is settled: notices first, then removed or deferred.
+
+Fresh mail comes by on_queued() and is delivered from memory; past the active limit only its
+row exists, and the feeder reads it when there is room, new and deferred mail in turns.
+
+Log lines: qmgr's (queue active, removed, expired) and each agent's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from typing import Any
+
+from posthouse.address.address import split_address
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import Notify, Recipient
+from posthouse.envelope.outcome import Dsn, Outcome
+from posthouse.envelope.outcome import Fate as Ending
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.envelope.verdict import Evidence
+from posthouse.host.clock import Clock, SystemClock
+from posthouse.host.log import ProcessLog
+from posthouse.journal.journal import Entry as JournalEntry
+from posthouse.journal.journal import Journal
+from posthouse.queue.store import (
+    Fate,
+    QueuedMessage,
+    QueueFault,
+    QueueFull,
+    QueueStore,
+    RecipientState,
+    State,
+    StoredRecipient,
+)
+from posthouse.schedule.active import ActiveMessage
+from posthouse.schedule.backoff import ClockWatch, is_expired, next_attempt
+from posthouse.schedule.delivery_log import delivery_line
+from posthouse.schedule.destination import Destination, Entry, Job
+from posthouse.schedule.feeder import Feeder
+from posthouse.schedule.notices import Notices, Router
+from posthouse.schedule.recorder import Recorder
+from posthouse.schedule.settings import ScheduleSettings
+from posthouse.schedule.transport import Transport, TransportService
+from posthouse.tables.table import TableRetry
+
+RESOLVERS = 10
+"""Messages resolved at once: a slow table holds up so many, and no task is made for each message."""
+
+TICK = 1.0
+"""Seconds between looks at what time has brought: all delays are whole seconds."""
+
+BLOCKED_POLL = 1.0
+"""Seconds between looks at a queue that cannot be written."""
+
+TRANSPORT_MISSING = Dsn("4.3.0", "mail transport unavailable")
+TRANSPORT_DEFERRED = Dsn("4.3.2", "deferred transport")
+RESOLVER_FAILED = Dsn("4.3.0", "address resolver failure")
+CONTENT_LOST = Dsn("5.3.0", "message content is lost")
+
+
+class Schedule:
+    """The queue's scheduler in one mail worker."""
+
+    def __init__(
+        self,
+        store: QueueStore,
+        router: Router,
+        transports: Mapping[str, TransportService],
+        notices: Notices,
+        settings: ScheduleSettings,
+        log: ProcessLog,
+        journal: Journal,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.log = log
+        self._router = router
+        self._transports = {name: Transport(service) for name, service in transports.items()}
+        self._notices = notices
+        self._journal = journal
+        self.clock: Clock = clock or SystemClock()
+        self._agent_log = log.program("error")
+        self.active: dict[str, ActiveMessage] = {}
+        self._places: dict[str, list[tuple[Transport, Destination]]] = {}
+        """Where the entries of active messages wait."""
+        self.recipients = 0
+        """Recipients in memory."""
+        self._to_resolve: asyncio.Queue[ActiveMessage] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: list[tuple[float, Transport, Destination | None]] = []
+        self._watch = ClockWatch(self.clock.now(), self.clock.steady())
+        self._next_run = self.clock.steady()
+        self._stopping = False
+        self.recorder = Recorder(store, self._recorded)
+        self.feeder = Feeder(self)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to deliver. Everything it starts ends with stop()."""
+        for _ in range(RESOLVERS):
+            self._start_resolver()
+        self._spawn(self.recorder.run())
+        self._spawn(self.feeder.run())
+        self._spawn(self._tick_forever())
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A fault of ours. Its message is deferred as if nobody had answered; the log has to say why.
+            self.log.error(f"{type(error).__name__}: {error}")
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a delivery broke", "exception": error, "task": task}
+            )
+
+    async def stop(self, grace: float = 0.0) -> None:
+        """Start no more deliveries, give those that run a time to end, record what is known, and end."""
+        self._stopping = True
+        lanes = {task for active in self.active.values() for task in active.tasks}
+        if lanes and grace > 0:
+            await asyncio.wait(lanes, timeout=grace)
+        await self.recorder.flush()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await self.tick()
+            await asyncio.sleep(TICK)
+
+    async def tick(self) -> None:
+        """What time has brought: destinations that may be tried again, and the queue run."""
+        now, steady = self.clock.now(), self.clock.steady()
+        self._watch.look(now, steady, self.settings.queue_run_delay)
+        due = [timer for timer in self._timers if timer[0] <= steady]
+        if due:
+            self._timers = [timer for timer in self._timers if timer[0] > steady]
+            for _, transport, destination in due:
+                if destination is None:
+                    transport.paused_until = 0.0
+                elif destination.dead_until and destination.dead_until <= steady:
+                    destination.revive()
+                    self._relist(transport, destination)
+                elif destination.paused_until and destination.paused_until <= steady:
+                    destination.paused_until = 0.0
+                    self._relist(transport, destination)
+                self._kick(transport)
+        if steady >= self._next_run:
+            self._next_run = steady + self.settings.queue_run_delay
+            adopted = await self.store.tend()
+            self.feeder.run_queue(incoming=True, deferred=True, until=None)
+            if adopted:
+                self.feeder.rescan()
+
+    def _relist(self, transport: Transport, destination: Destination) -> None:
+        transport.list(destination)
+        transport.forget(destination)
+
+    # -- taking up -------------------------------------------------------------------------------------------------
+
+    def has_room(self) -> bool:
+        """Whether another message may become active."""
+        return len(self.active) < self.settings.qmgr_message_active_limit and (
+            not self.active or self.recipients < self.settings.qmgr_message_recipient_limit
+        )
+
+    def on_queued(self, message: QueuedMessage, content: Content | None = None) -> None:
+        """A message was just committed. Its content waits in the store's memory."""
+        if message.state is not State.INCOMING or message.queue_id in self.active:
+            return
+        if self.feeder.concluded(message.queue_id):
+            return
+        if not self.has_room() or self._stopping:
+            self.feeder.missed()
+            return
+        self.activate(message)
+
+    def activate(self, message: QueuedMessage) -> None:
+        """Make a message active."""
+        active = ActiveMessage(message, self.clock.now())
+        self.active[message.queue_id] = active
+        self.recipients += len(message.recipients)
+        waiting = len(active.pending_recipients())
+        self.log.info(
+            f"{message.queue_id}: from=<{message.envelope.sender}>, size={message.size}, nrcpt={waiting} (queue active)"
+        )
+        self._to_resolve.put_nowait(active)
+
+    def _start_resolver(self) -> None:
+        self._spawn(self._resolve_forever())
+
+    async def _resolve_forever(self) -> None:
+        while True:
+            active = await self._to_resolve.get()
+            if active.withdrawn:
+                self._settle(active)
+                continue
+            active.pending += 1  # held while resolving, so that an early outcome does not settle it
+            sound = False
+            try:
+                self._assign(active, await self._resolve(active))
+                sound = True
+            finally:
+                active.pending -= 1
+                if not active.pending:
+                    self._settle(active)
+                if not sound and not self._stopping:
+                    self._start_resolver()  # one address that breaks the router must not stop the others
+
+    async def _resolve(self, active: ActiveMessage) -> list[tuple[StoredRecipient, str, str, str]]:
+        """Recipients with transport, nexthop and the address to deliver to; those that cannot be are deferred."""
+        message = active.message
+        sender = message.envelope.sender
+        routes = []
+        now = self.clock.now()
+        for stored in active.pending_recipients():
+            try:
+                resolution = await self._router.resolve(sender, stored.recipient.address)
+            except TableRetry:
+                self._refuse(active, (stored,), RESOLVER_FAILED)
+                continue
+            transport, nexthop, recipient = resolution.transport, resolution.nexthop, resolution.recipient
+            evidence = resolution.evidence
+            if message.content_filter and transport != "error":
+                transport, _, nexthop = message.content_filter.partition(":")
+                nexthop = nexthop or self.settings.default_filter_nexthop or split_address(recipient)[1]
+                evidence = (*evidence, Evidence("content_filter", "", "", message.content_filter))
+            self._note(now, "routed", active, recipient, f"{transport}:{nexthop}", evidence)
+            routes.append((stored, transport, nexthop, recipient))
+        return routes
+
+    def _assign(self, active: ActiveMessage, routes: Sequence[tuple[StoredRecipient, str, str, str]]) -> None:
+        by_transport: dict[Transport, dict[Destination, list[QueuedRecipient]]] = {}
+        for stored, name, nexthop, address in routes:
+            transport = self._transports.get(name)
+            if name in self.settings.defer_transports:
+                self._refuse(active, (stored,), TRANSPORT_DEFERRED)
+                continue
+            if transport is None:
+                self.log.warning(f"connect to transport private/{name}: No such file or directory")
+                self._refuse(active, (stored,), TRANSPORT_MISSING)
+                continue
+            destination = transport.destination(nexthop, address)
+            if destination.dead_until and destination.suspension is not None:
+                self._suspend(active, (stored,), destination.suspension)
+                continue
+            recipient = stored.recipient
+            if address != recipient.address:
+                recipient = Recipient(address, recipient.original, recipient.notify, recipient.orcpt)
+            by_transport.setdefault(transport, {}).setdefault(destination, []).append(
+                QueuedRecipient(stored.index, recipient)
+            )
+        for transport, groups in by_transport.items():
+            size = transport.settings.recipient_limit or len(routes)
+            deliveries = sum(-(-len(group) // size) for group in groups.values())
+            large = deliveries > 1 and transport.slots.is_large(deliveries)
+            jobs: dict[Destination, Job] = {}
+            for destination, group in groups.items():
+                jobs[destination] = Job(
+                    Entry(active, destination, tuple(group[at : at + size]), large) for at in range(0, len(group), size)
+                )
+            active.pending += deliveries
+            self._places.setdefault(active.queue_id, []).extend((transport, destination) for destination in jobs)
+            transport.add(jobs, deliveries)
+            self._kick(transport)
+
+    # -- delivering ------------------------------------------------------------------------------------------------
+
+    def _kick(self, transport: Transport) -> None:
+        if self._stopping:
+            return
+        for _ in range(transport.lanes_wanted):
+            transport.lanes += 1
+            self._spawn(self._lane(transport))
+
+    async def _lane(self, transport: Transport) -> None:
+        """Deliver one entry after the other while there are some that may start."""
+        me = asyncio.current_task()
+        assert me is not None
+        try:
+            while not self._stopping:
+                if self.store.blocked:
+                    await self._writable()
+                entry = transport.take()
+                if entry is None:
+                    return
+                active = entry.active
+                if active.withdrawn:
+                    self._done(transport, entry)
+                    continue
+                active.tasks.add(me)
+                try:
+                    await self._deliver(transport, entry)
+                except asyncio.CancelledError:
+                    # Withdrawn while in flight: the lane goes on. Otherwise the whole schedule is being stopped.
+                    if not self._goes_on(active):
+                        raise
+                    me.uncancel()
+                finally:
+                    active.tasks.discard(me)
+                    self._done(transport, entry)
+                if transport.settings.transport_rate_delay:
+                    transport.paused_until = self.clock.steady() + transport.settings.transport_rate_delay
+                    self._timers.append((transport.paused_until, transport, None))
+        finally:
+            transport.lanes -= 1
+
+    def _goes_on(self, active: ActiveMessage) -> bool:
+        return active.withdrawn and not self._stopping
+
+    async def _writable(self) -> None:
+        while self.store.blocked:  # noqa: ASYNC110  the store tells nobody
+            await asyncio.sleep(BLOCKED_POLL)
+
+    async def _deliver(self, transport: Transport, entry: Entry) -> None:
+        active = entry.active
+        message = active.message
+        envelope = message.envelope
+        content = await self.store.load_content(message.queue_id)
+        started = self.clock.now()
+        if content is None:
+            outcomes: Sequence[Outcome] = [
+                Outcome(r.index, Ending.BOUNCED, CONTENT_LOST, "none") for r in entry.recipients
+            ]
+        else:
+            outcomes = await transport.service.agent.deliver(
+                DeliveryRequest(
+                    message.queue_id,
+                    message.arrival_time,
+                    envelope.sender,
+                    entry.recipients,
+                    transport.service.name,
+                    entry.destination.nexthop,
+                    content,
+                    envelope.client,
+                    envelope.ret,
+                    envelope.envid,
+                    envelope.smtputf8,
+                    envelope.body,
+                    envelope.local_rewrite,
+                    active.active_time,
+                )
+            )
+        if active.withdrawn:
+            # Held or deleted just as it ended: what was delivered is told and kept, so that it is not sent again.
+            outcomes = [outcome for outcome in outcomes if outcome.fate is Ending.DELIVERED]
+        self._take_outcomes(active, outcomes, started, transport.service.log)
+        self._feed_back(transport, entry.destination, outcomes)
+
+    def _done(self, transport: Transport, entry: Entry) -> None:
+        destination = entry.destination
+        destination.busy -= 1
+        delay = transport.settings.rate_delay
+        if delay and not destination.dead_until:
+            destination.paused_until = self.clock.steady() + delay
+            self._timers.append((destination.paused_until, transport, destination))
+        transport.list(destination)
+        if destination.window > 1:
+            self._kick(transport)
+        transport.forget(destination)
+        active = entry.active
+        active.pending -= 1
+        if not active.pending:
+            self._settle(active)
+        elif active.changed:
+            self.recorder.add(Fate(active.queue_id, active.take_changed()))
+
+    def _feed_back(self, transport: Transport, destination: Destination, outcomes: Sequence[Outcome]) -> None:
+        failed = next((outcome for outcome in outcomes if outcome.destination_failed), None)
+        if failed is None:
+            if outcomes:
+                destination.succeeded()
+            return
+        until = self.clock.steady() + self.settings.minimal_backoff_time
+        if destination.failed(failed.dsn, until):
+            self._timers.append((until, transport, destination))
+            while destination.todo:
+                for entry in destination.todo.popleft():
+                    active = entry.active
+                    stored = tuple(active.recipients[r.index] for r in entry.recipients)
+                    self._suspend(active, stored, failed.dsn)
+                    active.pending -= 1
+                    if not active.pending:
+                        self._settle(active)
+
+    def _take_outcomes(
+        self, active: ActiveMessage, outcomes: Sequence[Outcome], started: float, log: ProcessLog
+    ) -> None:
+        message = active.message
+        now = self.clock.now()
+        before = active.active_time - message.arrival_time
+        within = started - active.active_time
+        for outcome in outcomes:
+            stored = active.recipients[outcome.index]
+            dsn = outcome.dsn
+            word = outcome.fate.value
+            state = RecipientState.DONE
+            action = dsn.action
+            if outcome.fate is Ending.DEFERRED:
+                state, action = RecipientState.PENDING, "delayed"
+            elif outcome.fate is Ending.BOUNCED:
+                action = "failed"
+                if self.settings.soft_bounce:
+                    state, action, word = RecipientState.PENDING, "delayed", "SOFTBOUNCE"
+                    dsn = _with(dsn, "4" + dsn.status[1:], action)
+            else:
+                action = action or ("relayed" if dsn.diagnostic_type == "smtp" else "delivered")
+            if dsn.action != action:
+                dsn = _with(dsn, dsn.status, action)
+            active.set(outcome.index, state, dsn, outcome.log_recipient)
+            address = outcome.log_recipient or stored.recipient.address
+            log.info(
+                delivery_line(
+                    message.queue_id,
+                    address,
+                    stored.recipient.original,
+                    outcome.relay,
+                    now - message.arrival_time,
+                    (before, within, outcome.setup_time, outcome.transmit_time),
+                    outcome.connection_uses,
+                    dsn.status,
+                    word,
+                    dsn.reason,
+                    self.settings.delay_logging_resolution_limit,
+                )
+            )
+            self._note(now, _STEPS[action], active, address, f"status={word} ({dsn.reason})", (), outcome.relay)
+
+    def _refuse(self, active: ActiveMessage, recipients: Sequence[StoredRecipient], dsn: Dsn) -> None:
+        """Defer recipients without asking an agent; the line is the error agent's."""
+        now = self.clock.now()
+        outcomes = [Outcome(r.index, Ending.DEFERRED, dsn, "none", 0.0, 0.0) for r in recipients]
+        self._take_outcomes(active, outcomes, now, self._agent_log)
+
+    def _suspend(self, active: ActiveMessage, recipients: Sequence[StoredRecipient], dsn: Dsn) -> None:
+        """Defer recipients of a destination that is dead."""
+        reason = f"delivery temporarily suspended: {dsn.reason}"
+        self._refuse(
+            active,
+            recipients,
+            Dsn(
+                "4" + dsn.status[1:],
+                reason,
+                "",
+                dsn.diagnostic_type,
+                dsn.diagnostic,
+                dsn.remote_mta_type,
+                dsn.remote_mta,
+            ),
+        )
+
+    # -- settling --------------------------------------------------------------------------------------------------
+
+    def _settle(self, active: ActiveMessage) -> None:
+        """Every entry is done: expire, notify, then remove or defer."""
+        if active.withdrawn:
+            self._withdraw(active)
+            return
+        message = active.message
+        now = self.clock.now()
+        pending = active.pending_recipients()
+        if pending and self._give_up(message, now):
+            word = "force-expired" if message.force_expired else "expired"
+            self.log.info(f"{message.queue_id}: from=<{message.envelope.sender}>, status={word}, returned to sender")
+            for stored in pending:
+                dsn = stored.dsn or Dsn("4.4.7", "message expired")
+                active.set(stored.index, RecipientState.DONE, _with(dsn, dsn.status, "failed"), stored.log_recipient)
+            self._note(now, "expired", active, "", f"status={word}", ())
+            pending = []
+        warn = bool(
+            pending
+            and self.settings.delay_warning_time
+            and not message.delay_warned
+            and now >= message.arrival_time + self.settings.delay_warning_time
+        )
+        if warn or any(_wants_notice(r) for r in active.recipients):
+            self._spawn(self._notify(active, warn))
+        else:
+            self._conclude(active, False)
+
+    def _give_up(self, message: QueuedMessage, now: float) -> bool:
+        if message.force_expired:
+            return True
+        return is_expired(now, message, self.settings) and self._watch.trusted(self.clock.steady())
+
+    async def _notify(self, active: ActiveMessage, warn: bool) -> None:
+        """Commit the notices, then conclude. A notice that cannot be queued keeps its recipients for the next time."""
+        message = active.message
+        content = await self.store.load_content(message.queue_id)
+        if content is None:
+            content = Content(b"", MemoryBody(b""))
+        wanted = [r for r in active.recipients if _wants_notice(r)]
+        failed = [r for r in wanted if r.dsn is not None and r.dsn.action == "failed"]
+        succeeded = [r for r in wanted if r.dsn is not None and r.dsn.action != "failed"]
+        warned = False
+        try:
+            if failed:
+                await self._notices.failed(message, content, failed)
+                self._reported(active, failed)
+            if succeeded:
+                await self._notices.succeeded(message, content, succeeded)
+                self._reported(active, succeeded)
+            if warn:
+                await self._notices.delayed(message, content, active.pending_recipients())
+                warned = True
+        except (QueueFull, QueueFault) as error:
+            self.log.warning(f"{message.queue_id}: notice not queued: {error}")
+        self._conclude(active, warned)
+
+    def _reported(self, active: ActiveMessage, recipients: Sequence[StoredRecipient]) -> None:
+        now = self.clock.now()
+        for r in recipients:
+            active.recipients[r.index] = StoredRecipient(r.index, r.recipient, r.state, r.dsn, r.log_recipient, True)
+            active.changed.add(r.index)
+            self._note(now, "notified", active, r.recipient.address, r.dsn.action if r.dsn else "", ())
+
+    def _conclude(self, active: ActiveMessage, warned: bool) -> None:
+        if active.withdrawn:
+            self._withdraw(active)
+            return
+        message = active.message
+        active.concluding = True
+        if any(r.state is RecipientState.PENDING or _wants_notice(r) for r in active.recipients):
+            again = next_attempt(self.clock.now(), message.arrival_time, self.settings)
+            self.recorder.add(
+                Fate(message.queue_id, active.take_changed(), State.DEFERRED, again, warned or None), active
+            )
+        else:
+            self.recorder.add(Fate(message.queue_id, remove=True), active)
+
+    def _withdraw(self, active: ActiveMessage) -> None:
+        active.concluding = True
+        self.recorder.add(Fate(active.queue_id, active.take_changed()), active)
+
+    def _recorded(self, fate: Fate, active: ActiveMessage) -> None:
+        """A message's fate is committed: it leaves the active set."""
+        if self.active.pop(active.queue_id, None) is None:
+            return
+        self.recipients -= len(active.recipients)
+        self._places.pop(active.queue_id, None)
+        self.feeder.conclude(active.queue_id)
+        if fate.remove:
+            self.log.info(f"{active.queue_id}: removed")
+            self._note(self.clock.now(), "removed", active, "", "", ())
+
+    # -- withdrawing -----------------------------------------------------------------------------------------------
+
+    async def withdraw(self, queue_id: str) -> None:
+        """Take a message out of the active set, cancelling what is in flight, before somebody holds or deletes it.
+
+        What was delivered already is committed first.
+        """
+        active = self.active.get(queue_id)
+        if active is None:
+            return
+        active.withdrawn = True
+        if not active.concluding:
+            for task in list(active.tasks):
+                task.cancel()
+        for transport, destination in self._places.get(queue_id, ()):
+            self._drop_entries(transport, destination, active)
+        while queue_id in self.active:
+            await self.recorder.progress()
+
+    def _drop_entries(self, transport: Transport, destination: Destination, active: ActiveMessage) -> None:
+        for job in [job for job in destination.todo if job and job[0].active is active]:
+            destination.todo.remove(job)
+            for _ in job:
+                active.pending -= 1
+                if not active.pending:
+                    self._settle(active)
+        transport.forget(destination)
+
+    def revive_destinations(self) -> None:
+        """Try dead destinations again now: what postqueue -f asks for."""
+        for transport in self._transports.values():
+            for destination in list(transport.destinations.values()):
+                if destination.dead_until:
+                    destination.revive()
+                    self._relist(transport, destination)
+            self._kick(transport)
+
+    # -- journal ---------------------------------------------------------------------------------------------------
+
+    def _note(
+        self,
+        now: float,
+        step: str,
+        active: ActiveMessage,
+        recipient: str,
+        verdict: str,
+        evidence: tuple[Evidence, ...],
+        relay: str = "",
+    ) -> None:
+        if relay:
+            evidence = (*evidence, Evidence(fact=f"relay={relay}"))
+        self._journal.record(
+            JournalEntry(
+                now,
+                step,
+                active.queue_id,
+                active.message.message_id,
+                "",
+                active.message.envelope.sender,
+                recipient,
+                verdict,
+                evidence,
+            )
+        )
+
+    def scan(self, states: Sequence[State], until: float | None) -> AsyncIterator[QueuedMessage]:
+        """What the feeder reads: due messages; `until` None means now."""
+        return self.store.due(self.clock.now() if until is None else until, states=states)
+
+
+_STEPS = {"delayed": "deferred", "failed": "bounced", "relayed": "delivered", "expanded": "expanded"}
+
+
+def _with(dsn: Dsn, status: str, action: str) -> Dsn:
+    return Dsn(status, dsn.reason, action, dsn.diagnostic_type, dsn.diagnostic, dsn.remote_mta_type, dsn.remote_mta)
+
+
+def _wants_notice(recipient: StoredRecipient) -> bool:
+    """Whether a notice about this recipient is still owed."""
+    if recipient.state is not RecipientState.DONE or recipient.reported or recipient.dsn is None:
+        return False
+    if recipient.dsn.action == "failed":
+        return True
+    return bool(recipient.recipient.notify & Notify.SUCCESS)
