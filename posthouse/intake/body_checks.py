@@ -41,6 +41,8 @@ class BodyChecks:
     def begin(self, content_type: bytes) -> "BodyPass | None":
         """A pass over one message with that Content-Type (b"" when it has none), or None when nothing is to be seen."""
         checks = self._checks
+        if not checks:
+            return None
         mime = not self._settings.disable_mime_input_processing
         kind = _type(content_type) if mime and content_type else ("", "")
         parts = ("mime_header_checks" in checks or "nested_header_checks" in checks) and kind[0] != ""
@@ -82,8 +84,7 @@ class BodyPass:
         if self._tail:
             await self._line(self._tail, out)
         await self._end_field(out)
-        whole = b"\r\n".join(out)
-        return whole + b"\r\n" if whole and not self._tail else whole
+        return b"".join(piece + b"\r\n" for piece in out)
 
     async def _line(self, line: bytes, out: list[bytes]) -> None:
         if self._boundaries and line.startswith(b"--") and self._delimiter(line):

@@ -13,6 +13,7 @@ from posthouse.intake.service import Cleanup
 from posthouse.message.header import Field, field_text, field_value, scan_fields
 
 _ADDRESSES = SENDERS | RECIPIENTS
+_SPECIAL = frozenset({b"message-id", b"resent-message-id"})
 
 
 class HeaderPass:
@@ -44,10 +45,13 @@ class HeaderPass:
             await self._given(text + b"\r\n")
         if received:
             await self._given(received)
-        for field in fields:
-            await self._field(header, field)
-            if self.decision.reject is not None or self.decision.discard:
-                return
+        if self._cleanup.header_checks is None:
+            await self._unchecked(header, fields)
+        else:
+            for field in fields:
+                await self._field(header, field)
+                if self.decision.reject is not None or self.decision.discard:
+                    return
         settings = self._cleanup.settings
         if self._rewrites or settings.always_add_missing_headers:
             added, made = missing_headers(
@@ -77,6 +81,27 @@ class HeaderPass:
         for field in scan_fields(text)[0]:
             await self._field(text, field)
 
+    async def _unchecked(self, header: bytes, fields: list[Field]) -> None:
+        """Fields that nothing touches are copied in runs."""
+        special = _SPECIAL | self._cleanup.drop
+        if self._rewrites:
+            special |= _ADDRESSES
+        limit = self._cleanup.settings.header_size_limit or len(header)
+        run = end = 0
+        for field in fields:
+            start, end = field.start, field.end
+            if field.name not in special and field.value - start == len(field.name) + 1 and end - start <= limit:
+                continue
+            self._out.append(header[run:start])
+            await self._emit(header, field)
+            run = end
+        names = [field.name for field in fields]
+        self.hops += names.count(b"received")
+        self._seen.update(names)
+        self._out.append(header[run:end])
+        if run < end and not header.endswith(b"\r\n", 0, end):
+            self._out.append(b"\r\n")
+
     async def _field(self, header: bytes, field: Field) -> None:
         checks = self._cleanup.header_checks
         if checks is not None and not self.decision.done:
@@ -86,19 +111,21 @@ class HeaderPass:
                     if text:
                         raw = text.encode("utf-8", "surrogateescape") + b"\r\n"
                         for own in scan_fields(raw)[0]:
-                            await self._emit(raw, own)
+                            await self._keep(raw, own)
                 if not finding.keep:
                     return
             if self.decision.reject is not None or self.decision.discard:
                 return
+        await self._keep(header, field)
+
+    async def _keep(self, header: bytes, field: Field) -> None:
+        self._seen.add(field.name)
+        self.hops += field.name == b"received"
         await self._emit(header, field)
 
     async def _emit(self, header: bytes, field: Field) -> None:
         name = field.name
-        self._seen.add(name)
-        if name == b"received":
-            self.hops += 1
-        elif name == b"message-id" or name == b"resent-message-id":
+        if name == b"message-id" or name == b"resent-message-id":
             value = field_value(header, field)
             self.decision.lines.append((f"{name.decode()}={value}", None))
             if name == b"message-id":

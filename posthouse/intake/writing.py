@@ -55,6 +55,7 @@ class CleanupTransaction:
         self._carry = b""
         self._size = 0
         self._writer: ContentWriter | None = None
+        self._last = b"\r\n"
         self._body_pass: BodyPass | None = None
         self._failure: Refused | None = None
 
@@ -126,6 +127,7 @@ class CleanupTransaction:
             if self._writer is None:
                 self._writer = self._cleanup.store.new_content(self._queue_id)
             if chunk:
+                self._last = chunk[-2:] if len(chunk) > 1 else self._last[-1:] + chunk
                 self._writer.write(chunk)
                 await self._writer.room()
         except QueueFull:
@@ -148,9 +150,14 @@ class CleanupTransaction:
             if self._header is None and self._failure is None:  # the From line was marked just now
                 _, scanned = scan_fields(self._buffer)
                 await self._begin_body(scanned, scanned)
-        if self._body_pass is not None and self._failure is None and self._writer is not None:
+        if self._failure is None and self._writer is not None:
             try:
-                self._writer.write(await self._body_pass.finish())
+                if self._body_pass is not None:
+                    rest = await self._body_pass.finish()
+                    if rest:
+                        self._writer.write(rest)
+                elif self._last != b"\r\n":
+                    self._writer.write(b"\r\n")
             except QueueFull:
                 self._fail(NO_ROOM)
             except QueueFault:
