@@ -159,7 +159,8 @@ def with_setting(service: Service, name: str, value: str | None) -> Service:
             position += 1
     if value is not None and not done:
         words += ["-o", f"{name}={value}"]
-    return service._replace(words=(*words, *rest[position:]))
+    changed = service._replace(words=(*words, *rest[position:]))
+    return parse_service(" ".join((*changed.fields, command_text(changed))), service.line, service.last_line)
 
 
 class Change(NamedTuple):

@@ -18,7 +18,7 @@ NESTING_LIMIT = 100
 """Parameters within parameters; Postfix's own limit, it stops loops."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]*")
-_OPERATOR = re.compile(r"==|!=|<=|>=|<|>")
+_OPERATOR = re.compile(r"(?:==|!=|<=|>=|<|>)(?![<>=!])")
 _SUFFIX = re.compile(r"[A-Za-z0-9]*")
 _CLOSING = {"{": "}", "(": ")"}
 
@@ -38,9 +38,9 @@ def parse_level(text: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2] or 0), int(match[3] or 0)
 
 
-def _mark(text: str, position: int) -> str:
-    """The text around an error, as Postfix marks it: a few characters before, all after."""
-    return f"...{text[max(0, position - _CONTEXT) : position]}>>>{text[position:]}"
+def _mark(before: str, rest: str) -> str:
+    """The place of an error, as Postfix marks it: the last thing understood, and what follows."""
+    return f"...{before}>>>{rest[:_CONTEXT]}"
 
 
 _CONTEXT = 20
@@ -92,7 +92,7 @@ class _Expansion:
             return ""
         if not self.recurse:
             return raw
-        if depth >= NESTING_LIMIT:
+        if depth > NESTING_LIMIT:
             raise MacroError(f'unreasonable macro call nesting: "{name}"')
         return self.expand(raw, depth + 1)
 
@@ -110,7 +110,7 @@ class _Expansion:
             if not name and not rest:
                 raise MacroError(f'empty macro name: "{whole}"')
             if rest and rest[0] not in "?:":
-                raise MacroError(f'attribute name syntax error at: "{_mark(body, position)}"')
+                raise MacroError(f'attribute name syntax error at: "{_mark(name, body[position:])}"')
             if not rest:
                 return self.value(name, depth)
             result = self.value(name, depth) != ""
@@ -119,7 +119,7 @@ class _Expansion:
             return "true" if result else ""
         position = len(body) - len(rest)
         if rest[0] not in "?:":
-            raise MacroError(f'"?" or ":" expected at: "{_mark(body, position)}"')
+            raise MacroError(f'"?" or ":" expected at: "{_mark("}", body[position:])}"')
         return self.choice(body, position, result, depth)
 
     def choice(self, body: str, position: int, result: bool, depth: int) -> str:
@@ -131,12 +131,13 @@ class _Expansion:
             after = _skip(body, position)
             if after < len(body):
                 if operator == ":":
-                    raise MacroError(f'unexpected input at: "{_mark(body, position)}"')
+                    raise MacroError(f'unexpected input at: "{_mark(first + "}", body[after:])}"')
                 if body[after] != ":":
-                    raise MacroError(f'":" expected at: "{_mark(body, after)}"')
+                    raise MacroError(f'":" expected at: "{_mark(first + "}", body[after:])}"')
                 second, position, braced = self.branch(body, after + 1)
                 if braced and _skip(body, position) < len(body):
-                    raise MacroError(f'unexpected input at: "{_mark(body, position)}"')
+                    rest = body[_skip(body, position) :]
+                    raise MacroError(f'unexpected input at: "{_mark(second + "}", rest)}"')
                 if not result:
                     chosen = second
         return self.expand(chosen, depth)
@@ -159,14 +160,15 @@ class _Expansion:
         match = _OPERATOR.match(body, position)
         if match is None:
             expected = '"==" or "!="" or "<"" or "<="" or ">="" or ">"'
-            raise MacroError(f'{expected} expected at: "{_mark(body, position)}"')
+            raise MacroError(f'{expected} expected at: "{_mark(left + "}", body[position:])}"')
         suffix = _SUFFIX.match(body, match.end())
         assert suffix is not None, "the pattern matches the empty text too"
         if suffix[0] not in {"", "level"}:
-            raise MacroError(f'bad operator suffix at: "{_mark(body, match.end())}"')
+            raise MacroError(f'bad operator suffix at: "{_mark(match[0], suffix[0])}"')
         position = _skip(body, suffix.end())
         if body[position : position + 1] != "{":
-            raise MacroError(f'"{{expression}}" expected at: "{_mark(body, position)}"')
+            marked = _mark(f"{{{left}}} {match[0]}{suffix[0]}", body[suffix.end() :])
+            raise MacroError(f'"{{expression}}" expected at: "{marked}"')
         right, position = self.operand(body, position)
         truth = self.compare(self.expand(left, depth), match[0], self.expand(right, depth), level=bool(suffix[0]))
         return truth, position
@@ -180,7 +182,7 @@ class _Expansion:
         end = balanced_end(body, position)
         if end < 0:
             raise MacroError(f'truncated macro reference: "{body[position:]}"')
-        return body[position + 1 : end - 1].strip(BLANKS), end
+        return body[position + 1 : end - 1], end
 
 
 def _skip(text: str, position: int) -> int:
@@ -234,11 +236,14 @@ def expand(text: str, lookup: Lookup, *, seen: Callable[[str], None] | None = No
     return _Expansion(lookup, seen, recurse).expand(text, 0)
 
 
-def references(text: str) -> list[str]:
-    """Every name the text refers to, in all its branches. MacroError when it is malformed."""
+def references(text: str) -> tuple[list[str], str]:
+    """Every name the text refers to, in all its branches, up to the first error; and the error's words, if any."""
     found: list[str] = []
-    _Reader(found).expand(text, 0)
-    return found
+    try:
+        _Reader(found).expand(text, 0)
+    except MacroError as error:
+        return found, error.text
+    return found, ""
 
 
 class _Reader(_Expansion):

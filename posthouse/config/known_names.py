@@ -13,7 +13,8 @@ from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
 from posthouse.config.catalog.service_parameters import service_parameters
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import MacroError, expand, references
-from posthouse.config.main_cf import printable
+from posthouse.config.logical_line import read_text
+from posthouse.config.main_cf import parse_main_cf, printable
 from posthouse.config.master_cf import Service
 from posthouse.config.parameter import Parameter
 
@@ -32,6 +33,7 @@ class KnownNames:
         self.by_user: dict[str, str] = {}
         self.early_warnings: list[str] = []
         self.late_warnings: list[str] = []
+        self._checked_files: set[str] = set()
         for service in self.services:
             if service.type != "unix":
                 continue
@@ -57,6 +59,8 @@ class KnownNames:
 
     def scan(self) -> None:
         """Find the user's own names in use, and all there is to warn about."""
+        for name in LEGACY_NAMES & self.values.keys():
+            self.by_user[name] = self.values[name]
         for name, value in self.values.items():
             self._scan_value(name, value, self.values, self.by_user, self.main_path)
         own_names: list[dict[str, str]] = []
@@ -71,23 +75,22 @@ class KnownNames:
             self._check_databases(service.overrides, own, {**self.values, **service.overrides})
         for name, value in self.values.items():
             if not self.is_builtin(name) and name not in self.by_user:
-                self.late_warnings.append(f"{self.main_path}: unused parameter: {name}={printable(value)}")
+                self.late_warnings.append(f"{self.main_path}: unused parameter: {printable(f'{name}={value}')}")
         for service, own in zip(self.services, own_names, strict=True):
             for name, value in service.overrides.items():
                 if not self.is_builtin(name) and name not in self.by_user and name not in own:
-                    self.late_warnings.append(f"{self.master_path}: unused parameter: {name}={printable(value)}")
+                    self.late_warnings.append(f"{self.master_path}: unused parameter: {printable(f'{name}={value}')}")
 
     def _scan_value(self, name: str, value: str, local: dict[str, str], own: dict[str, str], path: str) -> None:
         known = PARAMETERS.get(name) or self.by_service.get(name)
         if known is not None and known.kind == "raw":
             return
-        try:
-            mentioned = references(value)
-        except MacroError as error:
-            self.early_warnings.append(error.text)
-            return
+        mentioned, wrong = references(value)
         for mention in mentioned:
             self._mention(mention, local, own, path)
+        if wrong:
+            self.early_warnings.append(wrong)
+            return
         if name == "smtpd_restriction_classes":
             for word in self._expanded(value, local).replace(",", " ").split():
                 self._mention(word, local, own, path)
@@ -122,7 +125,8 @@ class KnownNames:
                 continue
             for word in text.replace(",", " ").split():
                 kind, _, source = word.removeprefix("proxy:").partition(":")
-                if not source or source[0] in "/.":
+                if source.startswith("/") and kind in DATABASE_SUFFIXES:
+                    self._check_database_file(kind, source)
                     continue
                 for suffix in DATABASE_SUFFIXES.get(kind, ()):
                     setting = f"{source}_{suffix}"
@@ -130,3 +134,17 @@ class KnownNames:
                         own[setting] = local[setting]
                     elif setting in self.values:
                         self.by_user[setting] = self.values[setting]
+
+    def _check_database_file(self, kind: str, path: str) -> None:
+        if f"{kind}:{path}" in self._checked_files:
+            return
+        self._checked_files.add(f"{kind}:{path}")
+        try:
+            text = read_text(path)
+        except OSError as error:
+            self.early_warnings.append(f'open "{kind}" configuration "{path}": {error.strerror}')
+            return
+        entries = {entry.name: entry.value for entry in parse_main_cf(text, path).entries}
+        for name, value in entries.items():
+            if name not in DATABASE_SUFFIXES[kind]:
+                self.early_warnings.append(f"{kind}:{path}: unused parameter: {printable(f'{name}={value}')}")

@@ -13,6 +13,7 @@ from posthouse.config.known_names import READ_ONLY, KnownNames
 from posthouse.config.main_cf import printable, read_main_cf
 from posthouse.config.master_cf import FIELDS, MasterCf, Service, load_master_cf
 from posthouse.config.options import Options
+from posthouse.config.read import DEFAULT_DIRECTORY
 
 
 class Selection(NamedTuple):
@@ -143,7 +144,9 @@ class Listing:
             return "postconf"
         if name in COMPUTED:
             if self._computed is None:
-                self._computed = Configuration(self.directory, self.values)
+                # Defaults are those of the program, whatever folder was named.
+                directory = DEFAULT_DIRECTORY if self.options.defaults else self.directory
+                self._computed = Configuration(directory, self.values)
             return self._computed.raw(name)
         return self.names.default(name) or ""
 

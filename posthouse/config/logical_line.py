@@ -47,3 +47,12 @@ def read_text(path: str) -> str:
     """A configuration file's text. Bytes that are no UTF-8 pass through as surrogates."""
     with open(path, "rb") as file:
         return file.read().decode("utf-8", "surrogateescape")
+
+
+def orphan_warning(path: str, text: str) -> str:
+    """The warning about a line that continues nothing; its text is shown to the thirtieth character."""
+    shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    return f'{path}: logical line must not start with whitespace: "{shown}"'
+
+
+SHOWN = 30

@@ -7,7 +7,7 @@ and one without a name.
 from typing import NamedTuple
 
 from posthouse.config.error import ConfigError
-from posthouse.config.logical_line import BLANKS, logical_lines, read_text
+from posthouse.config.logical_line import BLANKS, logical_lines, orphan_warning, read_text
 
 
 class Entry(NamedTuple):
@@ -56,7 +56,7 @@ def parse_main_cf(text: str, path: str) -> MainCf:
     for line in logical_lines(text):
         content = line.text.split("\0", 1)[0]
         if line.is_orphan:
-            warnings.append(f'{path}: logical line must not start with whitespace: "{content[:30]}"')
+            warnings.append(orphan_warning(path, content))
             continue
         pair = split_name_value(content)
         if isinstance(pair, str):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import balanced_end
-from posthouse.config.logical_line import BLANKS, logical_lines, read_text
+from posthouse.config.logical_line import BLANKS, logical_lines, orphan_warning, read_text
 from posthouse.config.main_cf import split_name_value
 
 TYPES = ("inet", "unix", "fifo", "pass", "unix-dgram")
@@ -199,7 +199,7 @@ def parse_master_cf(text: str, path: str) -> MasterCf:
     warnings: list[str] = []
     for line in logical_lines(text):
         if line.is_orphan:
-            warnings.append(f'{path}: logical line must not start with whitespace: "{line.text[:30]}"')
+            warnings.append(orphan_warning(path, line.text))
             continue
         try:
             service = parse_service(line.text, line.first, line.last)

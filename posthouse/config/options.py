@@ -107,7 +107,7 @@ def parse_options(arguments: list[str]) -> Options:
             name, override = _override(value)
             overrides[name] = override
     modes = {letter for letter in given if letter in MODES}
-    if not given & set(EDITS) and any("=" in other for other in others) and not modes & set("aAblmtT"):
+    if any("=" in other for other in others):
         given.add("e")
     _require_compatible(given)
     mode = next(iter(modes), "p")

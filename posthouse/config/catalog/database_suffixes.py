@@ -20,7 +20,7 @@ DATABASE_SUFFIXES: dict[str, tuple[str, ...]] = {
         *("option_file", "option_group", "require_result_set", "charset"),
         *("tls_key_file", "tls_cert_file", "tls_CAfile", "tls_CApath", "tls_ciphers", "tls_verify_cert"),
     ),
-    "pgsql": (*_SQL, *_SQL_OLD, "encoding"),
+    "pgsql": (*_SQL, *_SQL_OLD),
     "sqlite": ("dbpath", "query", "domain", "result_format", "expansion_limit", *_SQL_OLD),
     "memcache": (
         *("memcache", "backup", "key_format", "domain", "flags", "ttl", "timeout", "max_try", "retry_pause"),

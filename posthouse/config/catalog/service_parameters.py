@@ -41,11 +41,10 @@ TIME_LIMIT_SUFFIX = ("_time_limit", "time", "$command_time_limit")
 EXCEPTIONS = {
     "local_destination_concurrency_limit": "2",
     "local_destination_recipient_limit": "1",
-    "virtual_destination_recipient_limit": "1",
 }
 """Defaults that differ from the general ones."""
 
-DELIVERY_AGENTS = frozenset({"smtp", "lmtp", "pipe", "local", "virtual", "error", "discard", "store"})
+DELIVERY_AGENTS = frozenset({"smtp", "lmtp", "pipe", "local", "virtual", "error", "store"})
 """Commands of master.cf whose unix services are transports."""
 
 
