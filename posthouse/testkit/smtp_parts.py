@@ -33,7 +33,7 @@ class MemoryStageSession:
     client: Client
     log: Callable[[str, str, str], None]
     told: list[str] = field(default_factory=list)
-    handling: Handling = Handling()
+    handling: Handling = field(default_factory=Handling)
 
     async def connect(self) -> Verdict:
         """10.0.0.1 is refused."""
@@ -112,7 +112,7 @@ class MemoryMessage:
     content: list[bytes] = field(default_factory=list)
     envelope: Envelope | None = None
     received: bytes = b""
-    handling: Handling = Handling()
+    handling: Handling = field(default_factory=Handling)
     aborted: bool = False
 
     async def write(self, chunk: bytes) -> None:

@@ -103,7 +103,7 @@ def pieces(data: bytes, cut: str, seed: int) -> Iterator[bytes]:
         for number in range(len(data)):
             yield data[number : number + 1]
     else:
-        source = random.Random(seed)
+        source = random.Random(seed)  # noqa: S311 - repeatable on purpose
         while data:
             size = source.randint(1, 40)
             yield data[:size]

@@ -6,7 +6,7 @@ Standards: RFC 5321 sections 4.1.1.3 and 4.5.3.1.10 (too many recipients).
 from posthouse.envelope.envelope import Recipient
 from posthouse.session.smtp.mail import UNDECLARED_UTF8
 from posthouse.session.smtp.session import SmtpSession
-from posthouse.wire.smtp.command import BadPath, RcptCommand, parse_rcpt
+from posthouse.wire.smtp.command import BadNotify, BadPath, RcptCommand, parse_rcpt
 from posthouse.wire.smtp.dialogue import NEED_MAIL, State
 from posthouse.wire.smtp.reply import Reply
 
@@ -26,6 +26,9 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
     command = parse_rcpt(argument, strict=settings.strict_rfc821_envelopes, dsn="DSN" not in session.discard)
     if not isinstance(command, RcptCommand):
         session.dialogue.recipient_refused()
+        if isinstance(command, BadNotify):
+            session.log.warning(f'unknown DSN NOTIFY command value "{command.word}" in "{command.value}"')
+            return command.reply
         if isinstance(command, BadPath):
             session.log.warning(f"Illegal address syntax from {session.namaddr} in RCPT command: {command.path}")
             return command.reply

@@ -83,6 +83,15 @@ class BadPath:
 
 
 @dataclass(frozen=True, slots=True)
+class BadNotify:
+    """A NOTIFY word that is not known: the reply, and the words for the log."""
+
+    reply: Reply
+    word: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class BdatCommand:
     """RFC 3030 section 2: bdat-cmd = "BDAT" SP chunk-size [ SP end-marker ] CRLF."""
 
@@ -95,13 +104,14 @@ def unsupported(parameter: str) -> Reply:
     return Reply(555, "5.5.4", f"Unsupported option: {parameter}")
 
 
-def _cut(argument: str, keyword: str) -> tuple[str, list[str]] | None:
-    """(path, parameters) behind FROM: or TO:, or None. A path that runs into more keeps it, and so is bad."""
+def _cut(argument: str, keyword: str, *, strict: bool) -> tuple[str, str | None, list[str]] | None:
+    """(path, address or None, parameters) behind FROM: or TO:. A path that runs into more keeps it, and so is bad."""
     if argument[: len(keyword)].upper() != keyword:
         return None
     rest = argument[len(keyword) :].lstrip(" \t")
     if match := _USUAL.match(rest):
-        return match.group(1), rest[match.end() :].split()
+        path = match.group(1)
+        return path, path[1:-1], rest[match.end() :].split()
     path, _ = take_path(rest)
     if not path:
         return None
@@ -109,19 +119,19 @@ def _cut(argument: str, keyword: str) -> tuple[str, list[str]] | None:
     if after and after[0] not in " \t":
         glued, _, after = after.partition(" ")
         path += glued
-    return path, after.split()
+    address = parse_path(path, strict=strict)
+    return path, None if address is None or not _domain_fits(address) else address, after.split()
 
 
 def parse_mail(
     argument: str, *, strict: bool = False, dsn: bool = True, smtputf8: bool = True
 ) -> MailCommand | BadPath | Reply:
     """What stands behind MAIL. strict: strict_rfc821_envelopes; dsn and smtputf8: whether EHLO offered them."""
-    cut = _cut(argument, "FROM:")
+    cut = _cut(argument, "FROM:", strict=strict)
     if cut is None:
         return MAIL_SYNTAX
-    path, parameters = cut
-    sender = parse_path(path, strict=strict)
-    if sender is None or not _domain_fits(sender):
+    path, sender, parameters = cut
+    if sender is None:
         return BadPath(BAD_SENDER, path)
     if not parameters:
         return MailCommand(path, sender)
@@ -158,14 +168,13 @@ def _domain_fits(address: str) -> bool:
     return not at or (".." not in domain and not domain.startswith("."))
 
 
-def parse_rcpt(argument: str, *, strict: bool = False, dsn: bool = True) -> RcptCommand | BadPath | Reply:
+def parse_rcpt(argument: str, *, strict: bool = False, dsn: bool = True) -> RcptCommand | BadPath | BadNotify | Reply:
     """What stands behind RCPT."""
-    cut = _cut(argument, "TO:")
+    cut = _cut(argument, "TO:", strict=strict)
     if cut is None:
         return RCPT_SYNTAX
-    path, parameters = cut
-    recipient = parse_path(path, strict=strict)
-    if not recipient or not _domain_fits(recipient):
+    path, recipient, parameters = cut
+    if not recipient:
         return BadPath(BAD_RECIPIENT, path)
     if not parameters:
         return RcptCommand(path, recipient)
@@ -178,7 +187,8 @@ def parse_rcpt(argument: str, *, strict: bool = False, dsn: bool = True) -> Rcpt
                 return BAD_NOTIFY
             found = parse_notify(value)
             if found is None:
-                return BAD_NOTIFY
+                unknown = next((word for word in value.split(",") if word.upper() not in _NOTIFY), "")
+                return BadNotify(BAD_NOTIFY, unknown, value) if unknown else BAD_NOTIFY
             notify = found
         elif name == "ORCPT" and dsn and "=" in parameter:
             if orcpt or len(value) > ORCPT_LIMIT or not _ORCPT.fullmatch(value):
