@@ -55,3 +55,5 @@ class Outcome:
     and other messages for it wait. A refused recipient is no such failure."""
     log_recipient: str = ""
     """The address to log and report instead of the queued one (generic, local expansion), or ""."""
+    parts: "tuple[Outcome, ...]" = ()
+    """What the recipient was expanded to, each logged in a line of its own; the fate of the whole is this one's."""

@@ -39,8 +39,7 @@ def open_descriptor(configuration: Configuration) -> int | None:
     if path == "/dev/stdout":
         return os.dup(sys.stdout.fileno())
     mode = int(settings.maillog_file_permissions, 8) if settings.maillog_file_permissions else 0o644
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, mode)
-    return descriptor
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, mode)
 
 
 def open_sink(configuration: Configuration, descriptor: int | None, *, buffered: bool = False) -> FileSink | SyslogSink:

@@ -1,0 +1,40 @@
+"""A message as a delivery leaves it: the lines put above it, and its line ends.
+
+Standards: RFC 5321 section 4.4 (Return-Path); RFC 4155 (the mbox From_ line); RFC 9228 (Delivered-To).
+"""
+
+import time
+from collections.abc import Iterator
+
+
+def delivery_fields(
+    sender: str | None, original_recipient: str = "", delivered_to: str = "", *, return_path: bool = True
+) -> bytes:
+    """Return-Path, X-Original-To and Delivered-To, each when wanted, lines ending in CRLF."""
+    lines: list[str] = []
+    if return_path and sender is not None:
+        lines.append(f"Return-Path: <{sender}>")
+    if original_recipient:
+        lines.append(f"X-Original-To: {original_recipient}")
+    if delivered_to:
+        lines.append(f"Delivered-To: {delivered_to}")
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def from_line(sender: str, now: float) -> bytes:
+    """The line that starts a message in an mbox, ending in LF."""
+    name = sender.replace(" ", "") or "MAILER-DAEMON"
+    return f"From {name}  {time.ctime(now)}\n".encode("utf-8", "surrogateescape")
+
+
+def unix_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """CRLF becomes LF, whatever the cut."""
+    held = b""
+    for chunk in chunks:
+        data = held + chunk
+        held = b""
+        if data.endswith(b"\r"):
+            held, data = b"\r", data[:-1]
+        yield data.replace(b"\r\n", b"\n")
+    if held:
+        yield held

@@ -1,0 +1,283 @@
+"""Putting one message into an mbox or a Maildir, durable when it returns.
+
+Runs with the rights of whoever owns the mailbox, in a thread: these calls block. An mbox is
+locked as mailbox_delivery_lock says, and cut back to what it was when the write fails.
+
+Standards: RFC 4155 (mbox); the Maildir page of qmail (tmp, new, cur and unique names).
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from posthouse.host.durable import sync_folder
+from posthouse.mda.copy import from_line, unix_lines
+
+LOCK_PATIENCE = 20.0
+"""Seconds to wait for a lock before the delivery is deferred."""
+
+STALE_LOCK = 500.0
+"""Seconds after which a dot lock that nobody touched counts as left behind (stale_lock_time)."""
+
+PIECE = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class DepositFailed(Exception):
+    """Why not: an RFC 3463 status and the reason."""
+
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Locking:
+    """How an mbox is locked."""
+
+    kinds: tuple[str, ...] = ("fcntl", "dotlock")
+    attempts: int = 20
+    delay: float = 1.0
+    stale: float = STALE_LOCK
+
+
+def pieces(descriptor: int, start: int = 0) -> Iterator[bytes]:
+    """The bytes of an open file from `start`, whoever else reads it."""
+    position = start
+    while chunk := os.pread(descriptor, PIECE, position):
+        position += len(chunk)
+        yield chunk
+
+
+def quoted_lines(chunks: Iterator[bytes], quote: bytes = b"From ", lead: bytes = b">") -> Iterator[bytes]:
+    """Lines that start with `quote` get `lead` in front, whatever the cut. Lines end in LF."""
+    held = b"\n"  # The line end that the first line does not have: taken off again below.
+    first = True
+    for chunk in chunks:
+        data = held + chunk
+        # A line end this close to the cut: what follows it is not all there yet.
+        at = data.find(b"\n", max(0, len(data) - len(quote)))
+        ready, held = (data[:at], data[at:]) if at >= 0 else (data, b"")
+        out = ready.replace(b"\n" + quote, b"\n" + lead + quote)
+        if first and out:
+            out, first = out[1:], False
+        yield out
+    if held:
+        yield held[1:] if first else held
+
+
+def whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, with a line end after the last line if it lacks one."""
+    last = b"\n"
+    for chunk in chunks:
+        if chunk:
+            last = chunk[-1:]
+        yield chunk
+    if last != b"\n":
+        yield b"\n"
+
+
+@contextmanager
+def _dot_lock(path: str, locking: Locking, clock: Callable[[], float]) -> Iterator[None]:
+    """Hold path.lock; where the folder does not let us make one, go without (as Postfix does)."""
+    name = f"{path}.lock"
+    for attempt in range(locking.attempts):
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except FileExistsError:
+            try:
+                if clock() - os.lstat(name).st_mtime > locking.stale:
+                    os.unlink(name)
+                    continue
+            except OSError:
+                continue
+            if attempt + 1 == locking.attempts:
+                raise DepositFailed("4.2.0", f"unable to create lock file {name}: File exists") from None
+            time.sleep(locking.delay)
+            continue
+        except PermissionError:
+            yield
+            return
+        os.write(descriptor, f"{os.getpid()}".encode())
+        os.close(descriptor)
+        try:
+            yield
+        finally:
+            try:
+                os.unlink(name)
+            except OSError:
+                pass
+        return
+    raise DepositFailed("4.2.0", f"unable to create lock file {name}")
+
+
+def _lock(descriptor: int, path: str, locking: Locking) -> None:
+    for kind in locking.kinds:
+        take = {"fcntl": fcntl.lockf, "flock": fcntl.flock}.get(kind)
+        if take is None:
+            continue
+        for attempt in range(locking.attempts):
+            try:
+                take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES) or attempt + 1 == locking.attempts:
+                    raise DepositFailed("4.2.0", f"unable to lock for exclusive access: mailbox {path}") from error
+                time.sleep(locking.delay)
+
+
+def to_mbox(
+    path: str,
+    message: Callable[[], Iterator[bytes]],
+    sender: str,
+    *,
+    now: float,
+    locking: Locking,
+    size_limit: int = 0,
+    mode: int = 0o600,
+    owner: int | None = None,
+    kind: str = "mailbox",
+) -> None:
+    """Append one message. `message()` gives its lines, ending in LF, with the fields put above it.
+
+    Raises DepositFailed. `owner`: the uid that the file must have (strict_mailbox_ownership), or None.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    except OSError as error:
+        status = "5.2.0" if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ELOOP) else "4.2.0"
+        raise DepositFailed(status, f"cannot open {kind} {path}: {error.strerror}") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISCHR(found.st_mode):
+                raise DepositFailed("5.2.0", f"{kind} {path} is not a regular file")
+            for chunk in whole_lines(message()):  # /dev/null and its like
+                os.write(descriptor, chunk)
+            return
+        if kind == "file" and found.st_mode & 0o111:
+            raise DepositFailed("5.7.0", "file is executable")
+        if owner is not None and found.st_uid != owner:
+            raise DepositFailed("4.2.0", f"destination {path} is not owned by recipient")
+        with _dot_lock(path, locking, time.time) if "dotlock" in locking.kinds else _no_lock():
+            _lock(descriptor, path, locking)
+            _append(descriptor, path, message, sender, now, size_limit, kind)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _no_lock() -> Iterator[None]:
+    yield
+
+
+def _append(
+    descriptor: int,
+    path: str,
+    message: Callable[[], Iterator[bytes]],
+    sender: str,
+    now: float,
+    size_limit: int,
+    kind: str,
+) -> None:
+    before = os.fstat(descriptor).st_size
+    written = 0
+    try:
+        for chunk in (from_line(sender, now), *quoted_parts(message), b"\n"):
+            view = memoryview(chunk)
+            if size_limit and before + written + len(view) > size_limit:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            while view:
+                count = os.write(descriptor, view)
+                written += count
+                view = view[count:]
+        os.fsync(descriptor)
+        if before == 0:
+            sync_folder(os.path.dirname(path))
+    except OSError as error:
+        os.ftruncate(descriptor, before)
+        status = (
+            "5.2.2"
+            if error.errno in (errno.EFBIG, errno.EDQUOT)
+            else "4.2.2"
+            if error.errno == errno.ENOSPC
+            else "4.2.0"
+        )
+        raise DepositFailed(status, f"cannot update {kind} {path}. error writing message: {error.strerror}") from error
+
+
+def quoted_parts(message: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    """The message as an mbox holds it."""
+    return quoted_lines(whole_lines(message()))
+
+
+_count = 0
+
+
+def unique_name(now: float, device: int, inode: int) -> str:
+    """A Maildir file name that no other delivery takes."""
+    global _count
+    _count += 1
+    host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
+    seconds, micro = divmod(int(now * 1_000_000), 1_000_000)
+    return f"{seconds}.V{device:x}I{inode:x}M{micro}P{os.getpid()}Q{_count}.{host}"
+
+
+def to_maildir(path: str, message: Callable[[], Iterator[bytes]], *, now: float, size_limit: int = 0) -> str:
+    """Deliver into a Maildir, made when missing; returns the new file's path. Raises DepositFailed."""
+    path = path.rstrip("/")
+    try:
+        for name in ("tmp", "new", "cur"):
+            folder = os.path.join(path, name)
+            if not os.path.isdir(folder):
+                os.makedirs(folder, 0o700, exist_ok=True)
+                sync_folder(path)
+        temporary = os.path.join(path, "tmp", f"{now:.6f}.P{os.getpid()}.{os.urandom(6).hex()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            written = 0
+            for chunk in whole_lines(message()):
+                view = memoryview(chunk)
+                written += len(view)
+                if size_limit and written > size_limit:
+                    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+            made = os.fstat(descriptor)
+            final = os.path.join(path, "new", unique_name(now, made.st_dev, made.st_ino))
+            os.link(temporary, final)
+        finally:
+            os.close(descriptor)
+            os.unlink(temporary)
+        sync_folder(os.path.join(path, "new"))
+    except OSError as error:
+        status = (
+            "5.2.2"
+            if error.errno in (errno.EFBIG, errno.EDQUOT)
+            else "4.2.2"
+            if error.errno == errno.ENOSPC
+            else "4.2.0"
+        )
+        raise DepositFailed(status, f"maildir delivery failed: {error.strerror} ({error.filename or path})") from error
+    return final
+
+
+def message_lines(content: int, fields: bytes) -> Callable[[], Iterator[bytes]]:
+    """The lines of a message to deliver, ending in LF: fields to put above it (CRLF), then the content (CRLF)."""
+
+    def lines() -> Iterator[bytes]:
+        yield fields.replace(b"\r\n", b"\n")
+        yield from unix_lines(pieces(content))
+
+    return lines
+
+
+def locking_of(kinds: Sequence[str], attempts: int, delay: int, stale: int) -> Locking:
+    """mailbox_delivery_lock and deliver_lock_* as a Locking."""
+    return Locking(tuple(kind.lower() for kind in kinds), max(1, attempts), float(delay), float(stale))

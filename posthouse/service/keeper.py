@@ -1,0 +1,199 @@
+"""The keeper: work that needs another identity, one child per identity.
+
+The parent stays root, and only looks up whose rights an errand needs, forks, and passes on.
+A child drops to one identity for good and carries out errands in a few threads. Nobody but
+mail_owner can connect, and what travels says for whom, never what (transport/hands.py).
+
+Runs only where the master is root.
+"""
+
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+
+from posthouse.config.error import ConfigError
+from posthouse.host.log import ProcessLog
+from posthouse.host.users import Identity, become
+from posthouse.service import keeper_wire, maillog
+from posthouse.service.channel import FATAL, LOG, READY, RETIRE, STOP
+from posthouse.service.child import Inheritance
+from posthouse.service.hands import Workbench
+from posthouse.service.people import open_people
+from posthouse.transport.hands import UNAVAILABLE, Errand, Report, deferred
+
+CHILDREN_LIMIT = 100
+"""Identities with a child at once; the one unused longest ends first, when its work is done."""
+
+THREADS = 4
+"""Errands that one identity carries out at a time."""
+
+REQUEST_PATIENCE = 5.0
+"""Seconds that a connected worker has to send its request, so that none can hold the parent up."""
+
+
+class Keeper:
+    """The parent."""
+
+    def __init__(self, inheritance: Inheritance, workbench: Workbench, log: ProcessLog) -> None:
+        assert inheritance.keeper_socket is not None
+        self._inheritance = inheritance
+        self._listening = inheritance.keeper_socket
+        self._workbench = workbench
+        self._log = log
+        self._children: OrderedDict[Identity, socket.socket] = OrderedDict()
+        self._retiring = False
+
+    def run(self) -> int:
+        """Serve until the master says stop or is gone."""
+        channel = self._inheritance.channel
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        selector = selectors.DefaultSelector()
+        selector.register(channel.socket, selectors.EVENT_READ)
+        selector.register(self._listening, selectors.EVENT_READ)
+        channel.send(READY)
+        while True:
+            for key, _ in selector.select(1.0):
+                if key.fileobj is self._listening:
+                    self._accept()
+                    continue
+                message = channel.receive()
+                if message is None or message.data == STOP:
+                    return 0
+                if message.data == LOG and message.descriptor is not None:
+                    os.close(message.descriptor)  # The parent logs to the descriptor it has until it is started anew.
+                if message.data == RETIRE and not self._retiring:
+                    self._retiring = True
+                    selector.unregister(self._listening)
+                    for ours in self._children.values():
+                        ours.close()
+                    self._children.clear()
+            if self._reap() and self._retiring:
+                return 0
+
+    def _reap(self) -> bool:
+        """Collect dead children; True when none is left."""
+        while True:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listening.accept()
+        except OSError:
+            return
+        descriptors: list[int] = []
+        try:
+            connection.settimeout(REQUEST_PATIENCE)
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            _, uid, _ = struct.unpack("3i", credentials)
+            if uid not in (0, self._inheritance.identity.uid):
+                return
+            data, descriptors = keeper_wire.receive(connection, 1)
+            errand = keeper_wire.decode_errand(data)
+            if errand is None or len(descriptors) != 1:
+                return
+            connection.setblocking(True)
+            self._pass_on(errand, data, connection, descriptors[0])
+        except OSError as error:
+            self._log.warning(f"keeper: {error}")
+        finally:
+            connection.close()
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _pass_on(self, errand: Errand, data: bytes, connection: socket.socket, content: int) -> None:
+        identity = self._workbench.identity(errand)
+        if isinstance(identity, Report):
+            connection.sendall(keeper_wire.encode(identity))
+            return
+        for attempt in range(2):
+            ours = self._children.get(identity) or self._fork(identity)
+            self._children.move_to_end(identity)
+            try:
+                keeper_wire.send(ours, data, connection.fileno(), content)
+                return
+            except OSError:  # The child is gone (killed): a new one takes the errand.
+                ours.close()
+                del self._children[identity]
+                if attempt:
+                    raise
+
+    def _fork(self, identity: Identity) -> socket.socket:
+        while len(self._children) >= CHILDREN_LIMIT:
+            _, oldest = self._children.popitem(last=False)
+            oldest.close()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                ours.close()
+                for other in self._children.values():
+                    other.close()
+                self._listening.close()
+                self._inheritance.channel.close()
+                become(identity)
+                status = _serve(theirs, self._workbench, identity)
+            except BaseException as error:
+                self._log.error(f"keeper child for uid {identity.uid}: {type(error).__name__}: {error}")
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        theirs.close()
+        self._children[identity] = ours
+        return ours
+
+
+def _serve(requests: socket.socket, workbench: Workbench, identity: Identity) -> int:
+    """A child's life: errands until the parent closes its end, then those that are under way."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        while True:
+            data, descriptors = keeper_wire.receive(requests, 2)
+            if not data:
+                return 0
+            errand = keeper_wire.decode_errand(data)
+            if errand is None or len(descriptors) != 2:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                continue
+            pool.submit(_carry_out, workbench, errand, identity, *descriptors)
+
+
+def _carry_out(workbench: Workbench, errand: Errand, identity: Identity, connection: int, content: int) -> None:
+    try:
+        try:
+            report = workbench.perform(errand, content, identity)
+        except Exception as error:
+            # A fault of ours must not lose mail: it defers, and says what happened.
+            report = deferred(UNAVAILABLE.status, f"internal error: {type(error).__name__}: {error}")
+        data = keeper_wire.encode(report)
+        while data:
+            data = data[os.write(connection, data) :]
+    except OSError:
+        pass  # The worker is gone; it will try again.
+    finally:
+        os.close(connection)
+        os.close(content)
+
+
+def main(inheritance: Inheritance) -> int:
+    """The keeper's process; returns its exit status."""
+    sink = maillog.open_sink(inheritance.configuration, inheritance.log_descriptor)
+    log = maillog.program_log(inheritance.configuration, sink, "keeper")
+    try:
+        people = open_people(inheritance.configuration)
+        workbench = Workbench(inheritance.configuration, inheritance.services, people)
+    except ConfigError as error:
+        inheritance.channel.send(FATAL + str(error).encode("utf-8", "replace"))
+        return 1
+    return Keeper(inheritance, workbench, log).run()

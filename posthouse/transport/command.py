@@ -1,0 +1,156 @@
+"""Running a command that takes a message on its standard input.
+
+The environment is made anew; the command gets a process group of its own and is killed, group
+and all, at the end of its time. Its output becomes part of the reason, cut to OUTPUT_LIMIT.
+
+Standards: the exit codes of sysexits(3); RFC 3463 for what they mean.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from posthouse.envelope.outcome import Dsn, Fate
+from posthouse.transport.hands import Report, Result
+
+OUTPUT_LIMIT = 2048
+"""Bytes of a command's output that a reason keeps."""
+
+PATH = "/usr/bin:/bin"
+
+SHELL_CHARACTERS = frozenset("!$^&*()~[]\\|{};?<>`'\"\n")
+"""A command line with one of these needs a shell."""
+
+SHELL_WORDS = frozenset(
+    [
+        "alias",
+        "bg",
+        "cd",
+        "command",
+        "exec",
+        "exit",
+        "export",
+        "fg",
+        "if",
+        "jobs",
+        "read",
+        "set",
+        "source",
+        "test",
+        "trap",
+        "ulimit",
+        "umask",
+        "unset",
+    ]
+)
+
+# sysexits(3): status and text of each known exit code.
+EXITS = {
+    64: ("5.3.0", "command line usage error"),
+    65: ("5.6.0", "data format error"),
+    66: ("5.3.0", "cannot open input"),
+    67: ("5.1.1", "user unknown"),
+    68: ("5.1.2", "host name unknown"),
+    69: ("5.3.0", "service unavailable"),
+    70: ("5.3.0", "internal software error"),
+    71: ("4.3.0", "system resource problem"),
+    72: ("5.3.0", "critical OS file missing"),
+    73: ("5.2.0", "can't create user output file"),
+    74: ("5.3.0", "input/output error"),
+    75: ("4.3.0", "temporary failure"),
+    76: ("5.5.0", "remote error in protocol"),
+    77: ("5.7.0", "permission denied"),
+    78: ("5.3.5", "local configuration error"),
+}
+
+
+def command_words(command: str, shell: str = "") -> list[str]:
+    """The argument vector: split at blanks, or by a shell where the line needs one."""
+    if shell:
+        return [*shell.split(), command]
+    words = command.split()
+    if not words or words[0] in SHELL_WORDS or any(character in SHELL_CHARACTERS for character in command):
+        return ["/bin/sh", "-c", command]
+    return words
+
+
+def export_environment(names: Sequence[str]) -> dict[str, str]:
+    """export_environment's variables as they are now; NAME=value sets one."""
+    found: dict[str, str] = {"PATH": PATH}
+    for word in names:
+        name, equals, value = word.removeprefix("{").removesuffix("}").strip().partition("=")
+        if equals:
+            found[name.strip()] = value.strip()
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
+
+
+def run_command(
+    words: Sequence[str], *, shown: str, environment: Mapping[str, str], folder: str, content: int, time_limit: float
+) -> tuple[Fate, Dsn]:
+    """Run it with the descriptor `content` as standard input (read from its start); what came of it."""
+    try:
+        process = subprocess.Popen(
+            list(words),
+            stdin=content,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd=folder if os.access(folder, os.X_OK) else "/",
+            start_new_session=True,
+            umask=0o077,
+        )
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        text = f"{words[0]}: {error.strerror}"
+        return (
+            _unix("4.3.0", f"temporary failure. Command output: {text}")
+            if not missing
+            else _unix("5.3.0", f'Command died with status 127: "{shown}". Command output: {text}')
+        )
+    try:
+        raw, _ = process.communicate(timeout=time_limit)
+        expired = False
+    except subprocess.TimeoutExpired:
+        expired = True
+        raw = b""
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+    if expired:
+        process.wait()
+        return _unix("5.3.0", f'Command time limit exceeded: "{shown}"')
+    output = " ".join(raw[:OUTPUT_LIMIT].decode("utf-8", "replace").split("\n")).strip()
+    return exit_meaning(process.returncode, shown, output)
+
+
+def exit_meaning(code: int, shown: str, output: str) -> tuple[Fate, Dsn]:
+    """An exit status (negative: a signal) and the output, as a fate."""
+    said = f". Command output: {output}" if output else ""
+    if code == 0:
+        return Fate.DELIVERED, Dsn("2.0.0", output)
+    if code < 0:
+        return _unix("4.3.0", f'Command died with signal {-code}: "{shown}"{said}', output or "internal software error")
+    first, _, rest = output.partition(" ")
+    digits = first.split(".")
+    if len(digits) == 3 and digits[0] in {"4", "5"} and all(d.isdigit() and len(d) <= 3 for d in digits):
+        return _unix(first, rest.strip(), rest.strip())
+    if code in EXITS:
+        status, text = EXITS[code]
+        return _unix(status, f"{text}{said}", output or text)
+    return _unix("5.3.0", f'Command died with status {code}: "{shown}"{said}', output or f"unknown mailer error {code}")
+
+
+def _unix(status: str, reason: str, diagnostic: str = "") -> tuple[Fate, Dsn]:
+    fate = Fate.DEFERRED if status.startswith("4") else Fate.BOUNCED
+    return fate, Dsn(status, reason, diagnostic_type="x-unix", diagnostic=diagnostic or reason)
+
+
+def command_report(fate: Fate, dsn: Dsn, sent: str, count: int = 1, *, action: str = "") -> Report:
+    """The report of a command that carried `count` recipients; `sent` is the reason when it was delivered."""
+    told = Dsn("2.0.0", sent, action) if fate is Fate.DELIVERED else dsn
+    return Report(tuple(Result(index, fate, told) for index in range(count)))

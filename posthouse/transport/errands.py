@@ -1,0 +1,45 @@
+"""A DeliveryRequest's recipient as an errand, and a report as Outcomes: shared by the agents that use hands."""
+
+from posthouse.envelope.outcome import Outcome
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.transport.hands import Errand, Report
+
+
+def errand_of(
+    request: DeliveryRequest,
+    operation: str,
+    service: str,
+    names: tuple[str, ...],
+    queued: QueuedRecipient,
+    extension: str = "",
+    originals: tuple[str, ...] = (),
+) -> Errand:
+    """The errand for these names; `queued` gives the addresses for Delivered-To and X-Original-To."""
+    client = request.client
+    return Errand(
+        operation=operation,
+        service=service,
+        names=names,
+        queue_id=request.queue_id,
+        sender=request.sender,
+        recipient=queued.recipient.address,
+        original_recipient=queued.recipient.original,
+        arrival_time=request.arrival_time,
+        size=request.content.size,
+        extension=extension,
+        nexthop=request.nexthop,
+        client_name=client.name,
+        client_address=client.address,
+        client_helo=client.helo,
+        client_port=client.port,
+        client_protocol=client.protocol,
+        sasl_method=client.sasl_method,
+        sasl_sender=client.sasl_sender,
+        sasl_username=client.sasl_username,
+        originals=originals,
+    )
+
+
+def outcomes(report: Report, indexes: tuple[int, ...], relay: str) -> list[Outcome]:
+    """The results as Outcomes: result.index counts within `indexes`."""
+    return [Outcome(indexes[result.index], result.fate, result.dsn, relay) for result in report.results]

@@ -1,0 +1,103 @@
+"""The right-hand side of aliases(5) and of .forward files.
+
+    expansion = item *("," item)
+    item      = address / "|" command / "/" path / ":include:" path / "\\" name
+
+An item that holds blanks, commas or other special characters stands in double quotes. In a
+.forward and an include file a line end separates too, and a line whose first non-blank is "#"
+is a comment.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What an item asks for."""
+
+    ADDRESS = "address"
+    COMMAND = "command"
+    FILE = "file"
+    INCLUDE = "include"
+    MAILBOX = "mailbox"
+    """"\\name": the mailbox of that user, without another look at aliases and .forward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One destination. value: the address, command line, path or name without its mark."""
+
+    kind: Kind
+    value: str
+
+
+INCLUDE = ":include:"
+
+
+def _pieces(text: str) -> list[str]:
+    """Split at commas outside of quotes; an unclosed quote runs to the end."""
+    pieces: list[str] = []
+    start = position = 0
+    quoted = False
+    comment = 0
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            position += 1
+        elif character == '"' and not comment:
+            quoted = not quoted
+        elif not quoted and character == "(":
+            comment += 1
+        elif not quoted and character == ")" and comment:
+            comment -= 1
+        elif character == "," and not quoted and not comment:
+            pieces.append(text[start:position])
+            start = position + 1
+        position += 1
+    pieces.append(text[start:])
+    return [piece.strip() for piece in pieces if piece.strip()]
+
+
+def _unquoted(piece: str) -> str:
+    """A wholly quoted item without its quotes; anything else as it is."""
+    if len(piece) < 2 or not piece.startswith('"') or not piece.endswith('"'):
+        return piece
+    out: list[str] = []
+    position = 1
+    while position < len(piece) - 1:
+        if piece[position] == "\\" and position + 1 < len(piece) - 1:
+            position += 1
+        elif piece[position] == '"':
+            return piece  # "a" b "c": an address with several quoted parts
+        out.append(piece[position])
+        position += 1
+    return "".join(out)
+
+
+def parse_item(piece: str) -> Item:
+    """One item, without the blanks around it."""
+    bare = _unquoted(piece)
+    if bare.startswith("|"):
+        return Item(Kind.COMMAND, bare[1:].strip())
+    if bare.startswith("/"):
+        return Item(Kind.FILE, bare)
+    if bare.lower().startswith(INCLUDE):
+        return Item(Kind.INCLUDE, _unquoted(bare[len(INCLUDE) :].strip()))
+    if bare.startswith("\\") and len(bare) > 1:
+        return Item(Kind.MAILBOX, bare[1:])
+    return Item(Kind.ADDRESS, piece)
+
+
+def parse_expansion(text: str) -> list[Item]:
+    """The items of one alias value or one line."""
+    return [parse_item(piece) for piece in _pieces(text)]
+
+
+def parse_lines(text: str) -> list[Item]:
+    """The items of a .forward or include file."""
+    items: list[Item] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped and not stripped.startswith("#"):
+            items += parse_expansion(stripped)
+    return items

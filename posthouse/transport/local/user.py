@@ -1,0 +1,302 @@
+"""A user's own mail: .forward, mailbox_command, home_mailbox, the spool file.
+
+Runs with the user's rights, in a thread. The addresses that a .forward names go back to the
+agent; commands and files are carried out here.
+
+Standards: local(8)'s order: .forward, mailbox_command_maps, mailbox_command, home_mailbox, spool.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from posthouse.mda.copy import delivery_fields, from_line
+from posthouse.mda.deposit import DepositFailed, Locking, locking_of, message_lines, to_maildir, to_mbox
+from posthouse.tables.maps import Maps
+from posthouse.tables.table import TableRetry, drive
+from posthouse.transport.command import command_report, command_words, export_environment, run_command
+from posthouse.transport.hands import Errand, Report, bounced, deferred, done, joined
+from posthouse.transport.local.expansion import Item, Kind, parse_lines
+from posthouse.transport.local.people import Person
+from posthouse.transport.local.settings import UserSettings
+
+FORWARD_LIMIT = 1 << 20
+"""Bytes of a .forward or include file: more is a mistake or an attack."""
+
+_NAME = re.compile(r"\$(?:\{(\w+)(?:([?:])([^}]*))?\}|\((\w+)\)|(\w+))")
+
+
+def expand_with(text: str, values: Mapping[str, str]) -> str:
+    """$name, ${name}, ${name?text} and ${name:text} with the values of this delivery."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[4] or match[5]
+        found = values.get(name, "")
+        if match[2] == "?":
+            return expand_with(match[3], values) if found else ""
+        if match[2] == ":":
+            return "" if found else expand_with(match[3], values)
+        return found
+
+    return _NAME.sub(value, text)
+
+
+SHELL_SAFE = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
+"""What a value loses before a shell sees it: command_expansion_filter's purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the hands work with, read once."""
+
+    settings: UserSettings
+    command_maps: Maps
+    clock: Callable[[], float]
+
+
+def attributes(errand: Errand, person: Person | None) -> dict[str, str]:
+    """The values for commands and paths, by their names in local(8)."""
+    local_part, _, domain = errand.recipient.rpartition("@")
+    return {
+        "user": person.login if person else errand.names[0],
+        "home": person.home if person else "",
+        "shell": person.shell if person else "",
+        "recipient": errand.recipient,
+        "extension": errand.extension,
+        "domain": domain,
+        "local": local_part or errand.recipient,
+        "mailbox": person.login if person else errand.names[0],
+        "sender": errand.sender or "MAILER-DAEMON",
+    }
+
+
+def environment(errand: Errand, person: Person | None, settings: UserSettings) -> dict[str, str]:
+    """A command's environment, as local(8) lists it."""
+    found = export_environment(settings.export_environment)
+    values = attributes(errand, person)
+    named = {
+        "DOMAIN": values["domain"],
+        "EXTENSION": errand.extension,
+        "HOME": values["home"],
+        "LOCAL": values["local"],
+        "LOGNAME": values["user"] if person else "",
+        "ORIGINAL_RECIPIENT": errand.original_recipient,
+        "RECIPIENT": errand.recipient,
+        "SENDER": errand.sender,
+        "SHELL": values["shell"],
+        "USER": values["user"] if person else "",
+        "CLIENT_ADDRESS": errand.client_address,
+        "CLIENT_HELO": errand.client_helo,
+        "CLIENT_HOSTNAME": errand.client_name,
+        "CLIENT_PROTOCOL": errand.client_protocol,
+        "SASL_METHOD": errand.sasl_method,
+        "SASL_SENDER": errand.sasl_sender,
+        "SASL_USERNAME": errand.sasl_username,
+    }
+    return {**found, **{name: value for name, value in named.items() if value}}
+
+
+class Delivery:
+    """One errand of one person (or of an alias's owner), with the content open."""
+
+    def __init__(self, workshop: Workshop, errand: Errand, person: Person | None, content: int) -> None:
+        self._shop = workshop
+        self._settings = workshop.settings
+        self._errand = errand
+        self._person = person
+        self._content = content
+        self._seen: set[str] = set()
+
+    def _lines(self, purpose: str) -> Callable[[], Iterator[bytes]]:
+        """The message with the fields that this kind of delivery puts above it."""
+        wanted = purpose in self._settings.prepend_delivered_header or purpose == "mailbox"
+        fields = delivery_fields(
+            self._errand.sender, self._errand.original_recipient, self._errand.recipient if wanted else ""
+        )
+        return message_lines(self._content, fields)
+
+    def items(self, items: list[Item], allowed: str) -> Report:
+        """Carry out what an expansion lists; addresses come back as forwards."""
+        reports: list[Report] = []
+        for item in items:
+            key = f"{item.kind.value}:{item.value}"
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            match item.kind:
+                case Kind.ADDRESS:
+                    if self._person is not None and item.value.lower() == self._person.login.lower():
+                        reports.append(self.mailbox())
+                    else:
+                        reports.append(Report(forwards=(item.value,)))
+                case Kind.MAILBOX:
+                    if self._person is not None and item.value.lower() == self._person.login.lower():
+                        reports.append(self.mailbox())
+                    else:
+                        reports.append(Report(forwards=(item.value,)))
+                case Kind.COMMAND:
+                    reports.append(self._command_item(item.value, allowed))
+                case Kind.FILE:
+                    reports.append(self._file_item(item.value, allowed))
+                case Kind.INCLUDE:
+                    reports.append(self._include(item.value))
+        return joined(reports)
+
+    def _command_item(self, command: str, allowed: str) -> Report:
+        if allowed not in self._settings.allow_mail_to_commands:
+            return bounced("5.7.1", "mail to command is restricted")
+        return self.command(command)
+
+    def _file_item(self, path: str, allowed: str) -> Report:
+        if allowed not in self._settings.allow_mail_to_files:
+            return bounced("5.7.1", "mail to file is restricted")
+        try:
+            if path.endswith("/"):
+                to_maildir(
+                    path, self._lines("file"), now=self._shop.clock(), size_limit=self._settings.mailbox_size_limit
+                )
+            else:
+                to_mbox(
+                    path,
+                    self._lines("file"),
+                    self._errand.sender,
+                    now=self._shop.clock(),
+                    locking=self._locking(),
+                    size_limit=self._settings.mailbox_size_limit,
+                    kind="file",
+                )
+        except DepositFailed as failed:
+            return _failed(failed)
+        return done(f"delivered to file: {path}")
+
+    def _include(self, path: str) -> Report:
+        text = read_small(path)
+        if isinstance(text, OSError):
+            return deferred("4.3.5", f"cannot open include file {path}: {text.strerror}")
+        return self.items(parse_lines(text), "include")
+
+    def _locking(self) -> Locking:
+        s = self._settings
+        return locking_of(s.mailbox_delivery_lock, s.deliver_lock_attempts, s.deliver_lock_delay, s.stale_lock_time)
+
+    def command(self, command: str, *, shell: str | None = None) -> Report:
+        """Pipe the message to a command line, behind a From_ line as local(8) does."""
+        settings = self._settings
+        descriptor = os.memfd_create("message", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, from_line(self._errand.sender, self._shop.clock()))
+            for chunk in self._lines("command")():
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            folder = (
+                expand_with(settings.command_execution_directory, attributes(self._errand, self._person))
+                or settings.queue_directory
+            )
+            fate, dsn = run_command(
+                command_words(command, settings.local_command_shell if shell is None else shell),
+                shown=command,
+                environment=environment(self._errand, self._person, settings),
+                folder=folder,
+                content=descriptor,
+                time_limit=settings.command_time_limit,
+            )
+        finally:
+            os.close(descriptor)
+        return command_report(fate, dsn, f"delivered to command: {command}")
+
+    def forward_file(self) -> Report | None:
+        """The first of forward_path that is there, carried out; None when there is none."""
+        assert self._person is not None
+        values = attributes(self._errand, self._person)
+        values["recipient_delimiter"] = self._settings.recipient_delimiter[:1] if self._errand.extension else ""
+        for word in self._settings.forward_path.replace(",", " ").split():
+            path = expand_with(word, values)
+            if not path.startswith("/"):
+                continue
+            text = read_small(path, owner=self._person.uid)
+            if isinstance(text, OSError):
+                if isinstance(text, (FileNotFoundError, NotADirectoryError, PermissionError)):
+                    continue
+                return deferred("4.3.5", f"cannot open {path}: {text.strerror}")
+            items = parse_lines(text)
+            if not items:
+                continue  # An empty .forward is no .forward.
+            return self.items(items, "forward")
+        return None
+
+    def mailbox(self) -> Report:
+        """mailbox_command, home_mailbox, or the spool file (which is the agent's next errand)."""
+        assert self._person is not None
+        settings = self._settings
+        command = ""
+        try:
+            row = drive(self._shop.command_maps.lookup(self._person.login))
+        except TableRetry as retry:
+            return deferred("4.3.0", f"mailbox_command_maps lookup failure: {retry}")
+        command = row.value if row is not None else settings.mailbox_command
+        if command:
+            safe = {name: SHELL_SAFE.sub("_", value) for name, value in attributes(self._errand, self._person).items()}
+            return self.command(expand_with(command, safe))
+        if settings.home_mailbox:
+            path = os.path.join(self._person.home, settings.home_mailbox)
+            if settings.require_home_directory and not os.path.isdir(self._person.home):
+                return deferred("4.3.0", f"cannot find home directory: {self._person.home}")
+            return self.into(path)
+        return Report(spool=True)
+
+    def spool(self) -> Report:
+        """The file, or Maildir, of mail_spool_directory."""
+        assert self._person is not None
+        folder = self._settings.mail_spool_directory
+        path = os.path.join(folder, self._person.login)
+        return self.into(f"{path}/" if folder.endswith("/") else path)
+
+    def into(self, path: str) -> Report:
+        """Put the message into a Maildir (path ends in "/") or an mbox."""
+        settings = self._settings
+        try:
+            if path.endswith("/"):
+                to_maildir(path, self._lines("mailbox"), now=self._shop.clock(), size_limit=settings.mailbox_size_limit)
+                return done("delivered to maildir")
+            to_mbox(
+                path,
+                self._lines("mailbox"),
+                self._errand.sender,
+                now=self._shop.clock(),
+                locking=self._locking(),
+                size_limit=settings.mailbox_size_limit,
+                owner=self._person.uid if settings.strict_mailbox_ownership and self._person else None,
+            )
+        except DepositFailed as failed:
+            return _failed(failed)
+        return done("delivered to mailbox")
+
+
+def _failed(failed: DepositFailed) -> Report:
+    make = deferred if failed.status.startswith("4") else bounced
+    return make(failed.status, failed.reason)
+
+
+def read_small(path: str, owner: int | None = None) -> str | OSError:
+    """A file of instructions: regular, of bounded size; with an owner: his or root's, and writable by nobody else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return OSError(22, "not a regular file")
+        if owner is not None and (found.st_uid not in (owner, 0) or found.st_mode & stat.S_IWOTH):
+            return PermissionError(13, "has the wrong owner or is world writable")
+        if found.st_size > FORWARD_LIMIT:
+            return OSError(27, "file too large")
+        return os.read(descriptor, FORWARD_LIMIT).decode("utf-8", "surrogateescape")
+    except OSError as error:
+        return error
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,146 @@
+"""The virtual delivery agent: virtual(8), mailboxes by table.
+
+The agent sends one errand per recipient; the hands look the recipient up in
+virtual_mailbox_maps, virtual_uid_maps and virtual_gid_maps and deliver with those rights.
+A path that ends in "/" is a Maildir.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from posthouse.address.address import split_address
+from posthouse.address.local_part import split_extension
+from posthouse.envelope.outcome import Outcome
+from posthouse.envelope.request import DeliveryRequest
+from posthouse.host.users import Identity
+from posthouse.mda.copy import delivery_fields
+from posthouse.mda.deposit import DepositFailed, locking_of, message_lines, to_maildir, to_mbox
+from posthouse.tables.maps import Maps
+from posthouse.tables.table import TableRetry, drive
+from posthouse.transport.errands import errand_of, outcomes
+from posthouse.transport.hands import Errand, Hands, Report, bounced, deferred, done
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualSettings:
+    """What virtual(8) reads of main.cf."""
+
+    virtual_mailbox_base: str
+    virtual_mailbox_maps: str
+    virtual_uid_maps: str
+    virtual_gid_maps: str
+    virtual_minimum_uid: int
+    virtual_mailbox_limit: int
+    virtual_mailbox_lock: tuple[str, ...]
+    deliver_lock_attempts: int
+    deliver_lock_delay: int
+    stale_lock_time: int
+    strict_mailbox_ownership: bool
+    recipient_delimiter: str
+
+
+class VirtualAgent:
+    """Sends each recipient to the hands."""
+
+    def __init__(self, service: str, hands: Hands) -> None:
+        self._service = service
+        self._hands = hands
+
+    async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
+        """One Outcome per recipient."""
+        found: list[Outcome] = []
+        for queued in request.recipients:
+            errand = errand_of(request, "virtual", self._service, (queued.recipient.address,), queued)
+            report = await self._hands.run(errand, request.content)
+            found += outcomes(report, (queued.index,), "virtual")
+        return found
+
+
+class VirtualHands:
+    """The other side: whose rights, and the delivery."""
+
+    def __init__(
+        self,
+        settings: VirtualSettings,
+        mailbox_maps: Maps,
+        uid_maps: Maps,
+        gid_maps: Maps,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._mailboxes = mailbox_maps
+        self._uids = uid_maps
+        self._gids = gid_maps
+        self._clock = clock
+
+    def _lookup(self, maps: Maps, address: str) -> str | None:
+        """By the whole address, then without its extension, then by @domain (virtual(8), TABLE LOOKUPS)."""
+        local_part, domain = split_address(address)
+        base, extension = split_extension(local_part, self._settings.recipient_delimiter)
+        keys = [address, *([f"{base}@{domain}"] if extension else []), f"@{domain}"]
+        for key in keys:
+            row = drive(maps.lookup(key))
+            if row is not None:
+                return row.value
+        return None
+
+    def identity(self, errand: Errand) -> Identity | Report:
+        """Whose rights this recipient's mailbox needs, or why there is none. Table trouble is a deferral."""
+        (address,) = errand.names
+        try:
+            if self._lookup(self._mailboxes, address) is None:
+                return bounced("5.1.1", f'unknown user: "{address}"')
+            uid = self._lookup(self._uids, address)
+            gid = self._lookup(self._gids, address)
+        except TableRetry as retry:
+            return deferred("4.3.0", f"mail system configuration error: {retry}")
+        if uid is None or not uid.isdecimal():
+            return deferred("4.3.5", f"recipient {address}: uid not found in virtual_uid_maps")
+        if gid is None or not gid.isdecimal() or int(gid) == 0:
+            return deferred("4.3.5", f"recipient {address}: gid not found in virtual_gid_maps")
+        if int(uid) < self._settings.virtual_minimum_uid or int(uid) == 0:
+            return deferred("4.3.5", "mail system configuration error")
+        return Identity(int(uid), int(gid))
+
+    def deliver(self, errand: Errand, content: int, identity: Identity) -> Report:
+        """Put it away; runs with the identity's rights, in a thread."""
+        settings = self._settings
+        (address,) = errand.names
+        found = self._lookup(self._mailboxes, address)
+        if found is None:
+            return bounced("5.1.1", f'unknown user: "{address}"')
+        path = (
+            os.path.join(settings.virtual_mailbox_base, found.lstrip("/")) if settings.virtual_mailbox_base else found
+        )
+        if not path.startswith("/"):
+            return deferred("4.3.5", "mail system configuration error")
+        lines = message_lines(content, delivery_fields(errand.sender, errand.original_recipient, address))
+        limit = settings.virtual_mailbox_limit
+        try:
+            if path.endswith("/"):
+                to_maildir(path, lines, now=self._clock(), size_limit=limit)
+                return done("delivered to maildir")
+            locking = locking_of(
+                settings.virtual_mailbox_lock,
+                settings.deliver_lock_attempts,
+                settings.deliver_lock_delay,
+                settings.stale_lock_time,
+            )
+            folder = os.path.dirname(path)
+            if not os.path.isdir(folder):
+                os.makedirs(folder, 0o700, exist_ok=True)
+            to_mbox(
+                path,
+                lines,
+                errand.sender,
+                now=self._clock(),
+                locking=locking,
+                size_limit=limit,
+                owner=identity.uid if settings.strict_mailbox_ownership else None,
+            )
+        except OSError as error:
+            return deferred("4.2.0", f"cannot create {path}: {error.strerror}")
+        except DepositFailed as failed:
+            return (deferred if failed.status.startswith("4") else bounced)(failed.status, failed.reason)
+        return done("delivered to mailbox")
