@@ -17,8 +17,8 @@ class Entry:
     time: float
     """Seconds since the epoch."""
     step: str
-    """connect, helo, mail, rcpt, data, queued, expanded, rewritten, routed, delivered, deferred, bounced, held, released,
-    deleted, expired, notified, removed, refused, fetched."""
+    """connect, helo, mail, rcpt, data, queued, expanded, rewritten, routed, delivered, deferred, bounced, held,
+    released, deleted, expired, notified, removed, refused, fetched."""
     queue_id: str = ""
     message_id: str = ""
     session: str = ""

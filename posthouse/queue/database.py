@@ -202,9 +202,7 @@ class ShardDatabase:
         """One page, read in one transaction that is over on return."""
         self.connection.execute("BEGIN")
         try:
-            return self._messages(
-                list(self.connection.execute(f"SELECT * FROM message WHERE {condition}", values))
-            )
+            return self._messages(list(self.connection.execute(f"SELECT * FROM message WHERE {condition}", values)))
         finally:
             self.connection.execute("COMMIT")
 

@@ -4,8 +4,28 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from posthouse.envelope.content import Content
+from posthouse.envelope.verdict import Evidence
 from posthouse.queue.store import QueuedMessage, StoredRecipient
-from posthouse.routing.resolve import Resolution
+
+
+class Resolution(Protocol):
+    """Where one recipient goes (routing/resolve.py)."""
+
+    @property
+    def transport(self) -> str:
+        """master.cf service name."""
+
+    @property
+    def nexthop(self) -> str:
+        """As the delivery agent wants it."""
+
+    @property
+    def recipient(self) -> str:
+        """The address to deliver to."""
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Why."""
 
 
 class Router(Protocol):
