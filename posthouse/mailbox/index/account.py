@@ -318,9 +318,7 @@ class OpenMailbox:
             row = self._current(file)
             if row is None:
                 return GONE
-            result = job(file, row)
-            file.backing.settle(file, row)
-            return result
+            return job(file, row)
 
         return await self._surroundings.lane(self._account).write(run, cleanup)
 
@@ -524,5 +522,11 @@ class OpenMailbox:
 
     async def close(self) -> None:
         """Write what only the rows know to the disk, where it belongs there (mbox's Status fields)."""
+
+        def job(file: AccountFile) -> None:
+            row = self._current(file)
+            if row is not None and file.backing.disk_is_truth:
+                file.backing.flush(file, row)
+
         if not self._read_only:
-            await self._read(lambda file, row: file.backing.settle(file, row), None)
+            await self._surroundings.lane(self._account).read(job)  # in a transaction where there is a disk to look at

@@ -66,8 +66,14 @@ class Backing(Protocol):
     def remove(self, file: AccountFile, row: MailboxRow, messages: Sequence[MessageRow]) -> None:
         """Take contents away."""
 
-    def settle(self, file: AccountFile, row: MailboxRow) -> None:
-        """A batch of changes to this mailbox is complete: sync folders, let go of locks."""
+    def settle(self, file: AccountFile) -> None:
+        """A batch of jobs is complete and will be committed: make files durable."""
+
+    def release(self) -> None:
+        """The batch is over, committed or not: let go of locks."""
+
+    def flush(self, file: AccountFile, row: MailboxRow) -> None:
+        """A session ends: write to the disk what only the rows know yet."""
 
     def make_folder(self, file: AccountFile, name: str) -> str | Refused:
         """A new mailbox's place: its `disk`."""

@@ -44,7 +44,6 @@ async def deliver_draft(
         uids = put if isinstance(put, Refused) else messages.insert(file, row, [put])
         if isinstance(uids, Refused):
             return uids
-        file.backing.settle(file, row)
         return Delivered(name, row.uid_validity, uids[0], created)
 
     return await lane.write(job, draft.abort)

@@ -143,12 +143,14 @@ def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
                 del file.after_commit[pending:]
                 _undo(file, undoable)
             connection.execute("RELEASE job")
+        file.backing.settle(file)
         connection.execute("COMMIT")
     finally:
         if not connection.getautocommit():
             connection.execute("ROLLBACK")
             file.changed = False
             _undo(file, 0)
+        file.backing.release()
     for action in file.after_commit:
         action()
     file.after_commit.clear()

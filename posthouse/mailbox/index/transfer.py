@@ -33,9 +33,7 @@ def transfer(
     given = insert(file, target, incoming)
     if isinstance(given, Refused):
         return given
-    file.backing.settle(file, target)
     if move:
         file.backing.remove(file, source, messages)
         drop(file, source, messages)
-        file.backing.settle(file, source)
     return Copied(target.uid_validity, [message.uid for message in messages], given, source.modseq)

@@ -288,9 +288,15 @@ class MaildirBacking:
             (folder / message.disk).unlink(missing_ok=True)
         self._dirty.add(folder / "cur")
 
-    def settle(self, file: AccountFile, row: MailboxRow) -> None:
+    def settle(self, file: AccountFile) -> None:
         """Make the names durable."""
         self._sync()
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def flush(self, file: AccountFile, row: MailboxRow) -> None:
+        """Everything is on disk already."""
 
     def _sync(self) -> None:
         while self._dirty:

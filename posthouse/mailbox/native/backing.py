@@ -99,8 +99,14 @@ class NativeBacking:
                 file.after_commit.append(lambda name=name: _unlink(file.folder / CONTENT / name))  # type: ignore[misc]
         clear_dead_files(file)
 
-    def settle(self, file: AccountFile, row: MailboxRow) -> None:
-        """Nothing waits."""
+    def settle(self, file: AccountFile) -> None:
+        """Files were synced before their rows."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def flush(self, file: AccountFile, row: MailboxRow) -> None:
+        """Rows are all there is."""
 
     def make_folder(self, file: AccountFile, name: str) -> str | Refused:
         """A row is all."""

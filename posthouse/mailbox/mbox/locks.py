@@ -1,0 +1,123 @@
+"""Locks on an mbox file, in the order mailbox_delivery_lock gives: fcntl, flock, dotlock.
+
+Every program that delivers into or rewrites a spool file takes some of them; who takes them in
+the same order never waits for itself. A dot lock older than stale_lock_time is a dead program's.
+
+Standards: mailbox_delivery_lock, deliver_lock_attempts, deliver_lock_delay, stale_lock_time (postconf(5)).
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from posthouse.mailbox.store import MailboxFault
+
+
+@dataclass(frozen=True, slots=True)
+class LockRules:
+    """Postfix's defaults."""
+
+    styles: tuple[str, ...] = ("fcntl", "dotlock")
+    attempts: int = 20
+    delay: float = 1.0
+    stale: float = 500.0
+
+
+class MboxLock:
+    """The file, open and locked."""
+
+    def __init__(self, path: str, descriptor: int, dot_lock: str) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self._dot_lock = dot_lock
+
+    def release(self) -> None:
+        """Let go of all locks (fcntl's and flock's go with the descriptor)."""
+        os.close(self.descriptor)
+        if self._dot_lock:
+            try:
+                os.unlink(self._dot_lock)
+            except FileNotFoundError:
+                return
+
+
+def lock_mbox(
+    path: str, rules: LockRules, *, create: bool = True, wait: Callable[[float], None] = time.sleep
+) -> MboxLock | None:
+    """Open and lock; None when the file is not there and not to be made. Raises MailboxFault when others keep it.
+
+    A dot lock is made before the file is opened (who replaces a file does so under it), the others after.
+    A dot lock that the rights of the folder forbid is done without when another style remains, as Dovecot does.
+    """
+    dot_lock = ""
+    for style in rules.styles:
+        if style not in ("fcntl", "flock", "dotlock"):
+            raise MailboxFault(f"unknown lock style {style}")
+    if "dotlock" in rules.styles:
+        dot_lock = _dot_lock(path, rules, wait)
+    descriptor = -1
+    try:
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            if not create:
+                return None
+            raise
+        for style in rules.styles:
+            if style == "fcntl":
+                _wait_for(lambda: fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), path, rules, wait)
+            elif style == "flock":
+                _wait_for(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), path, rules, wait)
+        lock = MboxLock(path, descriptor, dot_lock)
+        descriptor, dot_lock = -1, ""
+        return lock
+    except OSError as error:
+        raise MailboxFault(f"{path}: {error.strerror}") from error
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+        if dot_lock:
+            os.unlink(dot_lock)
+
+
+def _wait_for(take: Callable[[], object], path: str, rules: LockRules, wait: Callable[[float], None]) -> None:
+    for attempt in range(rules.attempts):
+        try:
+            take()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            if attempt + 1 < rules.attempts:
+                wait(rules.delay)
+        else:
+            return
+    raise MailboxFault(f"unable to lock for exclusive access: {path}")
+
+
+def _dot_lock(path: str, rules: LockRules, wait: Callable[[float], None]) -> str:
+    name = path + ".lock"
+    for attempt in range(rules.attempts):
+        try:
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            try:
+                if time.time() - os.stat(name).st_ctime > rules.stale:
+                    os.unlink(name)
+                    continue
+            except FileNotFoundError:
+                continue
+            if attempt + 1 < rules.attempts:
+                wait(rules.delay)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EROFS) and len(rules.styles) > 1:
+                return ""
+            raise MailboxFault(f"unable to create lock file {name}: {error.strerror}") from error
+        else:
+            os.write(descriptor, str(os.getpid()).encode())
+            os.close(descriptor)
+            return name
+    raise MailboxFault(f"unable to create lock file {name}: File exists")
