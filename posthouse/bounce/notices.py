@@ -1,0 +1,213 @@
+"""Which notice goes to whom: the schedule's Notices.
+
+A failure is told to the sender unless NOTIFY says otherwise, and to bounce_notice_recipient with
+notify_classes = bounce. The null sender is never told: its failures go to
+2bounce_notice_recipient with the class bounce or 2bounce, and a notice that cannot be delivered
+to postmaster either is discarded. Notices enter by the one door (intake), as mail from the null
+sender, or from the double bounce address when postmaster gets them.
+
+Standards: RFC 5321 sections 4.5.5 (null reverse path) and 6.1 (never a notice about a notice);
+RFC 3461 sections 5.2 and 6.2 (NOTIFY, RET, when to send which). Postfix bounce(8) for the
+recipients of copies and for the log lines.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from posthouse.bounce.prose import POSTMASTER_SUBJECT, Kind, prose
+from posthouse.bounce.report import Notice, render
+from posthouse.bounce.settings import BounceSettings
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.config.settings import read_settings
+from posthouse.envelope.content import Content
+from posthouse.envelope.envelope import Envelope, Notify, Recipient
+from posthouse.host.log import ProcessLog
+from posthouse.intake.stamp import DateStamp
+from posthouse.intake.transaction import Accepted, Handling, Intake
+from posthouse.message.received import received_local
+from posthouse.queue.store import QueuedMessage, QueueFault, QueueFull, StoredRecipient
+
+PASSED_ON = "passed-on"
+"""Dsn.action of recipients about whose success another server tells (RFC 3461 section 5.2.2)."""
+
+_NAMES = {
+    Kind.FAILURE: "non-delivery notification",
+    Kind.DELAY: "delay notification",
+    Kind.SUCCESS: "delivery status notification",
+    Kind.VERIFY: "delivery status notification",
+}
+
+
+class BounceNotices:
+    """Implements schedule/notices.py's Notices."""
+
+    def __init__(
+        self,
+        settings: BounceSettings,
+        intake: Intake,
+        log: ProcessLog,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """log: the one of postfix/bounce. Raises ConfigError for what is not supported."""
+        if settings.bounce_template_file:
+            raise ConfigError("bounce_template_file is not supported")
+        self._settings = settings
+        self._intake = intake
+        self._log = log
+        self._clock = clock
+        self._date = DateStamp()
+        self._double_bounce = f"{settings.double_bounce_sender}@{settings.myhostname}"
+
+    @classmethod
+    def open(cls, configuration: Configuration, intake: Intake, log: ProcessLog) -> "BounceNotices":
+        """From main.cf."""
+        return cls(read_settings(BounceSettings, configuration), intake, log)
+
+    async def failed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        """Non-delivery."""
+        sender = message.envelope.sender
+        classes = self._settings.notify_classes
+        if sender.lower() == self._double_bounce.lower():
+            self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
+            return
+        if not sender:
+            if "2bounce" in classes or "bounce" in classes:
+                to = self._settings.second_bounce_notice_recipient
+                await self._to_postmaster(Kind.FAILURE, to, message, content, recipients, whole=True)
+            return
+        wanted = [r for r in recipients if _asked(r, Notify.FAILURE)]
+        if wanted:
+            limit = self._settings.bounce_size_limit
+            whole = message.envelope.ret != "HDRS" and (limit <= 0 or content.size <= limit)
+            await self._to_sender(Kind.FAILURE, message, content, wanted, whole=whole)
+        if "bounce" in classes:
+            to = self._settings.bounce_notice_recipient
+            await self._to_postmaster(Kind.FAILURE, to, message, content, recipients, whole=False)
+
+    async def delayed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        """Still in the queue."""
+        sender = message.envelope.sender
+        if sender.lower() == self._double_bounce.lower():
+            return
+        wanted = [r for r in recipients if _asked(r, Notify.DELAY)]
+        if sender and wanted:
+            await self._to_sender(Kind.DELAY, message, content, wanted, whole=False)
+        if "delay" in self._settings.notify_classes:
+            to = self._settings.delay_notice_recipient
+            await self._to_postmaster(Kind.DELAY, to, message, content, recipients, whole=False)
+
+    async def succeeded(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        """Delivered, relayed or expanded, where the sender asked to be told."""
+        wanted = [
+            r
+            for r in recipients
+            if r.recipient.notify & Notify.SUCCESS and (r.dsn is None or r.dsn.action != PASSED_ON)
+        ]
+        if message.envelope.sender and wanted:
+            await self._to_sender(Kind.SUCCESS, message, content, wanted, whole=False)
+
+    async def probed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        """What sendmail -bv found out."""
+        if message.envelope.sender:
+            await self._to_sender(Kind.VERIFY, message, content, recipients, whole=False)
+
+    async def _to_sender(
+        self,
+        kind: Kind,
+        message: QueuedMessage,
+        content: Content,
+        recipients: Sequence[StoredRecipient],
+        *,
+        whole: bool,
+    ) -> None:
+        settings = self._settings
+        text = prose(
+            kind, settings.myhostname, waited=settings.delay_warning_time, lifetime=settings.maximal_queue_lifetime
+        )
+        notice = self._notice(kind, kind.value, message, message.envelope.sender, "auto-replied", text, whole)
+        queue_id = await self._send(notice, "", message, content, recipients)
+        self._log.info(f"{message.queue_id}: sender {_NAMES[kind]}: {queue_id}")
+
+    async def _to_postmaster(
+        self,
+        kind: Kind,
+        to: str,
+        message: QueuedMessage,
+        content: Content,
+        recipients: Sequence[StoredRecipient],
+        *,
+        whole: bool,
+    ) -> None:
+        notice = self._notice(kind, POSTMASTER_SUBJECT[kind], message, to, "auto-generated", "", whole)
+        queue_id = await self._send(notice, self._double_bounce, message, content, recipients)
+        self._log.info(f"{message.queue_id}: postmaster {_NAMES[kind]}: {queue_id}")
+
+    def _notice(
+        self, kind: Kind, subject: str, message: QueuedMessage, to: str, auto: str, text: str, whole: bool
+    ) -> Notice:
+        settings = self._settings
+        now = self._clock()
+        until = message.arrival_time + settings.maximal_queue_lifetime
+        return Notice(
+            kind,
+            subject,
+            to,
+            auto,
+            text,
+            whole,
+            # The queue id of the message, a time and our name: no message of ours holds the line by chance.
+            boundary=f"{message.queue_id}.{int(now)}/{settings.myhostname}",
+            date=self._date(now),
+            arrival_date=self._date(message.arrival_time),
+            hostname=settings.myhostname,
+            origin=settings.myorigin,
+            mail_name=settings.mail_name,
+            utf8=settings.smtputf8_enable,
+            retry_until=self._date(until) if kind is Kind.DELAY else "",
+        )
+
+    async def _send(
+        self,
+        notice: Notice,
+        sender: str,
+        message: QueuedMessage,
+        content: Content,
+        recipients: Sequence[StoredRecipient],
+    ) -> str:
+        """Queue a notice; the queue id. Raises QueueFull, QueueFault."""
+        transaction = self._intake.begin()
+        try:
+            async for chunk in render(notice, message, content, recipients):
+                await transaction.write(chunk)
+        except OSError as error:
+            transaction.abort()
+            raise QueueFault(f"queue file read error: {error.strerror}") from error
+        except BaseException:
+            transaction.abort()
+            raise
+        envelope = Envelope(
+            sender,
+            (Recipient(notice.to, notice.to),),
+            smtputf8=message.envelope.smtputf8,
+            body="8BITMIME",
+        )
+        received = received_local(
+            hostname=notice.hostname,
+            mail_name=notice.mail_name,
+            queue_id=transaction.queue_id,
+            date=notice.date,
+        )
+        answer = await transaction.commit(envelope, received, Handling())
+        if isinstance(answer, Accepted):
+            return answer.queue_id
+        if answer.code == 452:
+            raise QueueFull(answer.text)
+        raise QueueFault(answer.text)
+
+
+def _asked(recipient: StoredRecipient, wish: Notify) -> bool:
+    """Whether NOTIFY lets this notice go out (RFC 3461 section 4.1: without NOTIFY, failures and delays are told)."""
+    notify = recipient.recipient.notify
+    return not notify or bool(notify & wish)
