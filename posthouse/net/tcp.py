@@ -42,7 +42,6 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting = False
         self._closed = False
-        self._tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         sock.setblocking(False)
         self._resume()
 
@@ -95,8 +94,6 @@ class Listener:
                 self._loop.call_later(PAUSE_WITHOUT_DESCRIPTORS, self._resume)
                 return
             connection.setblocking(False)
-            if self._tcp:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = self._loop.create_task(self._serve(connection))
             self._tasks.add(task)
             task.add_done_callback(self._ended)

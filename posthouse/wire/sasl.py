@@ -27,6 +27,8 @@ def decode_base64(text: str) -> bytes | None:
     """The octets, or None for what is no base64. "=" is the empty response (RFC 4954 section 4)."""
     if text == "=":
         return b""
+    if len(text) % 4:
+        return None
     try:
         return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):

@@ -14,8 +14,9 @@ END = b"\r\n.\r\n"
 
 # What the end of a chunk may be the beginning of: a line end, a dot, the end of data.
 _OPEN = re.compile(rb"(?:\r?\n(?:\.\r?)?|\r)\Z")
-# A line end, and a stuffed dot behind it. A dot alone between bare line ends is text.
-_LINE_END = re.compile(rb"\r?\n(?:\.(?!\r?\n))?")
+# A line end, and a stuffed dot behind it. Behind a bare LF, which is no line end to a client that keeps rules, a dot
+# counts as stuffed only before another one.
+_LINE_END = re.compile(rb"\r\n\.?|\n(?:\.(?=\.))?")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _OPEN_LIMIT = 4
 """Bytes held back at most: all of END but its last."""
