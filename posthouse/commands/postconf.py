@@ -73,7 +73,7 @@ def _run(options: Options) -> int:
 
 def _classes(words: str | None) -> frozenset[str]:
     chosen: set[str] = set()
-    for word in (words or "all").replace(",", " ").split():
+    for word in ("all" if words is None else words).replace(",", " ").split():
         if word.lower() not in CLASSES:
             raise ConfigError(f'unknown -C option value "{word}" in "{words}"')
         chosen.add(word.lower())
@@ -154,7 +154,7 @@ def _edit_master(options: Options, directory: str) -> None:
     if not options.arguments:
         raise ConfigError("-e requires name=value argument" if options.edit == "e" else "missing service argument")
     for argument in options.arguments:
-        require_one_line(argument)
+        require_one_line(argument, "-Me, -Fe, -Pe, -X, or -# accept")
     path = f"{directory}/master.cf"
     if options.mode == "M":
         entries: dict[tuple[str, ...], str | None] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from posthouse.config.error import ConfigError
 from posthouse.config.logical_line import BLANKS
-from posthouse.config.main_cf import split_name_value
+from posthouse.config.main_cf import printable, split_name_value
 
 
 def parse_assignments(arguments: Iterable[str]) -> tuple[dict[str, str], list[str]]:
@@ -19,11 +19,11 @@ def parse_assignments(arguments: Iterable[str]) -> tuple[dict[str, str], list[st
         require_one_line(argument)
         pair = split_name_value(argument)
         if isinstance(pair, str):
-            raise ConfigError(f'{pair}: "{argument}"')
+            raise ConfigError(f'{pair}: "{printable(argument)}"')
         name, value = pair
         if name in values:
             warnings.append(f"ignoring earlier request: '{name} = {values[name]}'")
-        values[name] = " ".join(value.split())
+        values[name] = value
     return values, warnings
 
 
@@ -32,19 +32,18 @@ def parse_names(arguments: Iterable[str]) -> list[str]:
     names: list[str] = []
     for argument in arguments:
         require_one_line(argument)
-        name = argument.strip(BLANKS)
-        if not name:
+        if not argument.strip(BLANKS):
             raise ConfigError("-X or -# requires non-blank parameter names")
-        names.append(name)
+        names.append(argument)
     return list(dict.fromkeys(names))
 
 
-def require_one_line(argument: str) -> None:
+def require_one_line(argument: str, options: str = "-e, -X, or -# accepts") -> None:
     """Refuse what would break the file: line ends, and comments."""
     if "\n" in argument:
-        raise ConfigError("-e, -X, or -# accepts no multi-line input")
+        raise ConfigError(f"{options} no multi-line input")
     if argument.lstrip(BLANKS).startswith("#"):
-        raise ConfigError("-e, -X, or -# accepts no comment input")
+        raise ConfigError(f"{options} no comment input")
 
 
 def edit_main(

@@ -11,7 +11,7 @@ from posthouse.config.error import ConfigError
 from posthouse.config.fold import braced, print_service
 from posthouse.config.logical_line import BLANKS
 from posthouse.config.main_cf import split_name_value
-from posthouse.config.master_cf import FIELDS, Service, parse_master_cf, parse_service
+from posthouse.config.master_cf import FIELDS, Service, check_field, parse_master_cf, parse_service
 
 Pattern = tuple[str, ...]
 
@@ -22,8 +22,8 @@ def matches(pattern: Pattern, *parts: str) -> bool:
 
 
 def split_pattern(text: str) -> Pattern:
-    """service/type/more as a pattern. Text before the first slash may hold anything but a slash."""
-    return tuple(text.split("/"))
+    """service/type/more as a pattern; empty parts do not count. No pattern without a service."""
+    return () if text.startswith("/") else tuple(part for part in text.split("/") if part)
 
 
 def split_request(argument: str) -> tuple[str, str]:
@@ -63,10 +63,10 @@ def replace_entries(text: str, entries: dict[Pattern, str | None], *, comment: b
             name, kind = _first_two(line)
             editing = next((pattern for pattern in entries if matches(pattern, name, kind)), None)
             if editing is not None:
-                found.add(editing)
                 new = entries[editing]
-                if new is not None:
+                if new is not None and editing not in found:
                     out.append(f"{new}\n")
+                found.add(editing)
         if editing is None:
             out.append(line)
         elif comment:
@@ -191,11 +191,25 @@ def parse_change(argument: str, kind: str, edit: str) -> Change:
     if len(pattern) != 3:
         what = "-Fe or -FX requires service_name/type/field_name"
         raise ConfigError(what if kind == "F" else "-Pe or -PX requires service_name/type/parameter")
-    if kind == "F" and pattern[2] not in FIELDS:
-        raise ConfigError(f'invalid service attribute name: "{pattern[2]}"')
+    if pattern[2] == "*":
+        what = "-Fe does not accept wild-card field name"
+        raise ConfigError(what if kind == "F" else "-Pe does not accept wild-card parameter name")
+    if kind == "F":
+        require_field(pattern[2], value or "")
     if kind == "P" and value is not None and any(c in BLANKS for c in value):
         raise ConfigError("-Pe does not accept whitespace in parameter value")
     return Change(argument, kind, pattern[:2], pattern[2], value)
+
+
+def require_field(field: str, value: str) -> None:
+    """Refuse a value that its field cannot have."""
+    if field not in FIELDS:
+        raise ConfigError(f'invalid service attribute name: "{field}"')
+    if field == "command":
+        return
+    if any(c in BLANKS for c in value):
+        raise ConfigError("-Fe does not accept whitespace in non-command field")
+    check_field(field, value, value)
 
 
 def apply_changes(text: str, changes: list[Change], path: str) -> tuple[str, list[str]]:
@@ -209,8 +223,6 @@ def apply_changes(text: str, changes: list[Change], path: str) -> tuple[str, lis
         for change in changes:
             current = changed or service
             if not matches(change.pattern, service.name, service.type):
-                continue
-            if change.kind == "P" and change.value is None and change.name not in current.overrides:
                 continue
             matched.add(change.argument)
             if change.kind == "F":

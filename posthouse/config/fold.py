@@ -69,14 +69,14 @@ def print_fields(fields: tuple[str, ...], command: str) -> str:
 
 def print_service(fields: tuple[str, ...], words: tuple[str, ...], *, fold: bool) -> str:
     """A whole master.cf entry: fields, then the daemon's options, each setting on a line of its own when folded."""
-    lines = _Lines(print_fields(fields, words[0]), fold)
+    lines = _Lines(print_fields(fields, braced(words[0])), fold)
     _add_arguments(lines, words[1:], indented=True)
     return lines.done + lines.line
 
 
 def print_command(start: str, words: tuple[str, ...], *, fold: bool) -> str:
     """The command field with its arguments after `start`, as -F shows it."""
-    lines = _Lines(start + words[0], fold)
+    lines = _Lines(start + braced(words[0]), fold)
     _add_arguments(lines, words[1:], indented=True)
     return lines.done + lines.line
 
@@ -87,10 +87,8 @@ def _add_arguments(lines: _Lines, words: tuple[str, ...], *, indented: bool) -> 
     while position < len(words):
         word = words[position]
         position += 1
-        if options and not word.startswith("-"):
+        if not word.startswith("-") or word in {"-", "--"}:
             options = False
-            if lines.done:
-                lines.wrap()
         if options and word == "-o" and position < len(words):
             lines.wrap()
             lines.add(f"-o {braced(words[position])}")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
 from posthouse.config.configuration import COMPUTED, Configuration
-from posthouse.config.edit_master import matches, split_pattern
+from posthouse.config.edit_master import Pattern, matches, split_pattern
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import MacroError, expand
 from posthouse.config.fold import print_command, print_service, print_words
@@ -53,11 +53,11 @@ class Listing:
                 old = values["config_directory"]
                 self.warn(f"{self.main_path}, line {entry.line}: overriding earlier entry: config_directory={old}")
             values[entry.name] = entry.value
+        values.update(self.options.overrides)
         for name in READ_ONLY:
             if name in values:
                 value = values.pop(name)
                 self.warn(f"{self.main_path}: read-only parameter assignment: {name}={printable(value)}")
-        values.update(self.options.overrides)
         self.values = values
 
     def _read_master(self, *, required: bool) -> MasterCf:
@@ -82,7 +82,7 @@ class Listing:
             self.warn(text)
         if self.options.arguments:
             for name in self.options.arguments:
-                if self._class(name) not in selection.classes:
+                if not self._is_known(name):
                     self.warn(f"{name}: unknown parameter")
                 else:
                     self._show_parameter(name, selection)
@@ -92,12 +92,8 @@ class Listing:
         for text in self.names.late_warnings:
             self.warn(text)
 
-    def _class(self, name: str) -> str:
-        if name in PARAMETERS:
-            return "builtin"
-        if name in self.names.by_service:
-            return "service"
-        return "user" if name in self.names.by_user else ""
+    def _is_known(self, name: str) -> bool:
+        return self.names.is_builtin(name) or name in self.names.by_user
 
     def _all_names(self, selection: Selection) -> set[str]:
         names: set[str] = set()
@@ -168,7 +164,7 @@ class Listing:
         }[mode]
         patterns = [split_pattern(argument) for argument in self.options.arguments] or [("*",)]
         for pattern in patterns:
-            if len(pattern) > limit:
+            if not 0 < len(pattern) <= limit:
                 raise ConfigError(f"-{mode} option requires {form}")
             if mode == "F" and len(pattern) == 3 and pattern[2] not in {*FIELDS, "*"}:
                 raise ConfigError(f'invalid service attribute name: "{pattern[2]}"')
@@ -176,13 +172,14 @@ class Listing:
         for text in self.names.early_warnings:
             self.warn(text)
         show = {"M": self._show_entry, "F": self._show_fields, "P": self._show_settings}[mode]
-        for pattern in patterns:
-            found = False
-            for service in self.master.services:
-                if matches(pattern, service.name, service.type):
-                    found = show(service, pattern[2] if len(pattern) > 2 else "*") or found
-            if not found and self.options.arguments:
-                self.warn(f'unmatched request: "{"/".join(pattern)}"')
+        found: set[tuple[str, ...]] = set()
+        for service in self.master.services:
+            for pattern in patterns:
+                if matches(pattern, service.name, service.type) and show(service, pattern[2:]):
+                    found.add(pattern)
+        for pattern, argument in zip(patterns, self.options.arguments, strict=False):
+            if pattern not in found:
+                self.warn(f'unmatched request: "{argument}"')
         for text in self.names.late_warnings:
             self.warn(text)
 
@@ -208,13 +205,13 @@ class Listing:
 
         return lookup
 
-    def _show_entry(self, service: Service, _: str) -> bool:
+    def _show_entry(self, service: Service, _: Pattern) -> bool:
         self.show(print_service(service.fields, self._words(service), fold=self.options.fold))
         return True
 
-    def _show_fields(self, service: Service, wanted: str) -> bool:
+    def _show_fields(self, service: Service, wanted: Pattern) -> bool:
         for index, field in enumerate(FIELDS):
-            if wanted not in {"*", field}:
+            if not matches(wanted, field):
                 continue
             name = f"{service.name}/{service.type}/{field}"
             if self.options.hide_value:
@@ -227,8 +224,8 @@ class Listing:
                 self.show(start + service.fields[index])
         return True
 
-    def _show_settings(self, service: Service, wanted: str) -> bool:
-        names = [name for name in sorted(service.overrides) if wanted in {"*", name}]
+    def _show_settings(self, service: Service, wanted: Pattern) -> bool:
+        names = [name for name in sorted(service.overrides) if matches(wanted, name)]
         for name in names:
             value = service.overrides[name]
             if self.options.expand:

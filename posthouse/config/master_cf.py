@@ -87,12 +87,21 @@ def split_fields(text: str) -> tuple[list[str], list[str]]:
     return words, warnings
 
 
-def _yes_or_no(word: str, default: bool, name: str, text: str) -> bool:
-    if word == "-":
-        return default
-    if word in {"y", "n"}:
-        return word == "y"
-    raise ConfigError(f'invalid {name} field "{word}" in "{text}"')
+def check_field(field: str, word: str, text: str) -> None:
+    """Refuse a word that its field cannot have; `text` is what the complaint quotes."""
+    digits = word.removesuffix("?") if field == "wakeup" else word
+    if field == "type":
+        good = word in TYPES
+    elif word == "-" or (field == "wakeup" and word == "?"):
+        good = True
+    elif field in {"private", "unprivileged", "chroot"}:
+        good = word in {"y", "n"}
+    elif field in {"wakeup", "process_limit"}:
+        good = digits.isdigit() and digits.isascii()
+    else:
+        good = True
+    if not good:
+        raise ConfigError(f'invalid {field} field "{word}" in "{text}"')
 
 
 def parse_service(text: str, first: int, last: int) -> Service:
@@ -100,26 +109,19 @@ def parse_service(text: str, first: int, last: int) -> Service:
     words, warnings = split_fields(text)
     if len(words) < 8:
         raise ConfigError("bad field count", tuple(warnings))
-    line = " ".join(word for word in text.split())
-    if words[1] not in TYPES:
-        raise ConfigError(f'invalid type field "{words[1]}" in "{line}"')
-    private = _yes_or_no(words[2], words[1] != "inet", "private", line)
-    unprivileged = _yes_or_no(words[3], True, "unprivileged", line)
-    chroot = _yes_or_no(words[4], False, "chroot", line)
+    line = " ".join(text.split())
+    for field, word in zip(FIELDS[1:7], words[1:7], strict=True):
+        check_field(field, word, line)
     wakeup = words[5].removesuffix("?")
-    if words[5] != "-" and not (wakeup.isdigit() and wakeup.isascii()):
-        raise ConfigError(f'invalid wakeup field "{words[5]}" in "{line}"')
-    if words[6] != "-" and not (words[6].isdigit() and words[6].isascii()):
-        raise ConfigError(f'invalid process_limit field "{words[6]}" in "{line}"')
     command, more = normalized_words(words[7:])
     arguments, overrides, verbose, debug = split_arguments(tuple(command[1:]))
     return Service(
         name=words[0],
         type=words[1],
-        private=private,
-        unprivileged=unprivileged,
-        chroot=chroot,
-        wakeup=0 if words[5] == "-" else int(wakeup),
+        private=words[1] != "inet" if words[2] == "-" else words[2] == "y",
+        unprivileged=words[3] != "n",
+        chroot=words[4] == "y",
+        wakeup=int(wakeup) if wakeup.isdigit() else 0,
         wakeup_if_used=words[5].endswith("?"),
         maxproc=None if words[6] == "-" else int(words[6]),
         command=command[0],

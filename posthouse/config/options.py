@@ -62,7 +62,7 @@ class Options(NamedTuple):
 
 
 def split_options(arguments: list[str], letters: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Option letters with their values, and the other arguments, as getopt(3) finds them, in any order."""
+    """Option letters with their values, and the other arguments, as getopt(3) finds them: options come first."""
     found: list[tuple[str, str]] = []
     others: list[str] = []
     position = 0
@@ -73,8 +73,8 @@ def split_options(arguments: list[str], letters: str) -> tuple[list[tuple[str, s
             others += arguments[position:]
             break
         if len(word) < 2 or word[0] != "-":
-            others.append(word)
-            continue
+            others += [word, *arguments[position:]]
+            break
         index = 1
         while index < len(word):
             letter = word[index]
@@ -107,7 +107,7 @@ def parse_options(arguments: list[str]) -> Options:
             name, override = _override(value)
             overrides[name] = override
     modes = {letter for letter in given if letter in MODES}
-    if any("=" in other for other in others):
+    if any("=" in other for other in others) and not given & set("aAblmtT"):
         given.add("e")
     _require_compatible(given)
     mode = next(iter(modes), "p")
