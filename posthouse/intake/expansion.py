@@ -77,7 +77,8 @@ class Expansion:
         return await self._distinct(rewritten, evidence)
 
     async def _clean(self, address: str, evidence: list[Evidence], warnings: list[str]) -> str:
-        address = self._router.rewrite(address)
+        # RFC 5321 section 4.5.5: mail to the null path is mail to whoever watches over bounces.
+        address = self._router.rewrite(address or self._settings.empty_address_recipient)
         if self._mapping.for_class("envelope_recipient"):
             return await self._mapping.apply("envelope_recipient", address, evidence, warnings)
         return address

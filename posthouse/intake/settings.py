@@ -20,6 +20,7 @@ class CleanupSettings:
     enable_long_queue_ids: bool
     enable_original_recipient: bool
     duplicate_filter_limit: int
+    empty_address_recipient: str
     canonical_classes: tuple[str, ...]
     sender_canonical_classes: tuple[str, ...]
     recipient_canonical_classes: tuple[str, ...]

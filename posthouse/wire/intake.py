@@ -231,6 +231,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _recipient(text: str) -> Recipient:
     parts = text.split("\0")
-    if len(parts) != 4 or not parts[0] or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > 2:
+    if len(parts) != 4 or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > 2:
         raise IntakeProtocolError("bad recipient")
     return Recipient(parts[0], parts[1], Notify(int(parts[2]) & 15), parts[3])

@@ -1,0 +1,117 @@
+"""pickup: what lies in the maildrop enters the queue.
+
+Run at start, at each wakeup and when triggered. A file is opened without following links; it
+must be a regular, complete file with one name; its owner is the sender's user; its size is
+bounded. It is removed after the commit, so a crash between the two can bring a message twice,
+never lose it. A file that is no submission, or whose message is refused for good, is logged and
+removed, as Postfix does.
+"""
+
+import asyncio
+import os
+
+from posthouse.host.log import ProcessLog
+from posthouse.host.maildrop import Dropped, NotADrop, dropped, open_drop
+from posthouse.intake.local_submission import LocalSubmission
+from posthouse.intake.transaction import Accepted
+from posthouse.intake.writing import CleanupTransaction
+from posthouse.wire.intake import HEADING, IntakeProtocolError, Submission, SubmissionReader
+
+OVERHEAD = 1.2
+"""A file may be this many times message_size_limit: frames and a long list of recipients come on top."""
+ENVELOPE_ROOM = 8 * 1024 * 1024
+"""Bytes added to that for the envelope."""
+PIECE = 65536
+"""Bytes read at a time."""
+
+
+class Pickup:
+    """Empties a maildrop."""
+
+    def __init__(
+        self,
+        queue_directory: str,
+        submissions: LocalSubmission,
+        log: ProcessLog,
+        message_size_limit: int,
+        trusted: frozenset[int],
+    ) -> None:
+        """`trusted`: the uids of root and mail_owner, who may leave forwards and notices."""
+        self._queue_directory = queue_directory
+        self._submissions = submissions
+        self._log = log
+        self._limit = int(message_size_limit * OVERHEAD) + ENVELOPE_ROOM if message_size_limit else 0
+        self._trusted = trusted
+        self._running = asyncio.Lock()
+
+    async def run(self) -> int:
+        """Take everything that is there; returns how many messages entered the queue."""
+        taken = 0
+        async with self._running:
+            try:
+                waiting = await asyncio.to_thread(dropped, self._queue_directory)
+            except OSError as error:
+                self._log.warning(f"maildrop: {error.strerror}")
+                return 0
+            for one in waiting:
+                taken += await self._take(one)
+        return taken
+
+    async def _take(self, one: Dropped) -> bool:
+        try:
+            descriptor, status = open_drop(one.path, self._limit)
+        except NotADrop as error:
+            self._log.warning(f"maildrop {os.path.basename(one.path)}: {error}")
+            return False
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._log.warning(f"maildrop {os.path.basename(one.path)}: {error.strerror}")
+            return False
+        transaction: CleanupTransaction | None = None
+        with os.fdopen(descriptor, "rb") as file:
+            try:
+                reader = SubmissionReader()
+                submission: Submission | None = None
+                if file.read(len(HEADING)) != HEADING:
+                    raise IntakeProtocolError("no maildrop file")
+                while data := await asyncio.to_thread(file.read, PIECE):
+                    reader.receive_data(data)
+                    while (event := reader.next_event()) is not None:
+                        if isinstance(event, Submission):
+                            submission = event
+                            self._check(submission, status.st_uid)
+                            transaction = self._submissions.begin(submission)
+                        elif isinstance(event, bytes):
+                            assert transaction is not None
+                            await transaction.write(event)
+                        elif transaction is not None and submission is not None:
+                            begun, transaction = transaction, None
+                            result = await self._submissions.commit(begun, submission, status.st_uid, status.st_mtime)
+                            if isinstance(result, Accepted):
+                                self._remove(one)
+                                return True
+                            self._log.warning(f"maildrop/{one.queue_id}: {result.code} {result.status} {result.text}")
+                            if result.code >= 500:
+                                self._remove(one)
+                            return False
+                raise IntakeProtocolError("cut short")
+            except IntakeProtocolError as error:
+                self._log.warning(f"maildrop/{one.queue_id}: {error}: removed")
+                self._remove(one)
+                return False
+            finally:
+                if transaction is not None:
+                    transaction.abort()
+
+    def _check(self, submission: Submission, uid: int) -> None:
+        if submission.source != "pickup" and uid not in self._trusted:
+            raise IntakeProtocolError(f"uid {uid} may not leave a {submission.source}")
+        if not self._submissions.knows(submission.source):
+            raise IntakeProtocolError(f"unknown source {submission.source}")
+
+    def _remove(self, one: Dropped) -> None:
+        try:
+            os.unlink(one.path)
+        except OSError as error:
+            self._log.warning(f"remove maildrop/{one.queue_id}: {error.strerror}")
