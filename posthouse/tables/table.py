@@ -37,11 +37,11 @@ class Table(Protocol):
 
     @property
     def name(self) -> str:
-        """"type:name" as configured."""
+        """ "type:name" as configured."""
 
     @property
     def whole_key(self) -> bool:
-        """Whether it is asked just once with the whole key (regexp, pcre, cidr, tcp, socketmap, static), not by parts."""
+        """Whether it is asked once with the whole key (regexp, pcre, cidr, tcp, socketmap, static), not by parts."""
 
     async def lookup(self, key: str) -> Row | None:
         """The row for a key, or None. Raises TableRetry when the table could not be asked."""

@@ -1,0 +1,98 @@
+"""The tables of one parameter, asked in order.
+
+lookup() asks each table with one key. lookup_address() asks for an address by parts, in Postfix's order: the
+whole address, then without its extension, then the local part (with the extension, then without) when the domain
+is one of ours, then @domain. Each form is asked of every table before the next form; tables that want whole keys
+(regexp, cidr…) see only the first.
+
+Standards: postmap(1), canonical(5), virtual(5), "TABLE SEARCH ORDER".
+"""
+
+from collections.abc import Sequence
+
+from posthouse.address.local_part import split_extension
+from posthouse.config.configuration import Configuration
+from posthouse.tables.local_domains import LocalDomains
+from posthouse.tables.open import open_table
+from posthouse.tables.table import Row, Table, TableRetry
+from posthouse.tables.warning import warn
+from posthouse.tables.words import split_words
+
+SHOWN = 100
+"""Characters of a key that a warning repeats."""
+
+
+class Maps:
+    """Open tables under the parameter's name."""
+
+    __slots__ = ("_local", "tables", "title")
+
+    def __init__(self, title: str, tables: Sequence[Table], local: LocalDomains | None = None) -> None:
+        self.title = title
+        """The parameter, e.g. "virtual_alias_maps"."""
+        self.tables = tuple(tables)
+        self._local = local
+
+    def __bool__(self) -> bool:
+        return bool(self.tables)
+
+    async def lookup(self, key: str) -> Row | None:
+        """The first table's row that has one. Raises TableRetry."""
+        return await self._find(key, partial=False)
+
+    async def lookup_address(self, address: str, delimiter: str) -> tuple[Row, str] | None:
+        """The row for an address, and the extension (without its delimiter) that the matching key did not hold."""
+        if not self.tables:
+            return None
+        row = await self._find(address, partial=False)
+        if row is not None:
+            return row, ""
+        local_part, at, domain = address.rpartition("@")
+        if not at:
+            base, extension = split_extension(address, delimiter)
+            row = await self._find(base, partial=True) if extension else None
+            return None if row is None else (row, extension)
+        base, extension = split_extension(local_part, delimiter)
+        if extension:
+            row = await self._find(f"{base}@{domain}", partial=True)
+            if row is not None:
+                return row, extension
+        if all(table.whole_key for table in self.tables):
+            return None
+        if self._local is not None and await self._local.is_local(domain):
+            row = await self._find(local_part, partial=True)
+            if row is not None:
+                return row, ""
+            row = await self._find(base, partial=True) if extension else None
+            if row is not None:
+                return row, extension
+        row = await self._find(f"@{domain}", partial=True)
+        return None if row is None else (row, extension)
+
+    async def _find(self, key: str, *, partial: bool) -> Row | None:
+        # Postfix never asks for the empty string: in most tables it is an error.
+        if not key:
+            return None
+        for table in self.tables:
+            if partial and table.whole_key:
+                continue
+            try:
+                row = await table.lookup(key)
+            except TableRetry:
+                warn(f'{table.name} lookup error for "{key[:SHOWN]}"')
+                raise
+            if row is not None:
+                return row
+        return None
+
+    def close(self) -> None:
+        """Close every table."""
+        for table in self.tables:
+            table.close()
+
+
+def open_maps(value: str, configuration: Configuration, title: str) -> Maps:
+    """The tables that a parameter's (expanded) value lists."""
+    words = split_words(value)
+    local = LocalDomains(configuration) if words else None
+    return Maps(title, [open_table(word, configuration) for word in words], local)

@@ -1,0 +1,74 @@
+"""texthash: and inline: tables, held in memory.
+
+texthash reads postmap's source format at start, first entry wins; inline holds its rows in main.cf,
+`{ key = value, { key = value with blanks } }`, last entry wins.
+
+Standards: DATABASE_README, "texthash" and "inline".
+"""
+
+from collections.abc import Iterator
+
+from posthouse.tables.fold import fold_key
+from posthouse.tables.source_text import BLANKS, entries, read_lines
+from posthouse.tables.table import Row, TableError
+from posthouse.tables.warning import warn
+from posthouse.tables.words import split_words, strip_braces
+
+
+class MemoryTable:
+    """Rows in a dict."""
+
+    __slots__ = ("_fold", "_rows", "_unicode", "name", "whole_key")
+
+    def __init__(self, name: str, rows: dict[str, Row], *, fold: bool = True, unicode: bool = True) -> None:
+        self.name = name
+        self.whole_key = False
+        self._rows = rows
+        self._fold = fold
+        self._unicode = unicode
+
+    async def lookup(self, key: str) -> Row | None:
+        """The row for a key, or None."""
+        return self._rows.get(fold_key(key, self._unicode) if self._fold else key)
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Every key and value."""
+        for key, row in self._rows.items():
+            yield key, row.value
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def open_texthash(name: str, path: str, *, fold: bool = True, unicode: bool = True) -> MemoryTable:
+    """Read the file now."""
+    try:
+        lines = read_lines(path)
+    except OSError as error:
+        raise TableError(f"open database {path}: {error.strerror}") from error
+    rows: dict[str, Row] = {}
+    for entry in entries(lines, path, warn, utf8=unicode, ignoring=" -- ignoring this line"):
+        key = fold_key(entry.key, unicode) if fold else entry.key
+        if key in rows:
+            warn(f'{path}, line {entry.line}: duplicate entry: "{entry.key}"')
+            continue
+        rows[key] = Row(entry.value, name, key, entry.line)
+    return MemoryTable(name, rows, fold=fold, unicode=unicode)
+
+
+def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True) -> MemoryTable:
+    """Read the rows from the table's own name. Blanks around = need braces around the row."""
+    need = f'"{name}"; need "inline:{{name=value...}}"'
+    inside = strip_braces(text)
+    if not inside:
+        raise TableError(f"bad syntax: {need}")
+    rows: dict[str, Row] = {}
+    for word in split_words(inside):
+        row = strip_braces(word)
+        key, equals, value = (word if row is None else row).partition("=")
+        if not equals:
+            raise TableError(f"missing '=' after attribute name: {need}")
+        key = key.strip(BLANKS)
+        folded = fold_key(key, unicode) if fold else key
+        rows[folded] = Row(value.strip(BLANKS), name, folded)
+    return MemoryTable(name, rows, fold=fold, unicode=unicode)

@@ -1,0 +1,220 @@
+"""Tables of patterns: the language that regexp and pcre tables share.
+
+    /pattern/flags result        the result for a key that matches; the first rule that matches decides
+    !/pattern/flags result       for a key that does not
+    if /pattern/flags … endif    the rules between are tried only for a key that matches; may nest
+    if !/pattern/flags … endif
+
+Any other character that is not a letter or digit may stand for /. A rule that cannot be read is skipped, with
+Postfix's warning.
+
+Standards: regexp_table(5), pcre_table(5).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from posthouse.tables.replacement import BadReplacement, Replacement, parse_replacement
+from posthouse.tables.source_text import BLANKS, logical_lines
+from posthouse.tables.table import Row
+from posthouse.tables.warning import warn
+
+
+class BadPattern(Exception):
+    """The compiler's own words, or a bad flag."""
+
+
+class Pattern(Protocol):
+    """One compiled pattern."""
+
+    @property
+    def groups(self) -> int:
+        """How many groups it has."""
+
+    def match(self, key: str, groups: int) -> Sequence[str | None] | None:
+        """None, or the groups up to that number; group 0 is the whole match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What differs between regexp and pcre."""
+
+    kind: str
+    """"regexp" or "pcre", as in warnings."""
+    compile: Callable[[str, str, bool], Pattern]
+    """From pattern, flags and whether groups are wanted. Raises BadPattern."""
+    unclosed: str
+    """How a warning about a missing delimiter ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line that is tried."""
+
+    source: str
+    """The pattern with delimiters and flags, as evidence."""
+    pattern: Pattern
+    negated: bool
+    replacement: Replacement | None
+    """None for `if`."""
+    fixed: str | None
+    """The result when it has no groups in it."""
+    line: int
+    otherwise: int
+    """For `if`: the number of the rule after its endif."""
+
+
+class PatternTable:
+    """Rules in file order."""
+
+    __slots__ = ("_candidates", "_rules", "name", "whole_key")
+
+    def __init__(
+        self, name: str, rules: Sequence[Rule], candidates: Callable[[str], frozenset[int] | None] | None = None
+    ) -> None:
+        self.name = name
+        self.whole_key = True
+        self._rules = tuple(rules)
+        self._candidates = candidates
+
+    async def lookup(self, key: str) -> Row | None:
+        """The result of the first rule that applies."""
+        possible = self._candidates(key) if self._candidates is not None else None
+        position = 0
+        if possible is not None and not possible:
+            return None
+        rules = self._rules
+        while position < len(rules):
+            rule = rules[position]
+            position += 1
+            if possible is not None and position - 1 not in possible:
+                if rule.replacement is None:
+                    position = rule.otherwise
+                continue
+            replacement = rule.replacement
+            wanted = replacement.highest if replacement is not None else 0
+            found = rule.pattern.match(key, wanted)
+            if (found is not None) == rule.negated:
+                if replacement is None:
+                    position = rule.otherwise
+                continue
+            if replacement is None:
+                continue
+            value = rule.fixed
+            if value is None and found is not None:
+                groups = found
+                value = replacement.expand(lambda number, groups=groups: groups[number] or "")  # type: ignore[misc]
+            return Row(value or "", self.name, rule.source, rule.line)
+        return None
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def parse_rules(lines: Iterable[str], path: str, dialect: Dialect) -> list[Rule]:
+    """The rules of a file; those that cannot be read are skipped with a warning."""
+    rules: list[Rule | None] = []
+    unclosed: list[tuple[int, Rule]] = []
+    for line in logical_lines(lines, path, warn):
+        where = f"{dialect.kind} map {path}, line {line.number}"
+        text = line.text.strip(BLANKS)
+        upper = text[:5].upper()
+        if not (text[0].isascii() and text[0].isalnum()):
+            rule = _match_rule(text, where, line.number, dialect)
+            if rule is not None:
+                rules.append(rule)
+        elif upper[:2] == "IF" and not text[2:3].isalnum():
+            rule = _condition(text[2:].lstrip(BLANKS), where, line.number, dialect)
+            if rule is not None:
+                unclosed.append((len(rules), rule))
+                rules.append(None)
+        elif upper == "ENDIF" and not text[5:6].isalnum():
+            if not unclosed:
+                warn(f"{where}: ignoring ENDIF without matching IF")
+                continue
+            if text[5:].strip(BLANKS):
+                warn(f"{where}: ignoring extra text after ENDIF")
+            _close(rules, unclosed)
+        else:
+            warn(f"{where}: ignoring unrecognized request")
+    for _, rule in reversed(unclosed):
+        warn(f"{dialect.kind} map {path}, line {rule.line}: IF has no matching ENDIF")
+    while unclosed:
+        _close(rules, unclosed)
+    return [rule for rule in rules if rule is not None]
+
+
+def _close(rules: list[Rule | None], unclosed: list[tuple[int, Rule]]) -> None:
+    position, rule = unclosed.pop()
+    rules[position] = Rule(rule.source, rule.pattern, rule.negated, rule.replacement, rule.fixed, rule.line, len(rules))
+
+
+def _match_rule(text: str, where: str, number: int, dialect: Dialect) -> Rule | None:
+    parts = _split_pattern(text, where, dialect)
+    if parts is None:
+        return None
+    negated, pattern, flags, rest = parts
+    if not rest:
+        warn(f"{where}: no replacement text: using empty string")
+    try:
+        replacement = parse_replacement(rest)
+    except BadReplacement as bad:
+        warn(f"{where}: {bad.text}" if bad.placed else bad.text)
+        warn(f"{where}: bad replacement syntax: skipping this rule")
+        return None
+    if negated and replacement.highest:
+        warn(f"{where}: $number found in negative match replacement text: skipping this rule")
+        return None
+    compiled = _compile(pattern, flags, where, dialect, groups=bool(replacement.highest))
+    if compiled is None:
+        return None
+    if replacement.highest > compiled.groups:
+        warn(f'{where}: out of range replacement index "{replacement.highest}": skipping this rule')
+        return None
+    source = text[: len(text) - len(rest)].rstrip(BLANKS)
+    return Rule(source, compiled, negated, replacement, replacement.fixed, number, 0)
+
+
+def _condition(text: str, where: str, number: int, dialect: Dialect) -> Rule | None:
+    parts = _split_pattern(text, where, dialect)
+    if parts is None:
+        return None
+    negated, pattern, flags, rest = parts
+    if rest:
+        warn(f'{where}: ignoring extra text after IF statement: "{rest}"')
+        warn(f"{where}: do not prepend whitespace to statements between IF and ENDIF")
+    compiled = _compile(pattern, flags, where, dialect, groups=False)
+    if compiled is None:
+        return None
+    return Rule(f"if {text}", compiled, negated, None, None, number, 0)
+
+
+def _split_pattern(text: str, where: str, dialect: Dialect) -> tuple[bool, str, str, str] | None:
+    """Negation, pattern, flags and the rest of the line."""
+    negated = False
+    while text.startswith("!"):
+        negated = not negated
+        text = text[1:].lstrip(BLANKS)
+    if not text:
+        warn(f"{where}: no regexp: skipping this rule")
+        return None
+    delimiter = text[0]
+    position = 1
+    while position < len(text) and text[position] != delimiter:
+        position += 2 if text[position] == "\\" else 1
+    if position >= len(text):
+        warn(f'{where}: no closing regexp delimiter "{delimiter}": {dialect.unclosed} this rule')
+        return None
+    end = position + 1
+    while end < len(text) and text[end] not in BLANKS:
+        end += 1
+    return negated, text[1:position], text[position + 1 : end], text[end:].lstrip(BLANKS)
+
+
+def _compile(pattern: str, flags: str, where: str, dialect: Dialect, *, groups: bool) -> Pattern | None:
+    try:
+        return dialect.compile(pattern, flags, groups)
+    except BadPattern as bad:
+        warn(f"{where}: {bad}")
+        return None

@@ -1,0 +1,92 @@
+r"""pcre: tables, Perl-compatible expressions by libpcre2.
+
+Flags, each toggling: i (case sensitivity, off at first), m (^ and $ at line ends), s (dot matches newline, on at
+first), x (white space and comments in the pattern), A (anchored), E ($ only at the very end), U (not greedy),
+X (accepted; libpcre2 has nothing left for it to do). A key that is not UTF-8 is matched as bytes.
+
+Missing: \C and Perl's reading of \u, which the pcre2 package closes off.
+
+Standards: pcre_table(5).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pcre2
+
+from posthouse.tables.fold import is_utf8, key_bytes, key_text
+from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
+from posthouse.tables.source_text import read_lines
+from posthouse.tables.table import TableError
+from posthouse.tables.warning import warn
+
+# pcre2.h
+CASELESS, MULTILINE, DOTALL, EXTENDED = 0x8, 0x400, 0x20, 0x80
+ANCHORED, DOLLAR_ENDONLY, UNGREEDY = 0x80000000, 0x10, 0x40000
+FLAGS = {
+    "i": CASELESS,
+    "m": MULTILINE,
+    "s": DOTALL,
+    "x": EXTENDED,
+    "A": ANCHORED,
+    "E": DOLLAR_ENDONLY,
+    "U": UNGREEDY,
+    "X": 0,
+}
+
+
+class PcrePattern:
+    """One compiled expression: for bytes, and for text beyond ASCII when first needed."""
+
+    __slots__ = ("_bits", "_bytes", "_pattern", "_text", "groups")
+
+    def __init__(self, pattern: str, bits: int) -> None:
+        self._pattern = pattern
+        self._bits = bits
+        self._text: Any = None
+        try:
+            self._bytes = pcre2.compile(key_bytes(pattern), bits)
+        except pcre2.PatternError as error:
+            words = error.msg.partition("; ")[2] or error.msg
+            raise BadPattern(f"error in regex at offset {error.pos}: {words}") from error
+        self.groups: int = self._bytes.groups
+
+    def match(self, key: str, groups: int) -> Sequence[str | None] | None:
+        """None, or the groups up to that number."""
+        try:
+            if not key.isascii() and is_utf8(key) and is_utf8(self._pattern):
+                if self._text is None:
+                    self._text = pcre2.compile(self._pattern, self._bits)
+                found = self._text.search(key)
+                return None if found is None else [found.group(n) for n in range(groups + 1)]
+            found = self._bytes.search(key_bytes(key))
+            if found is None:
+                return None
+            spans = [found.group(n) for n in range(groups + 1)]
+            return [None if data is None else key_text(data) for data in spans]
+        except pcre2.LibraryError as error:
+            # A pattern that explodes on this key does not match it, as in Postfix.
+            warn(f"pcre pattern {self._pattern}: matcher error: {error}")
+            return None
+
+
+def compile_pcre(pattern: str, flags: str, groups: bool) -> PcrePattern:
+    """From a rule's pattern and flags. Raises BadPattern."""
+    bits = CASELESS | DOTALL
+    for flag in flags:
+        if flag not in FLAGS:
+            raise BadPattern(f'unknown regexp option "{flag}": skipping this rule')
+        bits ^= FLAGS[flag]
+    return PcrePattern(pattern, bits)
+
+
+DIALECT = Dialect("pcre", compile_pcre, "ignoring")
+
+
+def open_pcre(name: str, path: str) -> PatternTable:
+    """Read and compile the file now."""
+    try:
+        lines = read_lines(path)
+    except OSError as error:
+        raise TableError(f"open {path}: {error.strerror}") from error
+    return PatternTable(name, parse_rules(lines, path, DIALECT))

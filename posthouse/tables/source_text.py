@@ -1,0 +1,117 @@
+"""The text that tables are made from: logical lines, key and value.
+
+A line whose first non-blank character is # is a comment, wherever it stands; blank lines mean nothing; a line
+that begins with white space continues the one before. Joined lines keep their white space. A key may hold
+white space inside double quotes; the quotes stay in the key (Postfix 3.2 and later).
+
+Standards: postmap(1), TABLE FORMAT.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from posthouse.tables.fold import is_utf8
+
+BLANKS = " \t\n\v\f\r"
+"""C's isspace(), which is what Postfix skips."""
+SHOWN = 100
+"""Characters of a bad line that a warning repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalLine:
+    """One entry: its text without the last line end, and the number of its first line."""
+
+    text: str
+    number: int
+
+
+def logical_lines(lines: Iterable[str], path: str, warn: Callable[[str], None]) -> Iterator[LogicalLine]:
+    """Physical lines, with or without their ends, joined into logical ones. The path is for a warning."""
+    parts: list[str] = []
+    first = 0
+    for number, line in enumerate(lines, 1):
+        bare = line[:-1] if line.endswith("\n") else line
+        stripped = bare.lstrip(BLANKS)
+        if not stripped or stripped[0] == "#":
+            continue
+        if bare[0] in BLANKS:
+            if parts:
+                parts.append(bare)
+            else:
+                warn(f'{path}: logical line must not start with whitespace: "{bare[:SHOWN]}"')
+            continue
+        if parts:
+            yield LogicalLine("".join(parts), first)
+        parts, first = [bare], number
+    if parts:
+        yield LogicalLine("".join(parts), first)
+
+
+def read_lines(path: str) -> list[str]:
+    """A file's physical lines, undecodable bytes kept. Raises OSError."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        return file.readlines()
+
+
+def split_entry(text: str) -> tuple[str, str] | None:
+    """Key and value of `key white-space value`; None when a double quote is not closed.
+
+    Either may come out empty: the caller says what it expected.
+    """
+    end = len(text)
+    quoted = False
+    position = 0
+    while position < end:
+        character = text[position]
+        if character == "\\":
+            position += 1
+        elif character == '"':
+            quoted = not quoted
+        elif character in BLANKS and not quoted:
+            break
+        position += 1
+    if quoted:
+        return None
+    position = min(position, end)
+    return text[:position], text[position:].strip(BLANKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of a source file."""
+
+    key: str
+    value: str
+    line: int
+
+
+def entries(
+    lines: Iterable[str],
+    path: str,
+    warn: Callable[[str], None],
+    *,
+    utf8: bool = True,
+    ignoring: str = "",
+) -> Iterator[Entry]:
+    """The rows of a source file in postmap's format. A bad line is skipped with Postfix's warning.
+
+    utf8: lines that are not UTF-8 are skipped. ignoring: what is said after a bad format.
+    """
+    for line in logical_lines(lines, path, warn):
+        where = f"{path}, line {line.number}"
+        text = line.text.rstrip(BLANKS)
+        if utf8 and not is_utf8(text):
+            warn(f'{where}: non-UTF-8 input "{text[:SHOWN]}" -- ignoring this line')
+            continue
+        split = split_entry(text)
+        if split is None:
+            warn(f"{where}: unbalanced '\"' in '{text[:SHOWN]}' -- ignoring this line")
+            continue
+        key, value = split
+        if not key or not value:
+            warn(f"{where}: expected format: key whitespace value{ignoring}")
+            continue
+        if key.endswith(":"):
+            warn(f'{where}: record is in "key: value" format; is this an alias file?')
+        yield Entry(key, value, line.number)
