@@ -75,6 +75,10 @@ class Feeder:
         if self._scans or self._wanted or self._missed:
             self._wake.set()
 
+    def reconsider(self, queue_id: str) -> None:
+        """A settled message is wanted again."""
+        self._concluded.discard(queue_id)
+
     def concluded(self, queue_id: str) -> bool:
         """Whether a message was settled while a scan is open."""
         return queue_id in self._concluded

@@ -97,6 +97,7 @@ class Schedule:
         self._watch = ClockWatch(self.clock.now(), self.clock.steady())
         self._next_run = self.clock.steady()
         self._stopping = False
+        self._paused = False
         self.recorder = Recorder(store, self._recorded)
         self.feeder = Feeder(self)
 
@@ -278,8 +279,18 @@ class Schedule:
 
     # -- delivering ------------------------------------------------------------------------------------------------
 
+    def pause(self) -> None:
+        """Start no deliveries until go_on(); those that run end as they will."""
+        self._paused = True
+
+    def go_on(self) -> None:
+        """Deliver again."""
+        self._paused = False
+        for transport in self._transports.values():
+            self._kick(transport)
+
     def _kick(self, transport: Transport) -> None:
-        if self._stopping:
+        if self._stopping or self._paused:
             return
         for _ in range(transport.lanes_wanted):
             transport.lanes += 1
@@ -290,7 +301,7 @@ class Schedule:
         me = asyncio.current_task()
         assert me is not None
         try:
-            while not self._stopping:
+            while not self._stopping and not self._paused:
                 if self.store.blocked:
                     await self._writable()
                 entry = transport.take()

@@ -1,0 +1,38 @@
+"""What postsuper's operations do to one message: the rules, apart from who carries them out.
+
+A running system's owner takes the message out of the active set first; without one the
+command itself holds the shard's lock.
+"""
+
+from posthouse.queue.store import Fate, QueuedMessage, State
+
+QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
+"""Names of the queues, as commands spell them."""
+
+DEFAULT_QUEUES = frozenset({"maildrop", "incoming", "active", "deferred", "hold"})
+"""Queues that an operation looks at when none is named. Corrupt messages must be named."""
+
+DONE = {
+    "delete": "removed",
+    "hold": "placed on hold",
+    "release": "released from hold",
+    "requeue": "requeued",
+    "expire": "expired",
+}
+"""What is said of one message."""
+
+
+def fate_of(operation: str, message: QueuedMessage, queue: str) -> Fate | None:
+    """What an operation does to a message that stands in a queue; None when there is nothing to do."""
+    queue_id = message.queue_id
+    if operation == "delete":
+        return Fate(queue_id, remove=True)
+    if operation == "hold":
+        return None if queue in ("hold", "corrupt") else Fate(queue_id, state=State.HOLD, next_attempt=0.0)
+    if operation == "release":
+        return Fate(queue_id, state=State.DEFERRED, next_attempt=0.0) if queue == "hold" else None
+    if operation == "requeue":
+        return None if queue == "corrupt" else Fate(queue_id, state=State.INCOMING, next_attempt=0.0)
+    if operation == "expire":
+        return None if message.force_expired or queue == "corrupt" else Fate(queue_id, force_expired=True)
+    raise AssertionError(operation)

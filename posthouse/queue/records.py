@@ -1,0 +1,80 @@
+"""A queued message as postcat shows it: Postfix's records, made from the row.
+
+Each record is (type, text): the type byte Postfix's queue files use, by which postcat -d
+names them, and the text behind "sender: " and its like.
+"""
+
+import time
+
+from posthouse.envelope.envelope import Notify
+from posthouse.queue.store import QueuedMessage, RecipientState
+
+Record = tuple[str, str, str]
+"""Type byte, its name, its text."""
+
+RECIPIENT, DONE = ("R", "recipient"), ("D", "done_recipient")
+
+
+def envelope_records(message: QueuedMessage) -> list[Record]:
+    """The records before the content."""
+    envelope, client = message.envelope, message.envelope.client
+    stamp = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(message.arrival_time))
+    sizes = (message.size, 0, len(message.recipients), 0, message.size, 4 if envelope.smtputf8 else 0)
+    records: list[Record] = [
+        ("C", "message_size", "".join(f"{size:>16}" for size in sizes)[1:]),
+        ("T", "message_arrival_time", stamp),
+        ("A", "create_time", stamp),
+    ]
+    attributes = [
+        ("log_ident", message.queue_id),
+        ("rewrite_context", "local" if envelope.local_rewrite else "remote"),
+        ("envelope_id", envelope.envid),
+        ("ret_flags", {"FULL": "1", "HDRS": "2"}.get(envelope.ret, "")),
+    ]
+    records += [("A", "named_attribute", f"{name}={value}") for name, value in attributes if value]
+    records.append(("S", "sender", envelope.sender))
+    if envelope.verp:
+        records.append(("V", "verp_delimiters", envelope.verp))
+    origin = f"{client.name}[{client.address}]" if client.protocol else "local"
+    attributes = [("encoding", {"8BITMIME": "8bit", "7BIT": "7bit"}.get(envelope.body, ""))]
+    if client.protocol:
+        attributes += [
+            ("log_client_name", client.name),
+            ("log_client_address", client.address),
+            ("log_client_port", client.port),
+            ("log_message_origin", origin),
+            ("log_helo_name", client.helo),
+            ("log_protocol_name", client.protocol),
+            ("client_name", client.name),
+            ("reverse_client_name", client.reverse_name),
+            ("client_address", client.address),
+            ("client_port", client.port),
+            ("helo_name", client.helo),
+            ("protocol_name", client.protocol),
+            ("client_address_type", "10" if ":" in client.address else "2"),
+        ]
+    else:
+        attributes.append(("log_message_origin", origin))
+    attributes += [
+        ("sasl_method", client.sasl_method),
+        ("sasl_username", client.sasl_username),
+        ("sasl_sender", client.sasl_sender),
+    ]
+    records += [("A", "named_attribute", f"{name}={value}") for name, value in attributes if value]
+    if message.content_filter:
+        records.append(("L", "content_filter", message.content_filter))
+    for stored in message.recipients:
+        recipient = stored.recipient
+        orcpt = recipient.orcpt
+        notify = 0
+        for flag, bit in ((Notify.NEVER, 1), (Notify.SUCCESS, 2), (Notify.FAILURE, 4), (Notify.DELAY, 8)):
+            notify |= bit if recipient.notify & flag else 0
+        if notify:
+            records.append(("A", "named_attribute", f"notify_flags={notify}"))
+        if orcpt:
+            records.append(("A", "named_attribute", f"dsn_orig_rcpt={orcpt}"))
+        if recipient.original:
+            records.append(("O", "original_recipient", recipient.original))
+        kind, name = DONE if stored.state is RecipientState.DONE else RECIPIENT
+        records.append((kind, name, recipient.address))
+    return records

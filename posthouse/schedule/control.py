@@ -1,0 +1,228 @@
+"""The queue's commands, carried out by its owner: list, flush, delete, hold, release, requeue, expire, cat, pause.
+
+A message in flight is taken out of the active set before anything is done to it. Listings go
+page by page, each its own transaction, with none open while a client reads.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from posthouse.journal.journal import Entry as JournalEntry
+from posthouse.journal.journal import Journal
+from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
+from posthouse.queue.operations import DEFAULT_QUEUES, DONE, fate_of
+from posthouse.queue.records import envelope_records
+from posthouse.queue.row import row_of
+from posthouse.queue.store import QueuedMessage, QueueStore, State
+from posthouse.schedule.schedule import Schedule
+from posthouse.wire.control import ControlProtocolError, ControlRequest, LineReader, encode_line, parse_request
+
+REQUEST_TIMEOUT = 10.0
+"""Seconds for a command to say what it wants."""
+
+ANSWER_TIMEOUT = 3600.0
+"""Seconds for a client to take more of an answer: `mailq | less` may stand for an hour, and holds nothing open."""
+
+NEEDS = {"list": "mailq", "cat": "owner", "flush": "flush"}
+"""Which right a request needs: authorized_mailq_users, authorized_flush_users, or being root or mail_owner."""
+
+CAT_LIMIT = 256 << 20
+"""Bytes of content in one answer."""
+
+_STEPS = {"delete": "deleted", "hold": "held", "release": "released", "requeue": "released", "expire": "expired"}
+
+
+class QueueControl:
+    """Control over one mail worker's queue."""
+
+    def __init__(self, schedule: Schedule, store: QueueStore, journal: Journal) -> None:
+        self._schedule = schedule
+        self._store = store
+        self._journal = journal
+        self._pauses = 0
+
+    def queue_of(self, message: QueuedMessage) -> str:
+        """The name of the queue a message stands in."""
+        return "active" if message.queue_id in self._schedule.active else message.state.value
+
+    async def rows(self) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every message's row (postqueue -j), in pages."""
+        after: tuple[str, int] | None = ("", -1)
+        while after is not None:
+            page, after = await self._store.page(after)
+            yield [row_of(message, self.queue_of(message)) for message in page]
+
+    async def flush(self, ids: tuple[str, ...] = (), site: str = "") -> int:
+        """Try again now: everything, some messages, or what is for a site."""
+        self._schedule.revive_destinations()
+        if ids:
+            return sum([await self._flush_one(queue_id) for queue_id in ids])
+        if not site:
+            self._schedule.feeder.run_queue(incoming=True, deferred=True, until=float("inf"))
+            return 0
+        count = 0
+        domain = site.lower().strip("[]")
+        async for message in self._store.due(float("inf")):
+            if any(r.recipient.address.rpartition("@")[2].lower().strip("[]") == domain for r in message.recipients):
+                count += self._take_up(message)
+        return count
+
+    async def _flush_one(self, queue_id: str) -> int:
+        message = await self._store.load(queue_id)
+        if message is None or message.state not in (State.INCOMING, State.DEFERRED):
+            return 0
+        return self._take_up(message)
+
+    def _take_up(self, message: QueuedMessage) -> int:
+        if message.queue_id in self._schedule.active or not self._schedule.has_room():
+            return 0
+        self._schedule.activate(message)
+        return 1
+
+    async def operate(
+        self, operation: str, ids: tuple[str, ...], queues: frozenset[str] = DEFAULT_QUEUES
+    ) -> AsyncIterator[str]:
+        """Carry an operation out on some messages, or on ("ALL",); the ids it was done to."""
+        if ids != ("ALL",):
+            for queue_id in ids:
+                message = await self._store.load(queue_id)
+                if message is not None and await self._operate_one(operation, message, queues):
+                    yield queue_id
+            return
+        after: tuple[str, int] | None = ("", -1)
+        while after is not None:
+            page, after = await self._store.page(after)
+            for message in page:
+                if await self._operate_one(operation, message, queues):
+                    yield message.queue_id
+
+    async def _operate_one(self, operation: str, message: QueuedMessage, queues: frozenset[str]) -> bool:
+        queue_id = message.queue_id
+        queue = self.queue_of(message)
+        if queue not in queues or fate_of(operation, message, queue) is None:
+            return False
+        if queue == "active":
+            await self._schedule.withdraw(queue_id)
+        fresh = await self._store.load(queue_id)  # it may just have been delivered
+        if fresh is None:
+            return False
+        fate = fate_of(operation, fresh, fresh.state.value if queue != "active" else queue)
+        if fate is None:
+            return False
+        await self._store.record([fate])
+        now = self._schedule.clock.now()
+        self._journal.record(
+            JournalEntry(
+                now, _STEPS[operation], queue_id, fresh.message_id, "", fresh.envelope.sender, "", DONE[operation]
+            )
+        )
+        feeder = self._schedule.feeder
+        if operation in ("release", "requeue") or (operation == "expire" and queue != "hold"):
+            feeder.reconsider(queue_id)
+            again = await self._store.load(queue_id)
+            if again is not None:
+                if self._schedule.has_room():
+                    self._take_up(again)
+                else:
+                    feeder.rescan()
+        else:
+            feeder.conclude(queue_id)
+        return True
+
+    async def cat(self, queue_id: str) -> dict[str, Any] | None:
+        """Everything about one message, for postcat -q."""
+        message = await self._store.load(queue_id)
+        if message is None:
+            return None
+        content = await self._store.load_content(queue_id)
+        if content is None or content.size > CAT_LIMIT:
+            return None
+        body = await content.body.read()
+        return {
+            "queue": self.queue_of(message),
+            "records": envelope_records(message),
+            "header": content.header.decode("latin-1"),
+            "body": body.decode("latin-1"),
+        }
+
+    def pause(self) -> Callable[[], None]:
+        """Start no deliveries; call what is returned to go on."""
+        self._pauses += 1
+        self._schedule.pause()
+
+        def go_on() -> None:
+            self._pauses -= 1
+            if not self._pauses:
+                self._schedule.go_on()
+
+        return go_on
+
+
+async def serve_control(stream: Stream, control: QueueControl, permits: Callable[[str], bool], user: str) -> None:
+    """Answer one connection. `permits` says whether its caller has a right: "mailq", "flush" or "owner"."""
+    try:
+        await _serve(stream, control, permits, user)
+    except (StreamClosed, StreamTimeout):
+        pass  # the client went away: nothing is open that would have to be undone
+    except ControlProtocolError as error:
+        stream.write(encode_line({"error": str(error)}))
+    finally:
+        stream.close()
+
+
+REFUSALS = {
+    "mailq": "User {user} is not allowed to view the mail queue",
+    "flush": "User {user} is not allowed to flush the mail queue",
+    "owner": "use of this command is reserved for the superuser",
+}
+
+
+async def _serve(stream: Stream, control: QueueControl, permits: Callable[[str], bool], user: str) -> None:
+    reader = LineReader()
+    lines: list[bytes] = []
+    while not lines:
+        data = await stream.read(REQUEST_TIMEOUT)
+        if not data:
+            return
+        lines = reader.receive_data(data)
+    request = parse_request(lines[0])
+    right = NEEDS.get(request.do, "owner")
+    if not permits(right):
+        stream.write(encode_line({"error": REFUSALS[right].format(user=user)}))
+        return
+    count = 0
+    async for answers in _answers(request, control, stream):
+        count += len(answers)
+        stream.write(b"".join(map(encode_line, answers)))
+        await stream.drain(ANSWER_TIMEOUT)
+    stream.write(encode_line({"end": count}))
+    await stream.drain(ANSWER_TIMEOUT)
+
+
+async def _answers(
+    request: ControlRequest, control: QueueControl, stream: Stream
+) -> AsyncIterator[list[dict[str, Any]]]:
+    if request.do == "list":
+        async for page in control.rows():
+            yield page
+    elif request.do == "flush":
+        await control.flush(request.ids, request.site)
+    elif request.do == "cat":
+        for queue_id in request.ids:
+            found = await control.cat(queue_id)
+            if found is not None:
+                yield [{"cat": found}]
+    elif request.do == "pause":
+        go_on = control.pause()
+        try:
+            yield [{"done": "pause"}]
+            while await stream.read(ANSWER_TIMEOUT):
+                pass
+        finally:
+            go_on()
+    else:
+        queues = frozenset(request.queues) or DEFAULT_QUEUES
+        async for queue_id in control.operate(request.do, request.ids, queues):
+            yield [{"done": queue_id}]
+            await asyncio.sleep(0)
