@@ -4,22 +4,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from posthouse.envelope.envelope import Envelope
+from posthouse.envelope.handling import Handling as Handling
 from posthouse.envelope.verdict import Evidence
-
-
-@dataclass(frozen=True, slots=True)
-class Handling:
-    """What policy wants done with a whole message besides accepting it."""
-
-    hold: str = ""
-    """Why it goes to HOLD, or ""."""
-    discard: str = ""
-    """Why it is accepted and thrown away, or ""."""
-    redirect: str = ""
-    content_filter: str = ""
-    prepend: tuple[bytes, ...] = field(default=())
-    """Fields without CRLF."""
-    bcc: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
