@@ -63,7 +63,7 @@ class Expansion:
         copies: list[str] = []
         for recipient in recipients:
             original = (recipient.original or recipient.address) if keep_original else ""
-            address = await self._clean(recipient.address, evidence, warnings)
+            address = await self.clean(recipient.address, evidence, warnings)
             rewritten.append(Recipient(address, original, recipient.notify, recipient.orcpt))
             if self._recipient_bcc is not None:
                 copies += await self._copy(self._recipient_bcc, address, evidence)
@@ -72,11 +72,12 @@ class Expansion:
         if self._always_bcc:
             copies.append(self._always_bcc)
         for given in (*copies, *bcc):
-            address = await self._clean(given, evidence, warnings)
+            address = await self.clean(given, evidence, warnings)
             rewritten.append(Recipient(address, given if keep_original else ""))
         return await self._distinct(rewritten, evidence)
 
-    async def _clean(self, address: str, evidence: list[Evidence], warnings: list[str]) -> str:
+    async def clean(self, address: str, evidence: list[Evidence], warnings: list[str]) -> str:
+        """A recipient in standard form, through the canonical maps. Raises TableRetry, CanonicalLoop."""
         # RFC 5321 section 4.5.5: mail to the null path is mail to whoever watches over bounces.
         address = self._router.rewrite(address or self._settings.empty_address_recipient)
         if self._mapping.for_class("envelope_recipient"):

@@ -193,13 +193,12 @@ class CleanupTransaction:
         title = "canonical_maps"
         try:
             sender = await self._sender(envelope.sender, evidence, warnings)
-            mapped = self._last_recipient(envelope)
             header = HeaderPass(self._cleanup, self._queue_id, self._arrival, sender, envelope.local_rewrite, full_name)
             title = "header_checks"
             await header.run(received, self._header or b"", self._fields, handling.prepend)
             title = "virtual_alias_maps"
             decisions = [header.decision] + ([self._body_pass.decision] if self._body_pass is not None else [])
-            self._log_decisions(decisions, envelope.client, sender, mapped)
+            await self._log_decisions(decisions, envelope, sender)
             refused = self._verdict(header, decisions)
             if refused is not None:
                 self._fail(refused)
@@ -286,10 +285,6 @@ class CleanupTransaction:
             return await self._cleanup.mapping.apply("envelope_sender", sender, evidence, warnings)
         return sender
 
-    def _last_recipient(self, envelope: Envelope) -> str:
-        """The recipient that log lines of checks name: the last one, in standard form."""
-        return self._cleanup.router.rewrite(envelope.recipients[-1].address) if envelope.recipients else ""
-
     def _verdict(self, header: HeaderPass, decisions: list[Decision]) -> Refused | None:
         if header.hops >= self._cleanup.settings.hopcount_limit:
             return TOO_MANY_HOPS
@@ -300,13 +295,17 @@ class CleanupTransaction:
                 return Refused(451 if status.startswith("4") else 550, status, shown, tuple(decision.evidence))
         return None
 
-    def _log_decisions(self, decisions: list[Decision], client: Client, sender: str, recipient: str) -> None:
+    async def _log_decisions(self, decisions: list[Decision], envelope: Envelope, sender: str) -> None:
+        """One line per action; they name the last recipient, as it is after the canonical maps."""
         origin = ""
         for decision in decisions:
             for line, detail in decision.lines:
                 text = line
                 if detail is not None:
-                    origin = origin or self._origin(client, sender, recipient)
+                    if not origin:
+                        last = envelope.recipients[-1].address if envelope.recipients else ""
+                        recipient = await self._cleanup.expansion.clean(last, [], []) if last else ""
+                        origin = self._origin(envelope.client, sender, recipient)
                     text = f"{line} from {origin}: {detail}" if detail else f"{line} from {origin}"
                 self._cleanup.log.info(f"{self._queue_id}: {text}")
 
