@@ -152,7 +152,7 @@ class MboxBacking:
     def _incoming(data: mmap.mmap, found: Found, place: str) -> Incoming:
         size, header_size = measure(iter((raw_content(data, found),)))
         bits, keywords = read_status(found.status)
-        return Incoming(0, place, bits, keywords, _date(data[found.start : found.content]), size, header_size)
+        return Incoming(0, place, bits, keywords, from_line_date(data[found.start : found.content]), size, header_size)
 
     def put(
         self,
@@ -335,7 +335,7 @@ def _read(descriptor: int, where: Where) -> bytes:
     raise MailboxFault("the message was removed by another program")
 
 
-def _date(line: bytes) -> float:
+def from_line_date(line: bytes) -> float:
     """The time of a From_ line, local as asctime is; 0 when it cannot be read."""
     words = line.decode("latin-1").split()
     for start in range(len(words) - 4):

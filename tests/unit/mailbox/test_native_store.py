@@ -1,0 +1,300 @@
+"""The native store beyond the contract: quota, formats, files, several processes, verify, take-over."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import apsw
+import pytest
+
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.mailbox.index.rows import QuotaLimits
+from posthouse.mailbox.mbox.locks import LockRules
+from posthouse.mailbox.native.layout import account_folder, safe_name
+from posthouse.mailbox.native.store import NativeMailStore
+from posthouse.mailbox.native.verify import verify_account
+from posthouse.mailbox.store import (
+    AccountStore,
+    Appended,
+    Delivered,
+    Mailbox,
+    MailboxFault,
+    NewMessage,
+    Refusal,
+    Refused,
+)
+from posthouse.mailbox.takeover import Takeover, take_over
+
+ALICE = "alice@example.com"
+SMALL = Content(b"Subject: x\r\n", MemoryBody(b"body\r\n"))
+LARGE = Content(b"Subject: x\r\n", MemoryBody(b"0123456789\r\n" * 10_000))
+SPOOL = (
+    b"From a@x  Mon Jan  1 10:00:00 2024\nSubject: one\nStatus: RO\n\none\n\n"
+    b"From b@x  Tue Jan  2 10:00:00 2024\nSubject: two\n\n" + b"two\n" * 30_000 + b"\n"
+)
+
+
+async def opened(store: NativeMailStore, name: str = "INBOX") -> tuple[AccountStore, Mailbox]:
+    account = await store.open(ALICE)
+    assert not isinstance(account, Refused)
+    mailbox = await account.select(name)
+    assert not isinstance(mailbox, Refused)
+    return account, mailbox
+
+
+def content_files(folder: Path) -> list[Path]:
+    return list((account_folder(folder, ALICE) / "content").glob("*"))
+
+
+async def test_an_account_is_born_with_its_special_mailboxes(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    account, _ = await opened(store)
+    uses = {info.name: info.special_use for info in await account.mailboxes()}
+    assert uses == {
+        "INBOX": "",
+        "Sent": "\\Sent",
+        "Drafts": "\\Drafts",
+        "Trash": "\\Trash",
+        "Junk": "\\Junk",
+        "Archive": "\\Archive",
+    }
+    assert all(info.subscribed for info in await account.mailboxes())
+    await store.close()
+
+
+async def test_over_quota_is_a_value_and_changes_nothing(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path, limits=lambda _account: QuotaLimits(storage=60, messages=2))
+    account, mailbox = await opened(store)
+    for _ in range(2):
+        assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
+    refused = [await store.deliver(ALICE, SMALL), await mailbox.copy(await mailbox.uids(), "Trash")]
+    writer = account.new_content()
+    writer.write(b"A: b\r\n\r\n" + b"x" * 100_000)
+    refused.append(await mailbox.append([NewMessage(await writer.finish())]))
+    for each in refused:
+        assert isinstance(each, Refused)
+        assert each.refusal is Refusal.OVER_QUOTA
+    quota = await account.quota()
+    assert (quota.storage, quota.storage_limit, quota.messages, quota.message_limit) == (40, 60, 2, 2)
+    assert content_files(tmp_path) == []
+    await mailbox.remove(await mailbox.uids())
+    assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
+    await store.close()
+
+
+async def test_a_large_content_is_a_file_until_its_last_use_goes(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    _, mailbox = await opened(store)
+    await store.deliver(ALICE, LARGE)
+    (first,) = await mailbox.uids()
+    await mailbox.copy([first], "Archive")
+    assert len(content_files(tmp_path)) == 1
+    await mailbox.remove([first])
+    assert len(content_files(tmp_path)) == 1
+    _, archive = await opened(store, "Archive")
+    handle = (await archive.contents([1]))[1]
+    await archive.remove([1])
+    assert content_files(tmp_path) == []
+    with pytest.raises(MailboxFault):
+        await handle.read()
+    await store.close()
+
+
+async def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    await store.open(ALICE)
+    await store.close()
+    connection = apsw.Connection(str(account_folder(tmp_path, ALICE) / "mailbox.db"))
+    connection.pragma("user_version", 99)
+    connection.close()
+    store = NativeMailStore(tmp_path)
+    with pytest.raises(MailboxFault, match="format 99 is newer than 1"):
+        await store.open(ALICE)
+    await store.close()
+
+
+async def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    folder = account_folder(tmp_path, ALICE)
+    await asyncio.to_thread(folder.mkdir, parents=True)
+    connection = apsw.Connection(str(folder / "mailbox.db"))
+    connection.execute("CREATE TABLE other(x)")
+    connection.close()
+    store = NativeMailStore(tmp_path)
+    with pytest.raises(MailboxFault, match="not a mailbox"):
+        await store.open(ALICE)
+    await store.close()
+
+
+async def test_two_processes_never_give_one_uid_twice_and_wake_each_other(tmp_path: Path) -> None:
+    one, two = NativeMailStore(tmp_path), NativeMailStore(tmp_path)
+    _, mailbox = await opened(one)
+    waiting = asyncio.create_task(mailbox.wait((await mailbox.status()).highest_modseq, 20))
+    await asyncio.sleep(0)
+    delivered = await asyncio.gather(*(store.deliver(ALICE, SMALL) for _ in range(30) for store in (one, two)))
+    assert sorted(each.uid for each in delivered if isinstance(each, Delivered)) == list(range(1, 61))
+    assert await asyncio.wait_for(waiting, 5)
+    waiting = asyncio.create_task(mailbox.wait((await mailbox.status()).highest_modseq, 20))
+    await asyncio.sleep(0.01)  # it must be waiting before the other store tells
+    await two.deliver(ALICE, SMALL)
+    assert await asyncio.wait_for(waiting, 5)
+    await one.close()
+    await two.close()
+    assert os.listdir(tmp_path / "notices") == []
+
+
+async def test_more_accounts_than_open_files_are_served(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path, open_files=3)
+    for _ in range(2):
+        delivered = await asyncio.gather(*(store.deliver(f"user{number}@x", SMALL) for number in range(10)))
+        assert all(isinstance(each, Delivered) for each in delivered)
+    assert len(store._lanes._lanes) <= 3
+    await store.close()
+
+
+async def test_a_cancelled_append_leaves_a_whole_store(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    account, mailbox = await opened(store)
+    writer = account.new_content()
+    writer.write(b"A: b\r\n\r\n" + b"x" * 100_000)
+    task = asyncio.create_task(mailbox.append([NewMessage(await writer.finish())]))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await verify_account(store, ALICE)).problems == ()
+    for uid in await mailbox.uids():
+        assert len(await (await mailbox.contents([uid]))[uid].read()) == 100_008
+    await store.close()
+
+
+async def test_one_refused_job_of_a_batch_takes_nothing_with_it(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    await store.open(ALICE)
+    done = await asyncio.gather(
+        store.deliver(ALICE, SMALL), store.deliver(ALICE, SMALL, mailbox="No such"), store.deliver(ALICE, SMALL)
+    )
+    assert [type(each) for each in done] == [Delivered, Refused, Delivered]
+    assert (await verify_account(store, ALICE)).problems == ()
+    await store.close()
+
+
+async def test_deliver_may_make_the_mailbox(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    done = await store.deliver(ALICE, SMALL, mailbox="Lists/dev", create=True, flags=frozenset({"\\Flagged", "$Junk"}))
+    assert isinstance(done, Delivered)
+    assert (done.mailbox, done.created, done.uid) == ("Lists/dev", True, 1)
+    await store.close()
+
+
+async def test_a_keyword_keeps_its_first_spelling(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    await store.deliver(ALICE, SMALL, flags=frozenset({"Work"}))
+    await store.deliver(ALICE, SMALL, flags=frozenset({"WORK"}))
+    _, mailbox = await opened(store)
+    assert [row.flags async for page in mailbox.summaries() for row in page] == [{"Work"}, {"Work"}]
+    assert "Work" in mailbox.permanent_flags
+    await store.close()
+
+
+async def test_verify_finds_and_repairs_counters_and_orphans(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    await store.deliver(ALICE, LARGE)
+    assert (await verify_account(store, ALICE)).problems == ()
+    orphan = account_folder(tmp_path, ALICE) / "content" / "orphan"
+    orphan.touch()
+    os.utime(orphan, (time.time() - 100_000,) * 2)
+    await store.lane(ALICE).write(lambda file: file.connection.execute("UPDATE mailbox SET messages = 9, uid_next = 1"))
+    found = await verify_account(store, ALICE, repair=True)
+    assert len(found.problems) == 8  # six mailboxes' counters, one uid, one file
+    assert (await verify_account(store, ALICE)).problems == ()
+    assert not os.path.lexists(orphan)  # noqa: ASYNC240
+    await store.close()
+
+
+async def test_verify_finds_lost_contents(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    await store.deliver(ALICE, LARGE)
+    content_files(tmp_path)[0].unlink()
+    (problem,) = (await verify_account(store, ALICE)).problems
+    assert "is missing" in problem
+    await store.close()
+
+
+async def test_a_spool_is_taken_over_once_and_emptied(tmp_path: Path) -> None:
+    store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
+    spool.write_bytes(SPOOL)
+    assert await take_over(store, ALICE, spool, LockRules()) == Takeover(2, 0)
+    assert spool.read_bytes() == b""
+    assert await take_over(store, ALICE, spool, LockRules()) == Takeover(0, 0)
+    _, mailbox = await opened(store)
+    rows = [row async for page in mailbox.summaries() for row in page]
+    assert [row.flags for row in rows] == [{"\\Seen"}, frozenset()]
+    assert rows[0].internal_date == time.mktime(time.strptime("2024-01-01 10", "%Y-%m-%d %H"))
+    contents = await mailbox.contents([1, 2])
+    assert await contents[2].read() == b"Subject: two\r\n\r\n" + b"two\r\n" * 30_000
+    await store.close()
+
+
+async def test_a_crash_before_the_spool_is_emptied_imports_nothing_twice(tmp_path: Path) -> None:
+    store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
+    spool.write_bytes(SPOOL)
+    await take_over(store, ALICE, spool, LockRules())
+    spool.write_bytes(
+        SPOOL + SPOOL[:74].replace(b"one", b"new") + b"\n"
+    )  # the same inode: as if it had not been emptied
+    assert await take_over(store, ALICE, spool, LockRules()) == Takeover(1, 2)
+    assert spool.read_bytes() == b""
+    _, mailbox = await opened(store)
+    assert len(await mailbox.uids()) == 3
+    await store.close()
+
+
+async def test_what_is_no_mbox_is_not_taken(tmp_path: Path) -> None:
+    store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
+    spool.write_bytes(b"not a mailbox\n")
+    with pytest.raises(MailboxFault, match="not an mbox file"):
+        await take_over(store, ALICE, spool, LockRules())
+    assert spool.read_bytes() == b"not a mailbox\n"
+    await store.close()
+
+
+async def test_multiappend_with_a_failing_draft_adds_none(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path, limits=lambda _account: QuotaLimits(messages=1))
+    account, mailbox = await opened(store)
+    drafts = []
+    for _ in range(2):
+        writer = account.new_content()
+        writer.write(b"A: b\r\n\r\n")
+        drafts.append(NewMessage(await writer.finish()))
+    assert isinstance(await mailbox.append(drafts), Refused)
+    assert list(await mailbox.uids()) == []
+    writer = account.new_content()
+    writer.write(b"A: b\r\n\r\n")
+    assert isinstance(await mailbox.append([NewMessage(await writer.finish())]), Appended)
+    await store.close()
+
+
+def test_names_of_accounts_never_meet_and_never_leave_the_folder(tmp_path: Path) -> None:
+    names = [
+        "a@x",
+        "A@x",
+        "a@y",
+        "a",
+        "../../etc@x",
+        "a/b@x",
+        "@x",
+        ".@x",
+        "..",
+        "a%2Fb@x",
+        "é@x",
+        "x" * 500 + "@x",
+        "x" * 501 + "@x",
+    ]
+    folders = [account_folder(tmp_path, name) for name in names]
+    assert len(set(folders)) == len(names) - 1  # a@x and A@x are one
+    for folder in folders:
+        assert tmp_path in folder.parents
+        assert len(folder.relative_to(tmp_path).parts) == 3
+        assert ".." not in folder.parts
+    assert safe_name("") == "%"
