@@ -1,0 +1,72 @@
+"""Restrictions on where mail may go and who exists: relay control, unlisted addresses."""
+
+from posthouse.envelope.verdict import DUNNO, Verdict
+from posthouse.policy.destinations import Destinations
+from posthouse.policy.facts import Facts, Subject
+from posthouse.policy.settings import CheckSettings
+from posthouse.routing.address_class import AddressClass
+from posthouse.routing.resolve import Resolution
+
+
+class Destination:
+    """The checks; each is one restriction."""
+
+    def __init__(self, settings: CheckSettings, destinations: Destinations) -> None:
+        self._settings = settings
+        self._destinations = destinations
+
+    async def authorized(self, address: str) -> Resolution | None:
+        """How an address resolves when it is ours or one of relay_domains, else None."""
+        resolution = await self._destinations.resolve("", address)
+        return None if resolution.address_class is AddressClass.DEFAULT else resolution
+
+    async def permit_auth_destination(self, facts: Facts, subject: Subject) -> Verdict:
+        """Ours, or one of relay_domains."""
+        if facts.recipient is None:
+            return DUNNO
+        resolution = await self.authorized(facts.recipient)
+        return DUNNO if resolution is None else facts.permit(_why(resolution))
+
+    async def reject_unauth_destination(self, facts: Facts, subject: Subject) -> Verdict:
+        """Anybody else's."""
+        return await self._unauthorized(facts, self._settings.relay_domains_reject_code)
+
+    async def defer_unauth_destination(self, facts: Facts, subject: Subject) -> Verdict:
+        """Anybody else's, for now: a mistake in the configuration then loses nothing."""
+        return await self._unauthorized(facts, self._settings.relay_domains_reject_code - 100)
+
+    async def _unauthorized(self, facts: Facts, code: int) -> Verdict:
+        if facts.recipient is None or await self.authorized(facts.recipient) is not None:
+            return DUNNO
+        fact = "not in mydestination, virtual_alias_domains, virtual_mailbox_domains, relay_domains"
+        return facts.refuse(code, "5.7.1", f"<{facts.recipient}>: Relay access denied", fact)
+
+    async def reject_unlisted_recipient(self, facts: Facts, subject: Subject) -> Verdict:
+        """A recipient of ours that does not exist."""
+        if facts.recipient is None or facts.recipient_checked:
+            return DUNNO
+        facts.recipient_checked = True
+        unlisted = await self._destinations.unlisted(facts.recipient)
+        if unlisted is None:
+            return DUNNO
+        text = f"<{facts.recipient}>: Recipient address rejected: {unlisted.text}"
+        fact = unlisted.evidence[-1].fact if unlisted.evidence else ""
+        return facts.refuse(unlisted.code, unlisted.status, text, fact)
+
+    async def reject_unlisted_sender(self, facts: Facts, subject: Subject) -> Verdict:
+        """A sender of ours that does not exist."""
+        if not facts.sender or facts.sender_checked:
+            return DUNNO
+        facts.sender_checked = True
+        unlisted = await self._destinations.unlisted(facts.sender)
+        if unlisted is None:
+            return DUNNO
+        # RFC 3463 section 3.2: 5.1.1 is about destinations, so a sender gets 5.1.0.
+        status = "5.1.0" if unlisted.status == "5.1.1" else unlisted.status
+        text = f"<{facts.sender}>: Sender address rejected: {unlisted.text}"
+        fact = unlisted.evidence[-1].fact if unlisted.evidence else ""
+        return facts.refuse(unlisted.code, status, text, fact)
+
+
+def _why(resolution: Resolution) -> str:
+    return f"{resolution.recipient} is in a {resolution.address_class.value} domain"
