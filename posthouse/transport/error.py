@@ -5,7 +5,7 @@
     retry:4.3.2 down until Monday   stays in the queue
     retry:down                      stays with dsn=4.0.0
 
-A 4.y.z code under error defers, as error(8) says; retry never bounces.
+error always bounces and retry never does: a code of the wrong class is not believed.
 
 Standards: RFC 3463 section 2 (the code); Postfix error(8).
 """
@@ -29,13 +29,12 @@ class ErrorAgent:
 
     async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
         """One Outcome per recipient, all alike."""
-        found = STATUS.match(request.nexthop)
+        status, reason = ("4.0.0" if self._retry else "5.0.0"), request.nexthop
+        found = STATUS.match(reason)
         if found:
-            status, reason = found[1], found[2]
-        else:
-            status, reason = "4.0.0" if self._retry else "5.0.0", request.nexthop
-        if status[0] == "2" or (self._retry and status[0] == "5"):
-            status = ("4" if self._retry else "5") + status[1:]
-        fate = Fate.DEFERRED if status[0] == "4" else Fate.BOUNCED
+            reason = found[2]
+            if found[1][0] == status[0]:
+                status = found[1]
+        fate = Fate.DEFERRED if self._retry else Fate.BOUNCED
         dsn = Dsn(status, reason)
         return [Outcome(queued.index, fate, dsn, "none") for queued in request.recipients]

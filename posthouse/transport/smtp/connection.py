@@ -45,8 +45,6 @@ class Connection:
     opened: float
     """Monotonic seconds."""
     uses: int = 0
-    needs_reset: bool = False
-    """Whether the last transaction was left open: RSET comes before the next one."""
     usable: bool = True
     """Whether it is in step: no transaction open, no reply owed."""
 

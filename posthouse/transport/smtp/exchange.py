@@ -86,9 +86,6 @@ class Exchange:
         )
         broken: Dsn | None = None
         try:
-            if connection.needs_reset:
-                connection.needs_reset = False
-                await connection.ask("RSET", self._settings.smtp_rset_timeout, "sending RSET probe")
             if self._settings.smtp_send_xforward_command and offer.xforward:
                 await self._xforward(connection, request.client, request.queue_id)
             while not transaction.done:
@@ -112,8 +109,12 @@ class Exchange:
                 return Stale()
             broken = failure.dsn
             connection.usable = False
-        if transaction.mail_reply is not None and not transaction.final_replies and not request.trace_only:
-            connection.needs_reset = transaction.mail_reply.code < 400 and not transaction.dotted
+        if connection.usable and not request.trace_only and not transaction.dotted:
+            # RFC 5321 section 4.1.1.5: the server may still hold a transaction that came to nothing.
+            try:
+                await connection.ask("RSET", self._settings.smtp_rset_timeout, "sending final RSET")
+            except SiteFailed:
+                connection.usable = False
         return [
             Result(recipient, self._fate(transaction, number, broken, connection, candidate.label, request.trace_only))
             for number, recipient in enumerate(recipients)

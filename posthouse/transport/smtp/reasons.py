@@ -22,7 +22,7 @@ def refused(reply: Reply, label: str, host: str, command: str) -> Dsn:
     """ "host H[A] said: 550 … (in reply to RCPT TO command)"."""
     status = reply.enhanced_status
     if status[0] not in "45":
-        status = "4.5.0"  # a 2xx or 3xx where it cannot be: Postfix calls that a protocol error and tries again
+        status = "5.5.0"  # a 3xx where none can be: RFC 3463's "other or undefined protocol status"
     return remote(reply, host, f"host {label} said: {said(reply)} (in reply to {command})", status=status)
 
 

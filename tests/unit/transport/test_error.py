@@ -19,12 +19,12 @@ def request(nexthop: str) -> DeliveryRequest:
     [
         (False, "mailbox closed", Fate.BOUNCED, "5.0.0", "mailbox closed"),
         (False, "5.1.1 no such user", Fate.BOUNCED, "5.1.1", "no such user"),
-        (False, "4.2.0 not now", Fate.DEFERRED, "4.2.0", "not now"),
+        (False, "4.2.0 not now", Fate.BOUNCED, "5.0.0", "not now"),
         (False, "5.1.1", Fate.BOUNCED, "5.1.1", ""),
         (False, "5.1.x odd", Fate.BOUNCED, "5.0.0", "5.1.x odd"),
         (True, "down", Fate.DEFERRED, "4.0.0", "down"),
         (True, "4.3.2 down", Fate.DEFERRED, "4.3.2", "down"),
-        (True, "5.3.2 down", Fate.DEFERRED, "4.3.2", "down"),
+        (True, "5.3.2 down", Fate.DEFERRED, "4.0.0", "down"),
     ],
 )
 async def test_the_nexthop_is_the_reason(retry, nexthop, fate, status, reason):
