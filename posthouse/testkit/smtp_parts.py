@@ -34,6 +34,8 @@ class MemoryStageSession:
     log: Callable[[str, str, str], None]
     told: list[str] = field(default_factory=list)
     handling: Handling = field(default_factory=Handling)
+    queue_id: str = ""
+    pipelined: bool = False
 
     async def connect(self) -> Verdict:
         """10.0.0.1 is refused."""

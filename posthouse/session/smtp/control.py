@@ -1,4 +1,4 @@
-"""NOOP, RSET, QUIT, and the verbs that nobody may use: XCLIENT and XFORWARD.
+"""NOOP, RSET, QUIT, and the verb that nobody may use: XFORWARD.
 
 Standards: RFC 5321 sections 4.1.1.5, 4.1.1.9 and 4.1.1.10.
 """
@@ -30,5 +30,5 @@ async def quit(session: SmtpSession, argument: str) -> bytes | Reply:
 
 
 async def unauthorized(session: SmtpSession, argument: str) -> bytes | Reply:
-    """XCLIENT and XFORWARD: smtpd_authorized_xclient_hosts and its like are not acted on here."""
+    """XFORWARD: smtpd_authorized_xforward_hosts is not acted on here."""
     return UNAUTHORIZED

@@ -16,6 +16,7 @@ from posthouse.session.smtp.auth import auth
 from posthouse.session.smtp.bdat import bdat
 from posthouse.session.smtp.control import noop, quit, rset, unauthorized
 from posthouse.session.smtp.data import data
+from posthouse.session.smtp.greeting import greet, know
 from posthouse.session.smtp.hello import ehlo, helo
 from posthouse.session.smtp.mail import mail
 from posthouse.session.smtp.rcpt import rcpt
@@ -24,6 +25,7 @@ from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.session import OK, SessionEnded, SmtpSession
 from posthouse.session.smtp.starttls import handshake, starttls
 from posthouse.session.smtp.vrfy import etrn, vrfy
+from posthouse.session.smtp.xclient import xclient
 from posthouse.tables.table import TableRetry
 from posthouse.wire.smtp.reply import Reply
 
@@ -65,7 +67,7 @@ VERBS: dict[str, Verb] = {
     "VRFY": Verb(vrfy, "vrfy", last=True, junk=True),
     "ETRN": Verb(etrn, "etrn", junk=True),
     "QUIT": Verb(quit, "quit", plain=True),
-    "XCLIENT": Verb(unauthorized, "xclient"),
+    "XCLIENT": Verb(xclient, "xclient"),
     "XFORWARD": Verb(unauthorized, "xforward"),
 }
 
@@ -118,8 +120,7 @@ class SmtpListener:
                 session.log.warning("smtpd_tls_wrappermode is on, but there is no usable certificate")
                 raise SessionEnded("lost connection")
             await handshake(session)
-        session.exempt = await service.limit_exceptions.matches(client.name, client.address)
-        session.auth_exempt = await service.sasl_exceptions.matches(client.name, client.address)
+        await know(session)
         if not session.exempt:
             for limit, number, what in (
                 (settings.smtpd_client_connection_count_limit, open_now, "concurrency"),
@@ -133,15 +134,8 @@ class SmtpListener:
                     await session.answer(Reply(421, "4.7.0", text))
                     await session.flush()
                     return
-        refusal = session.judge(await session.stage.connect(), "connect", "CONNECT")
-        if refusal is None:
-            session.send(f"220 {settings.smtpd_banner}\r\n".encode("utf-8", "surrogateescape"))
-        else:
-            session.access_denied = True
-            await session.answer(refusal)
-            if refusal.code in (421, 521):
-                await session.flush()
-                return
+        if not await greet(session):
+            return
         await self._commands(session)
 
     async def _commands(self, session: SmtpSession) -> None:
@@ -186,6 +180,7 @@ class SmtpListener:
         if settings.tls_required and session.tls is None and not verb.plain:
             await self._error(session, verb.name, STARTTLS_FIRST)
             return False
+        session.stage.pipelined = bool(session.dialogue.pending)
         if verb.last and session.improper_pipelining(name) and settings.smtpd_forbid_unauth_pipelining:
             await self._error(session, verb.name, NOT_SYNCHRONIZED)
             return True
@@ -201,7 +196,7 @@ class SmtpListener:
         except TableRetry:
             reply = Reply(451, "4.3.0", "Temporary lookup failure")
         if isinstance(reply, bytes):
-            session.counted(verb.name, good=True)
+            session.counted(verb.name, good=name != "XCLIENT")  # Postfix never counts one as good
             if reply:
                 session.send(reply)
             return name == "QUIT"

@@ -20,6 +20,11 @@ LogEvent = Callable[[str, str, str], None]
 class StageSession(Protocol):
     """What policy knows of one connection. DUNNO and PERMIT go on; REJECT and DEFER carry the reply."""
 
+    queue_id: str
+    """Set by the session once a transaction has one; "" before."""
+    pipelined: bool
+    """Set by the session before each command: whether more bytes wait behind it."""
+
     async def connect(self) -> Verdict:
         """smtpd_client_restrictions."""
 
@@ -88,16 +93,16 @@ class Authenticator(Protocol):
 class HostMatch(Protocol):
     """A list of networks and host names, e.g. smtpd_sasl_exceptions_networks."""
 
-    async def matches(self, name: str, address: str) -> bool:
-        """Whether a client is in it."""
+    async def matches(self, name: str, address: str = "") -> str | None:
+        """Which pattern holds the client, or None. Raises TableRetry."""
 
 
 class NoHosts:
     """The empty list."""
 
-    async def matches(self, name: str, address: str) -> bool:
+    async def matches(self, name: str, address: str = "") -> str | None:
         """Nobody is in it."""
-        return False
+        return None
 
 
 Lookup = Callable[[str], Awaitable[str | None]]

@@ -76,6 +76,8 @@ class SmtpSession:
         "key",
         "log",
         "namaddr",
+        "server_address",
+        "server_port",
         "service",
         "settings",
         "stage",
@@ -83,6 +85,7 @@ class SmtpSession:
         "tls",
         "transaction",
         "where",
+        "xclient_authorized",
     )
 
     def __init__(self, service: SmtpService, stream: TcpStream, log: ProcessLog, client: Client) -> None:
@@ -94,12 +97,14 @@ class SmtpSession:
         self.stream = stream
         self.log = log
         self.client = client
-        port = f":{client.port}" if settings.smtpd_client_port_logging else ""
-        self.namaddr = f"{client.name}[{client.address}]{port}"
+        self.server_address = stream.local.host
+        self.server_port = stream.local.port
+        self.namaddr = ""
         self.key = f"{log.number:x}"
         """Ties journal entries of the session together."""
         self.dialogue = Dialogue(settings.line_length_limit)
-        self.stage: StageSession = service.stages.begin(client, stream.local.host, stream.local.port, log=self.event)
+        self.stage: StageSession
+        self.begin_again(client)
         self.tls: TlsInfo | None = stream.tls
         self.transaction: Transaction | None = None
         self.counters: dict[str, list[int]] = {}
@@ -110,6 +115,8 @@ class SmtpSession:
         """Whether the client is in smtpd_client_event_limit_exceptions."""
         self.auth_exempt = False
         """Whether AUTH is not announced to it (smtpd_sasl_exceptions_networks)."""
+        self.xclient_authorized = False
+        """Whether the client may speak for others (smtpd_authorized_xclient_hosts)."""
         self.access_denied = False
         """Whether the greeting already refused it."""
         self.discard: frozenset[str] = settings.discarded - {"SILENT-DISCARD"}
@@ -169,8 +176,8 @@ class SmtpSession:
             "recipient": "" if transaction is None else transaction.last_recipient,
             "sender": "" if transaction is None else transaction.command.sender,
             "server_name": self.settings.myhostname,
-            "server_address": self.stream.local.host,
-            "server_port": str(self.stream.local.port),
+            "server_address": self.server_address,
+            "server_port": str(self.server_port),
         }
         return add_footer(reply, expand_footer(footer, values, self.log.warning))
 
@@ -280,8 +287,16 @@ class SmtpSession:
         if self.transaction is not None:
             self.transaction.rollback()
             self.transaction = None
+            self.stage.queue_id = ""
             self.stage.reset()
         self.dialogue.reset()
+
+    def begin_again(self, client: Client) -> None:
+        """Another client from here on: at connect, and when XCLIENT says so."""
+        self.client = client
+        port = f":{client.port}" if self.settings.smtpd_client_port_logging else ""
+        self.namaddr = f"{client.name}[{client.address}]{port}"
+        self.stage = self.service.stages.begin(client, self.server_address, self.server_port, log=self.event)
 
     def rename(self, *, helo: str, protocol: str) -> None:
         """HELO or EHLO told a name."""

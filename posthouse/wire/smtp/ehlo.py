@@ -5,22 +5,8 @@ Standards: RFC 5321 section 4.1.1.1; the registry "SMTP Service Extensions".
 
 from collections.abc import Sequence
 
-KEYWORDS = (
-    "PIPELINING",
-    "SIZE",
-    "VRFY",
-    "ETRN",
-    "STARTTLS",
-    "AUTH",
-    "XCLIENT",
-    "XFORWARD",
-    "ENHANCEDSTATUSCODES",
-    "8BITMIME",
-    "DSN",
-    "SMTPUTF8",
-    "CHUNKING",
-)
-"""All keywords, in the order in which they are announced."""
+XCLIENT_ATTRIBUTES = ("NAME", "ADDR", "PROTO", "HELO", "REVERSE_NAME", "PORT", "LOGIN", "DESTADDR", "DESTPORT")
+"""What a trusted front end may say of its client."""
 
 
 def offer(
@@ -34,6 +20,7 @@ def offer(
     broken_clients: bool,
     smtputf8: bool,
     discard: frozenset[str],
+    xclient: bool = False,
 ) -> bytes:
     """The whole reply. size 0 is no limit; discard holds upper-case keywords that are kept silent about."""
     lines = [hostname]
@@ -51,6 +38,8 @@ def offer(
         lines.append("AUTH " + " ".join(mechanisms))
         if broken_clients:
             lines.append("AUTH=" + " ".join(mechanisms))
+    if xclient and "XCLIENT" not in discard:
+        lines.append("XCLIENT " + " ".join(XCLIENT_ATTRIBUTES))
     lines += [word for word in ("ENHANCEDSTATUSCODES", "8BITMIME", "DSN") if word not in discard]
     if smtputf8 and "SMTPUTF8" not in discard:
         lines.append("SMTPUTF8")

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from posthouse.config.read import read_configuration
-from posthouse.config.settings import read_settings
 from posthouse.envelope.envelope import Notify
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.journal.journal import MemoryJournal
@@ -18,8 +17,8 @@ from posthouse.net.pair import stream_pair
 from posthouse.net.tcp import connect, start_server
 from posthouse.net.tls import KeyPair, client_context, server_context
 from posthouse.session.smtp.listener import SmtpListener
+from posthouse.session.smtp.open_service import open_smtp_service
 from posthouse.session.smtp.service import SmtpService
-from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.testkit.smtp_parts import MemoryAuthenticator, MemoryIntake, MemoryStages
 from posthouse.testkit.transcript import CUTS, check_log, parse_transcript, play
 
@@ -51,17 +50,20 @@ Build = Callable[[str], SmtpService]
 def build(tmp_path: Path, key_pair: KeyPair) -> Build:
     def make(main_cf: str = "") -> SmtpService:
         (tmp_path / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = mail.example\n" + main_cf)
-        settings = read_settings(SmtpdSettings, read_configuration(str(tmp_path)))
-        return SmtpService(
-            settings=settings,
+        configuration = read_configuration(str(tmp_path))
+        service = open_smtp_service(
+            configuration,
             stages=MemoryStages(),
             intake=MemoryIntake(),
             log=ProcessLog(MemorySink(), "postfix/smtpd"),
             journal=MemoryJournal(),
-            tls_context=server_context([key_pair]) if settings.tls_offered else None,
+            name="smtp",
             authenticator=MemoryAuthenticator({"joe": "good"}),
-            clock=lambda: 1795489996.0,
         )
+        service.clock = lambda: 1795489996.0
+        if service.settings.tls_offered:
+            service.tls_context = server_context([key_pair])
+        return service
 
     return make
 
