@@ -9,8 +9,9 @@ Standards: RFC 5321 sections 3.6 and 5.1; RFC 3463 section 3.2 (5.1.1, 5.1.3, 5.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from posthouse.address.domain import is_ipv4
+from posthouse.address.domain import is_domain, is_ipv4
 from posthouse.address.local_part import quote_address
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
@@ -24,6 +25,8 @@ from posthouse.tables.maps import Maps, open_maps
 
 STRIP_LIMIT = 100
 """Times a local domain is cut off an address that hides another one before it."""
+
+_is_domain = lru_cache(maxsize=4096)(is_domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +110,23 @@ class Resolver:
         """Where mail from sender (internal form, "" the null path) to address goes. Raises TableRetry."""
         settings = self._settings
         if not address:
-            address = self._rewriter.address(settings.empty_address_recipient)
+            address = settings.empty_address_recipient
+            if "@" not in address:
+                address = f"{address}@{settings.myhostname}"
         address = await self._innermost(address)
         local_part, at, domain = address.rpartition("@")
         if not at:
             local_part, domain = domain, settings.myhostname
+            address = f"{local_part}@{domain}"
+        if domain.endswith(".") and len(domain) > 1 and not domain.endswith(".."):
+            domain = domain[:-1]
             address = f"{local_part}@{domain}"
         if settings.resolve_numeric_domain and is_ipv4(domain):
             domain = f"[{domain}]"
             address = f"{local_part}@{domain}"
         if not domain and settings.resolve_null_domain:
             address_class, why = AddressClass.LOCAL, self._why["local_transport"]
-        elif not domain or domain.startswith(".") or domain.endswith(".") or ".." in domain or is_ipv4(domain):
+        elif not _is_domain(domain):
             return Resolution("error", "5.1.3 bad address syntax", address, AddressClass.DEFAULT, ())
         else:
             address_class, why = await self._domains.classify(domain)
@@ -158,9 +166,7 @@ class Resolver:
                 address = self._rewriter.address(local_part)
                 continue
             new_local, new_domain = self._rewriter.parts(local_part, None)
-            if not new_local or not new_domain:
-                break
-            address = f"{new_local}@{new_domain}"
+            address = new_local if new_domain is None else f"{new_local}@{new_domain}"
         return address
 
     async def _by_class(

@@ -67,7 +67,7 @@ class Rewriter:
                 return "", None
             bang = -1 if quoted or not settings.swap_bangpath else local_part.find("!")
             percent = -1 if quoted or not settings.allow_percent_hack else local_part.rfind("%")
-            if bang > 0:
+            if bang >= 0:
                 local_part, domain = local_part[bang + 1 :], local_part[:bang]
             elif percent >= 0:
                 local_part, domain = local_part[:percent], local_part[percent + 1 :]
