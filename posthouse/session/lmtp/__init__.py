@@ -1,1 +1,1 @@
-"""The LMTP server's sessions."""
+"""The LMTP server: the SMTP server's verbs, one reply per recipient."""

@@ -6,6 +6,7 @@ Standards: RFC 5321 sections 4.1.1.4 and 4.5.2; RFC 1870 section 6.3 (a message 
 from posthouse.envelope.envelope import Envelope
 from posthouse.intake.transaction import Accepted
 from posthouse.session.smtp.received import received_field
+from posthouse.session.smtp.seams import PerRecipient
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.session.smtp.transaction import Transaction
 from posthouse.wire.smtp.data import DataReader
@@ -61,22 +62,31 @@ async def finish(session: SmtpSession, transaction: Transaction, accepted: str) 
         if transaction.oversize:
             session.log.warning(f"{intake.queue_id}: queue file size limit exceeded")
             session.record("refused", "", f"reject: {TOO_BIG.code} {TOO_BIG.status} {TOO_BIG.text}")
-            return TOO_BIG
+            return _for_all(session, transaction, TOO_BIG)
         verdict = await session.stage.end_of_data(transaction.size)
         refusal = session.judge(verdict, "data", "END-OF-MESSAGE")
         if refusal is not None:
-            return refusal
+            return _for_all(session, transaction, refusal)
         outcome = await intake.commit(
             await envelope(session, transaction), received(session, transaction), session.stage.handling
         )
         transaction.intake = None  # what was committed cannot be rolled back
+        if isinstance(outcome, PerRecipient):
+            assert len(outcome.replies) == len(transaction.recipients), "one reply for each recipient"
+            return b"".join(map(bytes, outcome.replies))
         if isinstance(outcome, Accepted):
             session.error_count = session.junk_count = 0
-            return f"{accepted}{outcome.queue_id}\r\n".encode()
+            reply = f"{accepted}{outcome.queue_id}\r\n".encode()
+            return reply * len(transaction.recipients) if session.service.lmtp else reply
         session.record("refused", "", f"reject: {outcome.code} {outcome.status} {outcome.text}", outcome.evidence)
-        return Reply(outcome.code, outcome.status, outcome.text)
+        return _for_all(session, transaction, Reply(outcome.code, outcome.status, outcome.text))
     finally:
         session.reset()
+
+
+def _for_all(session: SmtpSession, transaction: Transaction, reply: Reply) -> bytes | Reply:
+    """A refusal of the whole message: LMTP clients wait for one reply per recipient (RFC 2033 section 4.2)."""
+    return bytes(reply) * len(transaction.recipients) if session.service.lmtp else reply
 
 
 async def envelope(session: SmtpSession, transaction: Transaction) -> Envelope:

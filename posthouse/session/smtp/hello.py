@@ -1,6 +1,6 @@
-"""HELO and EHLO.
+"""HELO, EHLO, and LMTP's LHLO.
 
-Standards: RFC 5321 section 4.1.1.1.
+Standards: RFC 5321 section 4.1.1.1; RFC 2033 section 4.1.
 """
 
 from posthouse.session.smtp.session import SmtpSession
@@ -9,6 +9,7 @@ from posthouse.wire.smtp.reply import Reply
 
 HELO_SYNTAX = Reply(501, "", "Syntax: HELO hostname")
 EHLO_SYNTAX = Reply(501, "", "Syntax: EHLO hostname")
+LHLO_SYNTAX = Reply(501, "", "Syntax: LHLO hostname")
 
 _NEUTER = {ord(character): "?" for character in ' <>()\\";@'}
 
@@ -36,6 +37,20 @@ async def ehlo(session: SmtpSession, argument: str) -> bytes | Reply:
     reply = await _greet(session, argument, esmtp=True)
     if reply is not None:
         return reply
+    return await _offer(session)
+
+
+async def lhlo(session: SmtpSession, argument: str) -> bytes | Reply:
+    """LHLO hostname: EHLO under the name that tells LMTP apart."""
+    if not argument:
+        return LHLO_SYNTAX
+    reply = await _greet(session, argument, esmtp=True)
+    if reply is not None:
+        return reply
+    return await _offer(session)
+
+
+async def _offer(session: SmtpSession) -> bytes:
     service = session.service
     try:
         words = await service.discard_ehlo(session.client.address)
@@ -54,9 +69,10 @@ async def _greet(session: SmtpSession, argument: str, *, esmtp: bool) -> Reply |
     name = printable_name(argument)
     session.reset()
     before = session.client
-    session.rename(helo=name, protocol="ESMTP" if esmtp else "SMTP")
+    lmtp = session.service.lmtp
+    session.rename(helo=name, protocol="LMTP" if lmtp else "ESMTP" if esmtp else "SMTP")
     verdict = await session.stage.helo(name, esmtp)
-    refusal = session.judge(verdict, "helo", "EHLO" if esmtp else "HELO")
+    refusal = session.judge(verdict, "helo", "LHLO" if lmtp else "EHLO" if esmtp else "HELO")
     if refusal is not None:
         session.client = before
     return refusal

@@ -17,7 +17,7 @@ from posthouse.session.smtp.bdat import bdat
 from posthouse.session.smtp.control import noop, quit, rset, unauthorized
 from posthouse.session.smtp.data import data
 from posthouse.session.smtp.greeting import greet, know
-from posthouse.session.smtp.hello import ehlo, helo
+from posthouse.session.smtp.hello import ehlo, helo, lhlo
 from posthouse.session.smtp.mail import mail
 from posthouse.session.smtp.rcpt import rcpt
 from posthouse.session.smtp.seams import nothing
@@ -71,12 +71,19 @@ VERBS: dict[str, Verb] = {
     "XFORWARD": Verb(unauthorized, "xforward"),
 }
 
+LMTP_VERBS: dict[str, Verb] = {
+    "LHLO": Verb(lhlo, "lhlo", plain=True, last=True),
+    **{name: verb for name, verb in VERBS.items() if name not in ("HELO", "EHLO", "ETRN")},
+}
+"""RFC 2033 section 4.1: HELO and EHLO are not there."""
+
 
 class SmtpListener:
     """Runs the sessions of one listener."""
 
     def __init__(self, service: SmtpService) -> None:
         self.service = service
+        self._verbs = LMTP_VERBS if service.lmtp else VERBS
 
     async def on_stream(self, stream: TcpStream) -> None:
         """One session, to its end."""
@@ -170,7 +177,7 @@ class SmtpListener:
                 return False
         word, _, argument = line.strip().replace("\t", " ").partition(" ")
         name = word.upper()
-        verb = VERBS.get(name)
+        verb = self._verbs.get(name)
         if verb is None:
             return await self._unknown(session, word, line)
         session.where = name

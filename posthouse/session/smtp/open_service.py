@@ -18,11 +18,10 @@ from posthouse.config.settings import read_settings
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog
-from posthouse.intake.transaction import Intake
 from posthouse.journal.journal import Journal
 from posthouse.net.tls import CIPHER_LISTS, KeyPair, TlsUnusable, cipher_list, server_context
 from posthouse.session.smtp.client_limits import ClientLimits
-from posthouse.session.smtp.seams import Authenticator, HostMatch, Lookup, Stages, nothing
+from posthouse.session.smtp.seams import Authenticator, Door, HostMatch, Lookup, Stages, nothing
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.tables.maps import open_maps
@@ -77,7 +76,7 @@ def open_smtp_service(
     configuration: Configuration,
     *,
     stages: Stages,
-    intake: Intake,
+    intake: Door,
     log: ProcessLog,
     journal: Journal,
     name: str,

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from posthouse.envelope.envelope import Client, Notify
+from posthouse.envelope.envelope import Client, Envelope, Notify
 from posthouse.envelope.verdict import Verdict
-from posthouse.intake.transaction import Handling
+from posthouse.intake.transaction import Accepted, Handling, Refused
 from posthouse.net.stream import TlsInfo
+from posthouse.wire.smtp.reply import Reply
 
 LogEvent = Callable[[str, str, str], None]
 """log(log_class, stage_word, text): a line that changes nothing, such as reject_warning."""
@@ -68,6 +69,39 @@ class Stages(Protocol):
 
     def begin(self, client: Client, server_address: str, server_port: int, *, log: LogEvent) -> StageSession:
         """A new connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerRecipient:
+    """LMTP: what became of each accepted recipient, in the order of the envelope (RFC 2033 section 4.2)."""
+
+    replies: tuple[Reply, ...]
+
+
+class DoorTransaction(Protocol):
+    """An IntakeTransaction, or one that delivers at once."""
+
+    @property
+    def queue_id(self) -> str:
+        """Given at the start, for log lines."""
+
+    async def write(self, chunk: bytes) -> None:
+        """Content in canonical form. Never raises."""
+
+    async def commit(
+        self, envelope: Envelope, received: bytes, handling: Handling
+    ) -> Accepted | Refused | PerRecipient:
+        """Queue it, or deliver it."""
+
+    def abort(self) -> None:
+        """Forget it."""
+
+
+class Door(Protocol):
+    """An Intake, or direct delivery (lmtpd)."""
+
+    def begin(self) -> DoorTransaction:
+        """A new transaction."""
 
 
 class AuthenticationRetry(Exception):

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog
-from posthouse.intake.transaction import Intake
 from posthouse.journal.journal import Journal
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.received import DateText
-from posthouse.session.smtp.seams import Authenticator, HostMatch, Lookup, NoHosts, Stages, nothing
+from posthouse.session.smtp.seams import Authenticator, Door, HostMatch, Lookup, NoHosts, Stages, nothing
 from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.wire.smtp.ehlo import offer
 
@@ -33,9 +32,11 @@ class SmtpService:
 
     settings: SmtpdSettings
     stages: Stages
-    intake: Intake
+    intake: Door
     log: ProcessLog
     journal: Journal
+    lmtp: bool = False
+    """LMTP instead of SMTP: LHLO, and one reply per recipient behind the content (RFC 2033)."""
     name: str = "smtp"
     """The service's name for rate warnings: "smtp", or "127.0.0.1:25"."""
     resolver: Resolver | None = None
@@ -105,7 +106,7 @@ class SmtpService:
                 settings.myhostname,
                 size=settings.message_size_limit,
                 vrfy=not settings.disable_vrfy_command,
-                etrn=True,
+                etrn=not self.lmtp,
                 starttls=self.starttls and not tls,
                 mechanisms=self.usable_mechanisms(tls=tls) if auth else (),
                 broken_clients=settings.broken_sasl_auth_clients,

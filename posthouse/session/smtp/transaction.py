@@ -6,7 +6,7 @@ Standards: RFC 5321 section 3.3.
 from dataclasses import dataclass, field
 
 from posthouse.envelope.envelope import Recipient
-from posthouse.intake.transaction import IntakeTransaction
+from posthouse.session.smtp.seams import DoorTransaction
 from posthouse.wire.smtp.command import MailCommand
 from posthouse.wire.smtp.data import ChunkReader
 
@@ -27,7 +27,7 @@ class Transaction:
     """What has been said so far."""
 
     command: MailCommand
-    intake: IntakeTransaction | None = None
+    intake: DoorTransaction | None = None
     """Begun with the first accepted recipient: its queue id is in the log lines from then on."""
     recipients: list[Recipient] = field(default_factory=list)
     last_recipient: str = ""
