@@ -1,4 +1,4 @@
-"""NOOP, RSET, QUIT, and the verb that nobody may use: XFORWARD.
+"""NOOP, RSET and QUIT.
 
 Standards: RFC 5321 sections 4.1.1.5, 4.1.1.9 and 4.1.1.10.
 """
@@ -7,7 +7,6 @@ from posthouse.session.smtp.session import OK, SmtpSession
 from posthouse.wire.smtp.reply import Reply
 
 RSET_SYNTAX = Reply(501, "5.5.4", "Syntax: RSET")
-UNAUTHORIZED = Reply(550, "5.7.0", "Error: insufficient authorization")
 BYE = b"221 2.0.0 Bye\r\n"
 
 
@@ -27,8 +26,3 @@ async def rset(session: SmtpSession, argument: str) -> bytes | Reply:
 async def quit(session: SmtpSession, argument: str) -> bytes | Reply:
     """QUIT; an argument is let pass, as Postfix does."""
     return BYE
-
-
-async def unauthorized(session: SmtpSession, argument: str) -> bytes | Reply:
-    """XFORWARD: smtpd_authorized_xforward_hosts is not acted on here."""
-    return UNAUTHORIZED

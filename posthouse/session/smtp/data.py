@@ -3,6 +3,8 @@
 Standards: RFC 5321 sections 4.1.1.4 and 4.5.2; RFC 1870 section 6.3 (a message that turns out too large).
 """
 
+from dataclasses import replace
+
 from posthouse.envelope.envelope import Envelope
 from posthouse.intake.transaction import Accepted
 from posthouse.session.smtp.received import received_field
@@ -92,14 +94,24 @@ def _for_all(session: SmtpSession, transaction: Transaction, reply: Reply) -> by
 async def envelope(session: SmtpSession, transaction: Transaction) -> Envelope:
     """The envelope of what was received."""
     command, client, service = transaction.command, session.client, session.service
-    if service.local_rewrite is None:
+    forwarded = session.forwarded
+    if forwarded is not None:
+        forwarded = replace(
+            forwarded,
+            sasl_method=client.sasl_method,
+            sasl_username=client.sasl_username,
+            sasl_sender=client.sasl_sender,
+        )
+    if session.forwarded_local is not None:
+        local = session.forwarded_local
+    elif service.local_rewrite is None:
         local = client.address == session.stream.local.host or client.address in ("127.0.0.1", "::1")
     else:
         local = await service.local_rewrite(client.name, client.address, client.sasl_username)
     return Envelope(
         sender=command.sender,
         recipients=tuple(transaction.recipients),
-        client=client,
+        client=forwarded or client,
         local_rewrite=local,
         ret=command.ret,
         envid=command.envid,

@@ -62,7 +62,13 @@ async def _offer(session: SmtpSession) -> bytes:
     session.discard = discard - {"SILENT-DISCARD"}
     tls = session.tls is not None
     auth = service.auth_offered(tls=tls) and not session.auth_exempt
-    return service.ehlo_reply(tls=tls, auth=auth, xclient=session.xclient_authorized, discard=session.discard)
+    return service.ehlo_reply(
+        tls=tls,
+        auth=auth,
+        xclient=session.xclient_authorized,
+        xforward=session.xforward_authorized,
+        discard=session.discard,
+    )
 
 
 async def _greet(session: SmtpSession, argument: str, *, esmtp: bool) -> Reply | None:

@@ -14,7 +14,7 @@ from posthouse.envelope.envelope import Client
 from posthouse.net.connection import TcpStream
 from posthouse.session.smtp.auth import auth
 from posthouse.session.smtp.bdat import bdat
-from posthouse.session.smtp.control import noop, quit, rset, unauthorized
+from posthouse.session.smtp.control import noop, quit, rset
 from posthouse.session.smtp.data import data
 from posthouse.session.smtp.greeting import greet, know
 from posthouse.session.smtp.hello import ehlo, helo, lhlo
@@ -26,6 +26,7 @@ from posthouse.session.smtp.session import OK, SessionEnded, SmtpSession
 from posthouse.session.smtp.starttls import handshake, starttls
 from posthouse.session.smtp.vrfy import etrn, vrfy
 from posthouse.session.smtp.xclient import xclient
+from posthouse.session.smtp.xforward import xforward
 from posthouse.tables.table import TableRetry
 from posthouse.wire.smtp.reply import Reply
 
@@ -68,7 +69,7 @@ VERBS: dict[str, Verb] = {
     "ETRN": Verb(etrn, "etrn", junk=True),
     "QUIT": Verb(quit, "quit", plain=True),
     "XCLIENT": Verb(xclient, "xclient"),
-    "XFORWARD": Verb(unauthorized, "xforward"),
+    "XFORWARD": Verb(xforward, "xforward"),
 }
 
 LMTP_VERBS: dict[str, Verb] = {

@@ -35,6 +35,7 @@ class SmtpdTables:
     smtpd_client_event_limit_exceptions: str
     smtpd_sasl_exceptions_networks: str
     smtpd_authorized_xclient_hosts: str
+    smtpd_authorized_xforward_hosts: str
     smtpd_discard_ehlo_keyword_address_maps: str
     smtpd_reject_footer_maps: str
     smtpd_command_filter: str
@@ -114,6 +115,9 @@ def open_smtp_service(
         ),
         xclient=open_client_list(
             tables.smtpd_authorized_xclient_hosts, configuration, "smtpd_authorized_xclient_hosts"
+        ),
+        xforward=open_client_list(
+            tables.smtpd_authorized_xforward_hosts, configuration, "smtpd_authorized_xforward_hosts"
         ),
         discard_ehlo=_table(
             tables.smtpd_discard_ehlo_keyword_address_maps, configuration, "smtpd_discard_ehlo_keyword_address_maps"

@@ -59,6 +59,10 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
             line += f", sasl_method={client.sasl_method}, sasl_username={client.sasl_username}"
         if client.sasl_sender:
             line += f", sasl_sender={client.sasl_sender}"
+        if session.forwarded_id:
+            line += f", orig_queue_id={session.forwarded_id}"
+        if session.forwarded is not None and session.forwarded.address != "unknown":
+            line += f", orig_client={session.forwarded.name}[{session.forwarded.address}]"
         session.log.info(line)
     transaction.recipients.append(
         Recipient(

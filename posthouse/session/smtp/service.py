@@ -56,6 +56,8 @@ class SmtpService:
     """smtpd_sasl_exceptions_networks."""
     xclient: HostMatch = field(default_factory=NoHosts)
     """smtpd_authorized_xclient_hosts."""
+    xforward: HostMatch = field(default_factory=NoHosts)
+    """smtpd_authorized_xforward_hosts."""
     discard_ehlo: Lookup = nothing
     """smtpd_discard_ehlo_keyword_address_maps, by client address."""
     footers: Lookup = nothing
@@ -73,7 +75,7 @@ class SmtpService:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count((os.getpid() & 0x7FFF) << 16))
     """Session numbers for the log: unique to a session, so that its lines can be paired."""
     dates: DateText = field(default_factory=DateText)
-    _offers: dict[tuple[bool, bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
+    _offers: dict[tuple[bool, bool, bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
 
     @property
     def starttls(self) -> bool:
@@ -96,9 +98,9 @@ class SmtpService:
             and bool(self.usable_mechanisms(tls=tls))
         )
 
-    def ehlo_reply(self, *, tls: bool, auth: bool, xclient: bool, discard: frozenset[str]) -> bytes:
+    def ehlo_reply(self, *, tls: bool, auth: bool, xclient: bool, xforward: bool, discard: frozenset[str]) -> bytes:
         """The answer to EHLO; made once for each of its few forms."""
-        key = (tls, auth, xclient, discard)
+        key = (tls, auth, xclient, xforward, discard)
         reply = self._offers.get(key)
         if reply is None:
             settings = self.settings
@@ -111,6 +113,7 @@ class SmtpService:
                 mechanisms=self.usable_mechanisms(tls=tls) if auth else (),
                 broken_clients=settings.broken_sasl_auth_clients,
                 xclient=xclient,
+                xforward=xforward,
                 smtputf8=settings.smtputf8_enable,
                 discard=discard,
             )

@@ -72,6 +72,9 @@ class SmtpSession:
         "discard",
         "error_count",
         "exempt",
+        "forwarded",
+        "forwarded_id",
+        "forwarded_local",
         "junk_count",
         "key",
         "log",
@@ -86,6 +89,7 @@ class SmtpSession:
         "transaction",
         "where",
         "xclient_authorized",
+        "xforward_authorized",
     )
 
     def __init__(self, service: SmtpService, stream: TcpStream, log: ProcessLog, client: Client) -> None:
@@ -117,6 +121,12 @@ class SmtpSession:
         """Whether AUTH is not announced to it (smtpd_sasl_exceptions_networks)."""
         self.xclient_authorized = False
         """Whether the client may speak for others (smtpd_authorized_xclient_hosts)."""
+        self.xforward_authorized = False
+        """Whether the client may say whom it got messages from (smtpd_authorized_xforward_hosts)."""
+        self.forwarded: Client | None = None
+        """The client of the next message as XFORWARD told it."""
+        self.forwarded_id = ""
+        self.forwarded_local: bool | None = None
         self.access_denied = False
         """Whether the greeting already refused it."""
         self.discard: frozenset[str] = settings.discarded - {"SILENT-DISCARD"}
@@ -288,6 +298,7 @@ class SmtpSession:
             self.transaction.rollback()
             self.transaction = None
             self.stage.queue_id = ""
+            self.forwarded, self.forwarded_id, self.forwarded_local = None, "", None
             self.stage.reset()
         self.dialogue.reset()
 

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 XCLIENT_ATTRIBUTES = ("NAME", "ADDR", "PROTO", "HELO", "REVERSE_NAME", "PORT", "LOGIN", "DESTADDR", "DESTPORT")
 """What a trusted front end may say of its client."""
 
+XFORWARD_ATTRIBUTES = ("NAME", "ADDR", "PROTO", "HELO", "SOURCE", "PORT", "IDENT")
+"""What a content filter may say of a message's first client."""
+
 
 def offer(
     hostname: str,
@@ -21,6 +24,7 @@ def offer(
     smtputf8: bool,
     discard: frozenset[str],
     xclient: bool = False,
+    xforward: bool = False,
 ) -> bytes:
     """The whole reply. size 0 is no limit; discard holds upper-case keywords that are kept silent about."""
     lines = [hostname]
@@ -40,6 +44,8 @@ def offer(
             lines.append("AUTH=" + " ".join(mechanisms))
     if xclient and "XCLIENT" not in discard:
         lines.append("XCLIENT " + " ".join(XCLIENT_ATTRIBUTES))
+    if xforward and "XFORWARD" not in discard:
+        lines.append("XFORWARD " + " ".join(XFORWARD_ATTRIBUTES))
     lines += [word for word in ("ENHANCEDSTATUSCODES", "8BITMIME", "DSN") if word not in discard]
     if smtputf8 and "SMTPUTF8" not in discard:
         lines.append("SMTPUTF8")
