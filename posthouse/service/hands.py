@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service
 from posthouse.config.settings import read_settings
 from posthouse.envelope.content import Content
@@ -40,12 +41,14 @@ class _Local:
 class Workbench:
     """Everything that the errands of one instance need."""
 
-    def __init__(self, configuration: Configuration, services: Sequence[Service], people: People) -> None:
-        """Raises ConfigError for a pipe service that is written wrong."""
+    def __init__(
+        self, configuration: Configuration, services: Sequence[Service], people: People, log: ProcessLog
+    ) -> None:
+        """A service that is written wrong is off: its mail defers, and the log says why."""
         self._people = people
         self._local: dict[str, _Local] = {}
         self._virtual: dict[str, VirtualHands] = {}
-        self._pipes: dict[str, tuple[PipeCommand, Identity | None]] = {}
+        self._pipes: dict[str, tuple[PipeCommand, Identity]] = {}
         self._pipe_hands: dict[str, PipeHands] = {}
         for service in services:
             if service.type != "unix" or service.command not in KEPT_COMMANDS:
@@ -66,16 +69,19 @@ class Workbench:
                     time.time,
                 )
             else:
-                limit = own.seconds(f"{service.name}_time_limit")
-                command = parse_pipe(service.arguments, service.line, limit)
-                self._pipes[service.name] = (command, pipe_identity(command, service.line))
+                try:
+                    limit = own.seconds(f"{service.name}_time_limit")
+                    command = parse_pipe(service.arguments, service.line, limit)
+                    self._pipes[service.name] = (command, pipe_identity(command, service.line))
+                except ConfigError as error:
+                    log.error(f"transport {service.name} is off: {error}")
+                    continue
                 self._pipe_hands[service.name] = PipeHands(read_settings(PipeSettings, own), time.time)
 
     def identity(self, errand: Errand) -> Identity | Report:
         """Whose rights the errand needs; a Report when it cannot be done at all. Looks at tables and user databases."""
         if errand.operation == "pipe" and errand.service in self._pipes:
-            found = self._pipes[errand.service][1]
-            return found if found is not None else deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
+            return self._pipes[errand.service][1]
         if errand.operation == "virtual" and errand.service in self._virtual:
             return self._virtual[errand.service].identity(errand)
         if errand.service not in self._local or len(errand.names) != 1:

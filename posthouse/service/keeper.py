@@ -192,7 +192,7 @@ def main(inheritance: Inheritance) -> int:
     log = maillog.program_log(inheritance.configuration, sink, "keeper")
     try:
         people = open_people(inheritance.configuration)
-        workbench = Workbench(inheritance.configuration, inheritance.services, people)
+        workbench = Workbench(inheritance.configuration, inheritance.services, people, log)
     except ConfigError as error:
         inheritance.channel.send(FATAL + str(error).encode("utf-8", "replace"))
         return 1

@@ -288,9 +288,8 @@ class Master:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            if child.channel.socket.fileno() != -1:
-                while child.channel.socket in self._selector.get_map():
-                    self._hear(child)
+            while child.channel.socket.fileno() != -1:
+                self._hear(child)
             if self._stopping or child.retiring or child.generation != self._generation.number:
                 continue
             code = os.waitstatus_to_exitcode(status)

@@ -1,0 +1,125 @@
+"""A worker's process: the event loop, the log's batches, and what the master says."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+from posthouse.config.error import ConfigError
+from posthouse.host.log import FileSink, SyslogSink
+from posthouse.service.channel import FATAL, LOG, READY, RETIRE, STOP
+from posthouse.service.child import Inheritance
+from posthouse.tables.table import TableError
+from posthouse.tables.warning import send_warnings_to
+
+LOG_DELAY = 0.01
+"""Seconds between batches of log lines."""
+
+RETIRE_GRACE = 120.0
+"""Seconds that a retired worker has to finish sessions and attempts after a reload."""
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread gives way: the queue's writer must not wait 5 ms for the loop."""
+
+
+class Work(Protocol):
+    """What a worker's process runs."""
+
+    async def start(self) -> None:
+        """Begin. Raises OSError, ConfigError."""
+
+    async def retire(self, grace: float) -> None:
+        """Accept no more, finish, stop."""
+
+    async def stop(self, grace: float = ...) -> None:
+        """Stop now."""
+
+
+def run_worker(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Callable[[], Work]) -> int:
+    """Make the work as root, drop root (make does), and run it until the master says otherwise."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        import uvloop
+
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(_run(inheritance, sink, make))
+    finally:
+        sink.flush()
+        loop.close()
+
+
+async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Callable[[], Work]) -> int:
+    from posthouse.service import maillog
+
+    loop = asyncio.get_running_loop()
+    channel = inheritance.channel
+    log = maillog.program_log(inheritance.configuration, sink, "master")
+    send_warnings_to(log.warning)
+    loop.set_exception_handler(lambda _, context: _defect(log.error, context))
+    try:
+        work = make()
+        await work.start()
+    except (ConfigError, TableError, OSError) as error:
+        channel.send(FATAL + str(error).encode("utf-8", "replace"))
+        return 1
+    said: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def hear() -> None:
+        message = channel.receive()
+        if message is None:
+            loop.remove_reader(channel.socket)
+            said.put_nowait(b"")
+        elif message.data == LOG and message.descriptor is not None and isinstance(sink, FileSink):
+            sink.flush()
+            os.close(sink.descriptor)
+            sink.descriptor = message.descriptor
+        else:
+            said.put_nowait(message.data)
+
+    channel.socket.setblocking(False)
+    loop.add_reader(channel.socket, hear)
+    flusher = loop.create_task(_flush_forever(sink))
+    channel.send(READY)
+    retiring: asyncio.Task[None] | None = None
+    try:
+        while True:
+            hearing = loop.create_task(said.get())
+            waiting: set[asyncio.Task[bytes] | asyncio.Task[None]] = {hearing}
+            if retiring is not None:
+                waiting.add(retiring)
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if retiring is not None and retiring in done:
+                hearing.cancel()
+                return 0
+            word = hearing.result()
+            if word == RETIRE and retiring is None:
+                retiring = loop.create_task(work.retire(RETIRE_GRACE))
+            elif word in (STOP, b""):
+                if retiring is not None:
+                    retiring.cancel()
+                await work.stop(1.0)
+                return 0
+    finally:
+        flusher.cancel()
+        sink.flush()
+
+
+async def _flush_forever(sink: FileSink | SyslogSink) -> None:
+    while True:
+        await asyncio.sleep(LOG_DELAY)
+        sink.flush()
+
+
+def _defect(say: Callable[[str], None], context: dict[str, object]) -> None:
+    """A fault of ours that no session or delivery caught: one line in the log, the whole on standard error."""
+    import traceback
+
+    error = context.get("exception")
+    say(f"{context.get('message')}: {type(error).__name__}: {error}")
+    if isinstance(error, BaseException):
+        traceback.print_exception(error)

@@ -1,0 +1,294 @@
+"""A mail worker: smtpd listeners, the intake socket, queue shards, the schedule, the delivery agents.
+
+Built as root (keys, tables), then mail_owner for good. One event loop; the queue's writer
+threads are its only others of note. Several can live in one process, as the sandbox has them.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+from posthouse.bounce.notices import BounceNotices
+from posthouse.config.configuration import Configuration
+from posthouse.config.master_cf import Service
+from posthouse.config.settings import read_settings
+from posthouse.dns.hosts import HostsFile
+from posthouse.dns.native import NativeLookup
+from posthouse.dns.stub import open_resolver
+from posthouse.envelope.content import Content
+from posthouse.host.clock import SystemClock
+from posthouse.host.log import ProcessLog, Sink
+from posthouse.host.users import Identity, become
+from posthouse.intake.cleanup import CleanupIntake
+from posthouse.intake.local_submission import LocalSubmission
+from posthouse.intake.pickup import Pickup
+from posthouse.intake.socket import IntakeSocket
+from posthouse.intake.stamp import DateStamp
+from posthouse.intake.submit_users import SubmitUsers
+from posthouse.journal.segments import JournalSettings, SegmentJournal
+from posthouse.message.received import received_local
+from posthouse.net.connection import TcpStream
+from posthouse.net.tcp import Listener as Serving
+from posthouse.net.tcp import start_server
+from posthouse.policy.stages import Stages
+from posthouse.queue.local import LocalQueueStore, QueueSettings
+from posthouse.queue.store import QueuedMessage
+from posthouse.routing.router import Router
+from posthouse.schedule.control import QueueControl
+from posthouse.schedule.schedule import Schedule
+from posthouse.schedule.settings import ScheduleSettings
+from posthouse.service import maillog
+from posthouse.service.authentication import AccountAuthenticator, open_accounts
+from posthouse.service.child import Inheritance
+from posthouse.service.hands import OwnHands, Workbench
+from posthouse.service.keeper_client import KeeperClient
+from posthouse.service.listeners import Listener, own_addresses
+from posthouse.service.loop import Work, run_worker
+from posthouse.service.people import open_people
+from posthouse.service.queue_rights import QueueRights
+from posthouse.service.services import service_log
+from posthouse.service.smtpd import SmtpdParts, open_smtpd
+from posthouse.service.spool import socket_path
+from posthouse.service.store_agent import open_native_store, open_store_agent
+from posthouse.service.transports import Neighbours, open_transports
+from posthouse.session.smtp.client_limits import ClientLimits
+from posthouse.session.smtp.listener import SmtpListener
+from posthouse.transport.hands import Hands
+from posthouse.transport.store import StoreAgent
+
+PICKUP_DELAY = 60.0
+"""Seconds between looks at the maildrop: the wakeup of Postfix's pickup line."""
+
+
+class MailWorker:
+    """The parts of one mail worker, wired."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        services: Sequence[Service],
+        sink: Sink,
+        identity: Identity,
+        sockets: Sequence[tuple[Listener, socket.socket]],
+        *,
+        intake_socket: socket.socket | None = None,
+        control_socket: socket.socket | None = None,
+        keeper: bool = False,
+    ) -> None:
+        """Everything that reads keys and tables happens here. Raises ConfigError, OSError."""
+        self._configuration = configuration
+        self._sockets = sockets
+        self._intake_socket = intake_socket
+        self._control_socket = control_socket
+        self._serving: list[Serving] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._queue_directory = configuration.value("queue_directory")
+        clock = SystemClock()
+
+        def log(program: str) -> ProcessLog:
+            return service_log(configuration, sink, program)
+
+        self._log = log("master")
+        words = configuration.words("dns_servers")
+        self._resolver = open_resolver(words)
+        native = NativeLookup()
+        own = own_addresses(configuration)
+        self._router = Router.open(configuration, log("trivial-rewrite"))
+        data = configuration.value("data_directory")
+        self._journal = SegmentJournal(os.path.join(data, "journal"), read_settings(JournalSettings, configuration))
+        self._store = LocalQueueStore(
+            os.path.join(self._queue_directory, "posthouse", "queue"),
+            read_settings(QueueSettings, configuration),
+            log("qmgr"),
+            clock,
+            None,
+        )
+        self._schedule: Schedule | None = None
+
+        def intake(service_configuration: Configuration, internal: str = "") -> CleanupIntake:
+            return CleanupIntake.open(
+                service_configuration,
+                self._router,
+                self._store,
+                log("cleanup"),
+                self._journal,
+                self._on_queued,
+                internal=internal,
+            )
+
+        sources = {
+            "pickup": intake(self._pickup_configuration(services)),
+            "forward": intake(configuration, "forward"),
+            "bounce": intake(configuration, "bounce"),
+            "notify": intake(configuration, "notify"),
+        }
+        submissions = LocalSubmission.open(configuration, sources, log("pickup"))
+        trusted = frozenset({0, identity.uid})
+        users = SubmitUsers(configuration.words("authorized_submit_users"), configuration)
+        self._intake = IntakeSocket(submissions, users, trusted)
+        self._pickup = Pickup(
+            self._queue_directory, submissions, log("pickup"), configuration.integer("message_size_limit"), trusted
+        )
+        people = open_people(configuration)
+        hands: Hands
+        keeper_path = socket_path(self._queue_directory, "keeper") if keeper else ""
+        if keeper_path:
+            hands = KeeperClient(keeper_path)
+        else:
+            hands = OwnHands(Workbench(configuration, services, people, log("local")), log("local"))
+        accounts = open_accounts(configuration, keeper_path)
+        self._mail_store = open_native_store(configuration)
+
+        def store_agent(service_configuration: Configuration) -> StoreAgent:
+            return open_store_agent(service_configuration, self._router, accounts, self._mail_store)
+
+        date = DateStamp()
+        hostname, mail_name = configuration.value("myhostname"), configuration.value("mail_name")
+
+        def received(queue_id: str) -> bytes:
+            return received_local(
+                hostname=hostname, mail_name=mail_name, queue_id=queue_id, date=date(time.time()), uid=None
+            )
+
+        neighbours = Neighbours(
+            sink,
+            self._resolver,
+            native,
+            own,
+            self._router,
+            sources["forward"],
+            people,
+            hands,
+            store_agent,
+            received,
+        )
+        transports = open_transports(configuration, services, neighbours, self._log)
+        notices = BounceNotices.open(configuration, sources["bounce"], log("bounce"))
+        self._schedule = Schedule(
+            self._store,
+            self._router,
+            transports,
+            notices,
+            read_settings(ScheduleSettings, configuration),
+            log("qmgr"),
+            self._journal,
+            clock=clock,
+        )
+        control = QueueControl(self._schedule, self._store, self._journal)
+        self._control = QueueRights(configuration, control, trusted)
+        parts = SmtpdParts(
+            sink=sink,
+            resolver=self._resolver,
+            hosts=HostsFile(),
+            stages=lambda own: Stages.open(own, self._resolver, self._router, warn=log("smtpd").warning),
+            intake=intake,
+            journal=self._journal,
+            authenticator=AccountAuthenticator(accounts),
+            limits=ClientLimits(time.monotonic),
+        )
+        self._listeners: dict[int, SmtpListener] = {}
+        for listener, _ in sockets:
+            if id(listener.service) not in self._listeners:
+                self._listeners[id(listener.service)] = open_smtpd(listener.service, configuration, parts)
+
+    def _pickup_configuration(self, services: Sequence[Service]) -> Configuration:
+        """pickup's own -o settings (content_filter, receive_override_options)."""
+        for service in services:
+            if service.command == "pickup":
+                return self._configuration.with_overrides(service.overrides, f"master.cf:{service.line}")
+        return self._configuration
+
+    def _on_queued(self, message: QueuedMessage, content: Content) -> None:
+        if self._schedule is not None:
+            self._schedule.on_queued(message, content)
+
+    async def start(self) -> None:
+        """Open the queue, deliver, listen. Raises OSError, ConfigError."""
+        await self._store.start()
+        assert self._schedule is not None
+        self._schedule.start()
+        default = self._configuration.integer("default_process_limit")
+        for listener, bound in self._sockets:
+            smtp = self._listeners[id(listener.service)]
+            limit = listener.service.maxproc
+            limit = default if limit is None else limit
+            self._serving.append(
+                await start_server(bound, smtp.on_stream, limit=limit or 10000, on_error=self._accept_failed)
+            )
+        if self._intake_socket is not None:
+            self._serving.append(await start_server(self._intake_socket, self._serve_intake))
+        if self._control_socket is not None:
+            self._serving.append(await start_server(self._control_socket, self._serve_control))
+        self._tasks.append(asyncio.create_task(self._pick_up_forever()))
+        self._tasks.append(asyncio.create_task(self._tend_journal_forever()))
+
+    def _accept_failed(self, error: OSError) -> None:
+        self._log.error(f"accept connection: {error.strerror}")
+
+    async def _serve_intake(self, stream: TcpStream) -> None:
+        await self._intake.serve(stream, peer_uid(stream))
+
+    async def _serve_control(self, stream: TcpStream) -> None:
+        await self._control.serve(stream, peer_uid(stream))
+
+    async def _pick_up_forever(self) -> None:
+        while True:
+            await self._pickup.run()
+            await asyncio.sleep(PICKUP_DELAY)
+
+    async def _tend_journal_forever(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._journal.flush()
+            await asyncio.to_thread(self._journal.tend)
+
+    async def retire(self, grace: float) -> None:
+        """Accept no more, let sessions and attempts finish within grace seconds, then stop."""
+        for serving in self._serving:
+            serving.close()
+        until = time.monotonic() + grace
+        for serving in self._serving:
+            await serving.wait(max(0.0, until - time.monotonic()))
+        await self.stop(max(0.0, until - time.monotonic()))
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """End: sessions break off, what was acknowledged is on disk."""
+        for serving in self._serving:
+            serving.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._schedule is not None:
+            await self._schedule.stop(grace)
+        await self._store.close()
+        await self._mail_store.close()
+        self._journal.flush()
+
+
+def peer_uid(stream: TcpStream) -> int:
+    """The user at the other end of a local socket; nobody's number when the kernel does not say."""
+    credentials = stream.peer_credentials()
+    return credentials[1] if credentials is not None else -1
+
+
+def main(inheritance: Inheritance) -> int:
+    """The mail worker's process; returns its exit status."""
+    sink = maillog.open_sink(inheritance.configuration, inheritance.log_descriptor, buffered=True)
+
+    def make() -> Work:
+        worker = MailWorker(
+            inheritance.configuration,
+            inheritance.services,
+            sink,
+            inheritance.identity,
+            inheritance.sockets,
+            intake_socket=inheritance.intake_socket,
+            control_socket=inheritance.control_socket,
+            keeper=os.geteuid() == 0,
+        )
+        become(inheritance.identity)
+        return worker
+
+    return run_worker(inheritance, sink, make)

@@ -1,0 +1,62 @@
+"""The store transport wired: `store unix - - n - - store`, and which account an address has."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from posthouse.accounts.accounts import Accounts
+from posthouse.address.address import split_address
+from posthouse.address.local_part import split_extension, unquote_address
+from posthouse.config.configuration import Configuration
+from posthouse.config.settings import read_settings
+from posthouse.mailbox.native.store import NativeMailStore
+from posthouse.routing.address_class import AddressClass
+from posthouse.routing.router import Router
+from posthouse.transport.store import StoreAgent
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where the native store is, and how addresses name accounts."""
+
+    mail_store_directory: str
+    recipient_delimiter: str
+    virtual_mailbox_maps: str
+
+
+def open_native_store(configuration: Configuration) -> NativeMailStore:
+    """The native store of this instance."""
+    return NativeMailStore(Path(read_settings(StoreSettings, configuration).mail_store_directory))
+
+
+def account_finder(
+    configuration: Configuration, router: Router, accounts: Accounts
+) -> Callable[[str], Awaitable[str | None]]:
+    """From an address to its account. A local address has its login's; any other has one of its own name, when the
+    account databases or virtual_mailbox_maps list it."""
+    settings = read_settings(StoreSettings, configuration)
+
+    async def account_of(address: str) -> str | None:
+        local_part, domain = split_address(address)
+        local_part = unquote_address(local_part)
+        base, extension = split_extension(local_part, settings.recipient_delimiter)
+        address_class, _ = await router.classify(address)
+        names = [local_part, base] if extension else [local_part]
+        if address_class is not AddressClass.LOCAL:
+            names = [f"{name}@{domain}" for name in names]
+        for name in names:
+            account = await accounts.find(name)
+            if account is not None:
+                return account.login
+        if address_class is AddressClass.VIRTUAL_MAILBOX and settings.virtual_mailbox_maps:
+            return None if await router.unlisted(address) is not None else names[-1].lower()
+        return None
+
+    return account_of
+
+
+def open_store_agent(
+    configuration: Configuration, router: Router, accounts: Accounts, store: NativeMailStore
+) -> StoreAgent:
+    """The agent of one store service."""
+    return StoreAgent(store, account_finder(configuration, router, accounts))

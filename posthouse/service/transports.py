@@ -1,0 +1,129 @@
+"""The delivery agents of an instance: one per `unix` line of master.cf whose command is an agent.
+
+A service whose command is unknown, or that cannot be set up, is off: its mail defers with
+"mail transport unavailable", and a warning says why.
+"""
+
+from collections.abc import Callable, Collection, MutableMapping, Sequence
+from dataclasses import dataclass
+
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.config.master_cf import Service
+from posthouse.config.settings import read_settings
+from posthouse.dns.native import NativeLookup
+from posthouse.dns.resolver import Resolver
+from posthouse.envelope.request import DeliveryAgent
+from posthouse.host.log import ProcessLog, Sink
+from posthouse.intake.transaction import Intake
+from posthouse.routing.router import Router
+from posthouse.schedule.settings import read_transport_settings
+from posthouse.schedule.transport import TransportService
+from posthouse.service.services import service_configuration, service_log
+from posthouse.tables.maps import open_maps
+from posthouse.transport.discard import DiscardAgent
+from posthouse.transport.error import ErrorAgent
+from posthouse.transport.hands import Hands
+from posthouse.transport.local.agent import LocalAgent
+from posthouse.transport.local.people import People
+from posthouse.transport.local.settings import LocalSettings
+from posthouse.transport.pipe import PipeAgent
+from posthouse.transport.smtp.deliver import SmtpAgent
+from posthouse.transport.virtual import VirtualAgent
+
+DEFAULT_PROCESS_LIMIT = 100
+"""default_process_limit's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What belongs to all agents."""
+
+    default_process_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What agents are given."""
+
+    sink: Sink
+    resolver: Resolver
+    native: NativeLookup | None
+    own_addresses: Collection[str]
+    router: Router
+    intake: Intake
+    people: People
+    hands: Hands
+    store_agent: Callable[[Configuration], DeliveryAgent]
+    received: Callable[[str], bytes]
+
+
+def open_transports(
+    configuration: Configuration, services: Sequence[Service], neighbours: Neighbours, log: ProcessLog
+) -> dict[str, TransportService]:
+    """By master.cf service name. Call while the process may still read keys and tables."""
+    agents: dict[str, DeliveryAgent] = {}
+    found: dict[str, TransportService] = {}
+    for service in services:
+        if service.type != "unix":
+            continue
+        own = service_configuration(configuration, service)
+        program = service_log(own, neighbours.sink, service.command)
+        try:
+            agent = _agent(service, own, neighbours, program, agents)
+        except ConfigError as error:
+            log.error(f"transport {service.name} is off: {error}")
+            continue
+        if agent is None:
+            continue
+        agents[service.name] = agent
+        limit = service.maxproc
+        if limit is None:
+            limit = read_settings(AgentSettings, own).default_process_limit
+        settings = read_transport_settings(configuration, service.name)
+        found[service.name] = TransportService(service.name, agent, program, settings, limit)
+    return found
+
+
+def _agent(
+    service: Service,
+    own: Configuration,
+    neighbours: Neighbours,
+    log: ProcessLog,
+    agents: MutableMapping[str, DeliveryAgent],
+) -> DeliveryAgent | None:
+    match service.command:
+        case "smtp" | "lmtp":
+            return SmtpAgent.open(
+                own, service.command, neighbours.resolver, log, neighbours.own_addresses, native=neighbours.native
+            )
+        case "error":
+            return ErrorAgent(retry=service.name == "retry")
+        case "discard":
+            return DiscardAgent()
+        case "virtual":
+            return VirtualAgent(service.name, neighbours.hands)
+        case "pipe":
+            return PipeAgent(service.name, neighbours.hands)
+        case "store":
+            return neighbours.store_agent(own)
+        case "local":
+            settings = read_settings(LocalSettings, own)
+            if 0 < settings.mailbox_size_limit < settings.message_size_limit:
+                text = "configuration error: mailbox_size_limit is smaller than message_size_limit"
+                log.fatal(text)
+                raise ConfigError(text)
+            return LocalAgent(
+                settings,
+                service.name,
+                alias_maps=open_maps(settings.alias_maps, own, "alias_maps"),
+                mailbox_transport_maps=open_maps(settings.mailbox_transport_maps, own, "mailbox_transport_maps"),
+                fallback_transport_maps=open_maps(settings.fallback_transport_maps, own, "fallback_transport_maps"),
+                people=neighbours.people,
+                hands=neighbours.hands,
+                intake=neighbours.intake,
+                agents=agents,
+                qualify=neighbours.router.rewrite,
+                received=neighbours.received,
+            )
+    return None
