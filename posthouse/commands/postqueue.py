@@ -1,0 +1,212 @@
+"""postqueue: look at the queue, and have it tried again. Manual: postqueue(1) of Postfix 3.7.
+
+    postqueue [-v] [-c config_dir] -f | -i queue_id | -j | -p | -s site
+
+-p and -j list the queue (mailq), -f tries everything again, -i one message, -s what is for a
+site of fast_flush_domains. Exit status 69 when that cannot be done.
+"""
+
+import getopt
+import itertools
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.wire.control import ControlRequest
+
+UNAVAILABLE = 69
+"""sysexits.h: EX_UNAVAILABLE."""
+
+USAGE = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site"
+
+LINES = 500
+"""Lines in one write."""
+
+_QUEUE_ID = re.compile(r"[0-9A-Za-z]{1,100}")
+_SITE = re.compile(
+    r"\[[0-9A-Za-z:.]+\]|(?=.{1,255}$)[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?"
+)
+
+
+class Fatal(Exception):
+    """The command cannot go on."""
+
+
+def _say(text: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.buffer.write(f"postqueue: {text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+
+
+def _usage(error: getopt.GetoptError | None) -> NoReturn:
+    if error is not None:
+        if "requires argument" in error.msg:
+            _say(f"option requires an argument -- '{error.opt}'")
+        else:
+            _say(f"invalid option -- '{error.opt}'")
+    raise Fatal(USAGE)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    try:
+        return _run(arguments)
+    except Fatal as error:
+        _say(f"fatal: {error}")
+    except ConfigError as error:
+        for text in error.warnings:
+            _say(f"warning: {text}")
+        _say(f"fatal: {error.text}")
+    return UNAVAILABLE
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        options, rest = getopt.getopt(arguments, "c:fi:jps:v")
+    except getopt.GetoptError as error:
+        _usage(error)
+    directory: str | None = None
+    verbose = False
+    mode = argument = ""
+    for option, value in options:
+        if option == "-c":
+            directory = value
+        elif option == "-v":
+            verbose = True
+        elif mode:
+            _usage(None)
+        else:
+            mode, argument = option, value
+    if rest or not mode:
+        _usage(None)
+    configuration = read_configuration(configuration_directory(directory))
+    queue_directory = configuration.value("queue_directory")
+    if verbose:
+        _say(f"connect to subsystem {queue_directory}/posthouse/control")
+    if mode in ("-p", "-j"):
+        return _list(configuration, queue_directory, as_json=mode == "-j")
+    if mode == "-f":
+        _flush(queue_directory, ControlRequest("flush"))
+    elif mode == "-i":
+        if not _QUEUE_ID.fullmatch(argument):
+            raise Fatal(f'Cannot flush queue ID - invalid name: "{argument}"')
+        _flush(queue_directory, ControlRequest("flush", (argument,)))
+    else:
+        _flush_site(configuration, queue_directory, argument)
+    return 0
+
+
+def _flush(queue_directory: str, request: ControlRequest) -> None:
+    try:
+        for _ in ask_all(queue_directory, request):
+            pass
+    except SystemDown as down:
+        if request.ids or request.site:
+            _say(f"warning: connect to public/flush: {down}")
+        raise Fatal("Cannot flush mail queue - mail system is down") from down
+    except Refused as refusal:
+        raise Fatal(str(refusal)) from refusal
+
+
+def _flush_site(configuration: Configuration, queue_directory: str, site: str) -> None:
+    if not _SITE.fullmatch(site):
+        raise Fatal(f'Cannot flush mail queue - invalid destination: "{site}"')
+    from posthouse.tables.match_list import open_match_list
+    from posthouse.tables.table import TableError, TableRetry, drive
+
+    value = configuration.value("fast_flush_domains")
+    try:
+        served = drive(open_match_list(value, configuration, "fast_flush_domains").matches(site.strip("[]")))
+    except (TableRetry, TableError) as error:
+        raise Fatal("Cannot flush mail queue - mail system is down") from error
+    if served is None:
+        raise Fatal(f'Flush service is not configured for destination "{site}"')
+    _flush(queue_directory, ControlRequest("flush", site=site))
+
+
+def _list(configuration: Configuration, queue_directory: str, *, as_json: bool) -> int:
+    try:
+        answers = ask_all(queue_directory, ControlRequest("list"))
+        first = next(answers, None)
+        running = answers if first is None else itertools.chain((first,), answers)
+        rows = itertools.chain(maildrop_rows(queue_directory), running)
+        _write(rows, configuration, as_json=as_json)
+        return 0
+    except Refused as refusal:
+        raise Fatal(str(refusal)) from refusal
+    except SystemDown as error:
+        down = error
+    if not may_open(queue_directory):
+        _say(f"warning: Connect to the Postfix showq service: {down}")
+        raise Fatal("Queue report unavailable - mail system is down")
+    _say(f"warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq service: {down})")
+    _write(
+        itertools.chain(maildrop_rows(queue_directory), _offline_rows(queue_directory)), configuration, as_json=as_json
+    )
+    return 0
+
+
+def _write(rows: Iterator[dict[str, Any]], configuration: Configuration, *, as_json: bool) -> None:
+    from posthouse.commands.queue_listing import json_lines, table_lines
+
+    long_ids = not as_json and configuration.boolean("enable_long_queue_ids")
+    _write_lines(json_lines(rows) if as_json else table_lines(rows, long_ids=long_ids))
+
+
+def _write_lines(lines: Iterator[str]) -> None:
+    out = sys.stdout.buffer
+    while portion := list(itertools.islice(lines, LINES)):
+        out.write(("\n".join(portion) + "\n").encode("utf-8", "surrogateescape"))
+        out.flush()
+
+
+def maildrop_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
+    """Rows of mail that waits for pickup; nothing when the caller may not list it (then the owner does)."""
+    folder = os.path.join(queue_directory, "posthouse", "maildrop")
+    try:
+        if not os.listdir(folder):
+            return
+    except OSError:
+        return
+    from posthouse.host.maildrop import NotADrop, dropped, read_drop
+
+    for one in dropped(queue_directory):
+        try:
+            submission, content = read_drop(one.path)
+        except (NotADrop, OSError):
+            continue
+        yield {
+            "queue_name": "maildrop",
+            "queue_id": one.queue_id,
+            "arrival_time": int(one.arrival_time),
+            "message_size": len(content),
+            "forced_expire": False,
+            "sender": submission.sender or "MAILER-DAEMON",
+            "recipients": [{"address": recipient.address} for recipient in submission.recipients],
+        }
+
+
+def _offline_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
+    root = queue_root(queue_directory)
+    try:
+        if not any(len(name) == 8 for name in os.listdir(root)):
+            return
+    except OSError:
+        return
+    from posthouse.queue.offline import OfflineQueue
+    from posthouse.queue.row import row_of
+
+    queue = OfflineQueue(root)
+    try:
+        for path in queue.locked:
+            _say(f"warning: {path} is in use")
+        for message in queue.messages():
+            yield row_of(message, message.state.value)
+    finally:
+        queue.close()

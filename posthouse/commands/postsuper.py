@@ -1,0 +1,235 @@
+"""postsuper: maintain the queue. Manual: postsuper(1) of Postfix 3.7.
+
+    postsuper [-psSv] [-c config_dir] [-d queue_id] [-e queue_id] [-f queue_id] [-h queue_id] [-H queue_id]
+        [-r queue_id] [queue…]
+
+-d delete, -e force-expire, -f force-expire and release, -h hold, -H release, -r requeue; the
+id ALL means every message, "-" reads ids from standard input. -p removes left-over content
+files, -s checks the shards; both look at shards that nobody has open, for a running owner
+does so itself. -r tries a message again as new mail, now; it keeps its queue id.
+"""
+
+import getopt
+import os
+import re
+import sys
+from collections.abc import Iterable
+
+from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.wire.control import IDS_LIMIT, ControlRequest
+
+USAGE = (
+    "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)]"
+    " [-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id (requeue)]"
+    " [-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] [queue...]"
+)
+
+QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt", "defer", "bounce", "flush", "trace", "saved")
+DEFAULT_QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
+
+OPERATIONS = {
+    "-d": ("delete",),
+    "-e": ("expire",),
+    "-f": ("expire", "release"),
+    "-h": ("hold",),
+    "-H": ("release",),
+    "-r": ("requeue",),
+}
+
+DONE = {
+    "requeue": ("requeued", "Requeued"),
+    "delete": ("removed", "Deleted"),
+    "expire": ("expired", "Force-expired"),
+    "release": ("released from hold", "Released from hold"),
+    "hold": ("placed on hold", "Placed on hold"),
+}
+"""What is said of one message and of all, in the order of the report."""
+
+_QUEUE_ID = re.compile(r"[0-9A-Za-z]{1,100}")
+
+
+class Fatal(Exception):
+    """The command cannot go on."""
+
+
+class Report:
+    """What was done, said to standard error and the mail log."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self.counts: dict[str, int] = {}
+
+    def say(self, text: str, level: str = "info") -> None:
+        """One line."""
+        prefix = "" if level == "info" else f"{level}: "
+        _say(f"{prefix}{text}")
+        from posthouse.service import maillog
+
+        try:
+            descriptor = maillog.open_descriptor(self._configuration)
+            try:
+                sink = maillog.open_sink(self._configuration, descriptor)
+                log = maillog.program_log(self._configuration, sink, "postsuper")
+                (log.info if level == "info" else log.warning)(text)
+            finally:
+                if descriptor is not None:
+                    os.close(descriptor)
+        except (OSError, ConfigError):
+            pass  # what was done was said on standard error; the log is a copy
+
+    def done(self, operation: str, queue_id: str, *, each: bool) -> None:
+        """One message."""
+        self.counts[operation] = self.counts.get(operation, 0) + 1
+        if each:
+            self.say(f"{queue_id}: {DONE[operation][0]}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.buffer.write(f"postsuper: {text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    try:
+        return _run(arguments)
+    except Fatal as error:
+        _say(f"fatal: {error}")
+    except ConfigError as error:
+        for text in error.warnings:
+            _say(f"warning: {text}")
+        _say(f"fatal: {error.text}")
+    return 1
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        options, queues = getopt.getopt(arguments, "c:d:e:f:h:H:pr:sSv")
+    except getopt.GetoptError as error:
+        kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
+        _say(f"{kind} -- '{error.opt}'")
+        raise Fatal(USAGE) from error
+    chosen = dict(options)
+    configuration = read_configuration(configuration_directory(chosen.get("-c")))
+    queue_directory = configuration.value("queue_directory")
+    if not may_open(queue_directory):
+        raise Fatal("use of this command is reserved for the superuser")
+    for name in queues:
+        if name not in QUEUES:
+            raise Fatal(f"invalid directory name: {name}")
+    looked_at = tuple(queues) or DEFAULT_QUEUES
+    report = Report(configuration)
+    if "-v" in chosen:
+        for name in looked_at:
+            _say(f"queue: {name}")
+    asked = [(option, value) for option, value in options if option in OPERATIONS]
+    for option, value in asked:
+        ids, each = _ids(value, report)
+        for operation in OPERATIONS[option]:
+            report.counts.setdefault(operation, 0)
+            for queue_id in operate(queue_directory, operation, ids, looked_at):
+                report.done(operation, queue_id, each=each)
+    for operation in DONE:
+        if operation in report.counts:
+            count = report.counts[operation]
+            report.say(f"{DONE[operation][1]}: {count} message{'' if count == 1 else 's'}")
+    if not asked or {"-p", "-s", "-S"} & chosen.keys():
+        check(queue_directory, report)
+    return 0
+
+
+def _ids(value: str, report: Report) -> tuple[list[str], bool]:
+    """The ids an option names, and whether each of them is reported."""
+    if value == "ALL":
+        return ["ALL"], False
+    names = [value]
+    if value == "-":
+        names = [line.rstrip("\r\n") for line in sys.stdin]
+    good = []
+    for name in names:
+        if name == "ALL" or _QUEUE_ID.fullmatch(name):
+            good.append(name)
+        else:
+            report.say(f"invalid mail queue id: {name}", "warning")
+    if "ALL" in good:
+        return ["ALL"], False
+    return good, True
+
+
+def operate(queue_directory: str, operation: str, ids: list[str], queues: tuple[str, ...]) -> Iterable[str]:
+    """Carry out one operation; yields the ids it was done to."""
+    if not ids:
+        return
+    if "maildrop" in queues and operation == "delete":
+        yield from _delete_dropped(queue_directory, ids)
+    try:
+        for at in range(0, len(ids), IDS_LIMIT):
+            request = ControlRequest(operation, tuple(ids[at : at + IDS_LIMIT]), queues)
+            for answer in ask_all(queue_directory, request):
+                yield str(answer["done"])
+        return
+    except Refused as refusal:
+        raise Fatal(str(refusal)) from refusal
+    except SystemDown:
+        pass
+    root = queue_root(queue_directory)
+    if not _any_shard(root):
+        return
+    from posthouse.queue.offline import OfflineQueue
+
+    queue = OfflineQueue(root)
+    try:
+        for path in queue.locked:
+            _say(f"warning: {path} is in use")
+        yield from queue.operate(operation, tuple(ids), frozenset(queues))
+    finally:
+        queue.close()
+
+
+def _any_shard(root: str) -> bool:
+    try:
+        return any(len(name) == 8 for name in os.listdir(root))
+    except OSError:
+        return False
+
+
+def _delete_dropped(queue_directory: str, ids: list[str]) -> Iterable[str]:
+    folder = os.path.join(queue_directory, "posthouse", "maildrop")
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        queue_id, dash, _ = name.partition("-")
+        if dash and (ids == ["ALL"] or queue_id in ids):
+            try:
+                os.unlink(os.path.join(folder, name))
+            except FileNotFoundError:
+                continue  # pickup was faster
+            yield queue_id
+
+
+def check(queue_directory: str, report: Report) -> None:
+    """-p and -s: left-over content files go, and the shards are checked, where nobody has them open."""
+    root = queue_root(queue_directory)
+    if not _any_shard(root):
+        return
+    from posthouse.queue.shard import adopt_shard, shard_names
+
+    for name in shard_names(root):
+        shard = adopt_shard(root, name)
+        if shard is None:
+            continue
+        try:
+            shard.prepare()
+            database = shard.open()
+            try:
+                if not database.sound():
+                    report.say(f"{shard.folder}/queue.db is damaged", "warning")
+            finally:
+                database.close()
+        finally:
+            shard.lock.release()

@@ -1,0 +1,103 @@
+"""How the queue's commands reach the queue: over the owner's control socket, or the shards themselves.
+
+Every mail worker listens on a socket of its own: queue_directory/posthouse/control, and
+control.1, control.2, … when there are more. Blocking sockets; no event loop.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from posthouse.wire.control import (
+    ControlProtocolError,
+    ControlRequest,
+    LineReader,
+    encode_request,
+    parse_line,
+)
+
+TIMEOUT = 60.0
+"""Seconds for the owner to answer, or to send more of an answer."""
+
+ANSWER_LIMIT = 1 << 30
+"""Bytes in one line of an answer: postcat gets a message in one."""
+
+_CONTROL = re.compile(r"control(\.[0-9]+)?")
+
+
+class SystemDown(Exception):
+    """Nobody listens; the text is the reason of the last attempt."""
+
+
+class Refused(Exception):
+    """The owner says no; the text is its."""
+
+
+def connect_all(queue_directory: str) -> list[socket.socket]:
+    """Connections to every mail worker. Raises SystemDown when there is none."""
+    folder = os.path.join(queue_directory, "posthouse")
+    reason = os.strerror(2)
+    try:
+        names = sorted(name for name in os.listdir(folder) if _CONTROL.fullmatch(name))
+    except OSError as error:
+        raise SystemDown(error.strerror) from error
+    connections = []
+    for name in names:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(TIMEOUT)
+        try:
+            connection.connect(os.path.join(folder, name))
+        except OSError as error:
+            connection.close()
+            reason = error.strerror or str(error)
+            continue
+        connections.append(connection)
+    if not connections:
+        raise SystemDown(reason)
+    return connections
+
+
+def ask(connection: socket.socket, request: ControlRequest) -> Iterator[dict[str, Any]]:
+    """The answers to one request. Raises Refused, SystemDown when the owner goes away in the middle."""
+    reader = LineReader(ANSWER_LIMIT)
+    try:
+        connection.sendall(encode_request(request))
+        while True:
+            data = connection.recv(1 << 18)
+            if not data:
+                raise SystemDown("connection lost")
+            for line in reader.receive_data(data):
+                answer = parse_line(line)
+                if "end" in answer:
+                    return
+                if "error" in answer:
+                    raise Refused(str(answer["error"]))
+                yield answer
+    except (OSError, ControlProtocolError) as error:
+        raise SystemDown(str(error)) from error
+    finally:
+        connection.close()
+
+
+def ask_all(queue_directory: str, request: ControlRequest) -> Iterator[dict[str, Any]]:
+    """The answers of every mail worker."""
+    connections = connect_all(queue_directory)
+    for connection in connections:
+        yield from ask(connection, request)
+
+
+def queue_root(queue_directory: str) -> str:
+    """Where the shards are."""
+    return os.path.join(queue_directory, "posthouse", "queue")
+
+
+def may_open(queue_directory: str) -> bool:
+    """Whether the caller may work on the shards without the owner: root, or who owns them."""
+    if os.geteuid() == 0:
+        return True
+    try:
+        return os.stat(queue_root(queue_directory)).st_uid == os.geteuid()
+    except OSError:
+        return False
