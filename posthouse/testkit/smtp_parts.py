@@ -27,6 +27,14 @@ def by_local_part(address: str, what: str) -> Verdict:
 
 
 @dataclass(slots=True)
+class MemoryFacts:
+    """What a session tells its policy besides the commands."""
+
+    queue_id: str = ""
+    pipelined: bool = False
+
+
+@dataclass(slots=True)
 class MemoryStageSession:
     """One connection's policy."""
 
@@ -34,8 +42,7 @@ class MemoryStageSession:
     log: Callable[[str, str, str], None]
     told: list[str] = field(default_factory=list)
     handling: Handling = field(default_factory=Handling)
-    queue_id: str = ""
-    pipelined: bool = False
+    facts: MemoryFacts = field(default_factory=MemoryFacts)
 
     async def connect(self) -> Verdict:
         """10.0.0.1 is refused."""

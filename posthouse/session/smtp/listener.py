@@ -188,7 +188,7 @@ class SmtpListener:
         if settings.tls_required and session.tls is None and not verb.plain:
             await self._error(session, verb.name, STARTTLS_FIRST)
             return False
-        session.stage.pipelined = bool(session.dialogue.pending)
+        session.stage.facts.pipelined = bool(session.dialogue.pending)
         if verb.last and session.improper_pipelining(name) and settings.smtpd_forbid_unauth_pipelining:
             await self._error(session, verb.name, NOT_SYNCHRONIZED)
             return True

@@ -52,7 +52,7 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
         return refusal
     if transaction.intake is None:
         transaction.intake = session.service.intake.begin()
-        session.stage.queue_id = transaction.intake.queue_id
+        session.stage.facts.queue_id = transaction.intake.queue_id
         client = session.client
         line = f"{transaction.intake.queue_id}: client={session.namaddr}"
         if client.sasl_username:

@@ -18,13 +18,21 @@ LogEvent = Callable[[str, str, str], None]
 """log(log_class, stage_word, text): a line that changes nothing, such as reject_warning."""
 
 
-class StageSession(Protocol):
-    """What policy knows of one connection. DUNNO and PERMIT go on; REJECT and DEFER carry the reply."""
+class StageFacts(Protocol):
+    """What policy servers and restrictions want to know besides the commands."""
 
     queue_id: str
     """Set by the session once a transaction has one; "" before."""
     pipelined: bool
     """Set by the session before each command: whether more bytes wait behind it."""
+
+
+class StageSession(Protocol):
+    """What policy knows of one connection. DUNNO and PERMIT go on; REJECT and DEFER carry the reply."""
+
+    @property
+    def facts(self) -> StageFacts:
+        """What the session tells by setting it."""
 
     async def connect(self) -> Verdict:
         """smtpd_client_restrictions."""

@@ -297,7 +297,7 @@ class SmtpSession:
         if self.transaction is not None:
             self.transaction.rollback()
             self.transaction = None
-            self.stage.queue_id = ""
+            self.stage.facts.queue_id = ""
             self.forwarded, self.forwarded_id, self.forwarded_local = None, "", None
             self.stage.reset()
         self.dialogue.reset()
