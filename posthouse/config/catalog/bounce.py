@@ -11,7 +11,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("bounce_template_file", "string", "", 0, 0),
     ("delay_notice_recipient", "string", "postmaster", 0, 0),
     ("disable_verp_bounces", "bool", "no", 0, 0),
-    ("double_bounce_sender", "string", "double-bounce", 0, 0),
+    ("double_bounce_sender", "string", "double-bounce", 1, 0),
     ("empty_address_recipient", "string", "MAILER-DAEMON", 0, 0),
     ("enable_threaded_bounces", "bool", "no", 0, 0),
     ("error_notice_recipient", "string", "postmaster", 0, 0),

@@ -19,7 +19,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("header_from_format", "string", "standard", 0, 0),
     ("header_size_limit", "int", "102400", 0, 0),
     ("hopcount_limit", "int", "50", 0, 0),
-    ("info_log_address_format", "string", "external", 0, 0),
+    ("info_log_address_format", "string", "external", 1, 0),
     ("internal_mail_filter_classes", "string", "", 0, 0),
     ("line_length_limit", "int", "2048", 0, 0),
     ("message_drop_headers", "string", "bcc, content-length, resent-bcc, return-path", 0, 0),

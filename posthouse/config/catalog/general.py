@@ -16,7 +16,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("connection_cache_ttl_limit", "time", "2s", 1, 0),
     ("debug_peer_level", "int", "2", 0, 0),
     ("debug_peer_list", "string", "", 0, 0),
-    ("default_database_type", "string", "hash", 0, 0),
+    ("default_database_type", "string", "hash", 1, 0),
     ("disable_dns_lookups", "bool", "no", 0, 0),
     ("dns_ncache_ttl_fix_enable", "bool", "no", 0, 0),
     ("dnssec_probe", "string", "ns:.", 0, 0),

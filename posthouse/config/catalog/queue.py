@@ -32,7 +32,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("fast_flush_purge_time", "time", "7d", 1, 0),
     ("fast_flush_refresh_time", "time", "12h", 1, 0),
     ("hash_queue_depth", "int", "1", 1, 0),
-    ("hash_queue_names", "string", "deferred, defer", 0, 0),
+    ("hash_queue_names", "string", "deferred, defer", 1, 0),
     ("in_flow_delay", "time", "1s", 0, 0),
     ("initial_destination_concurrency", "int", "5", 0, 0),
     ("maximal_backoff_time", "time", "4000s", 1, 0),

@@ -25,7 +25,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("mydomain", "string", "localdomain", 1, 0),
     ("myhostname", "string", "vm.localdomain", 1, 0),
     ("mynetworks", "string", "127.0.0.0/8 192.0.2.0/24 [::1]/128 [fd00::]/64 [fe80::]/64", 0, 0),
-    ("mynetworks_style", "string", "${{$compatibility_level} <level {2} ? {subnet} : {host}}", 0, 0),
+    ("mynetworks_style", "string", "${{$compatibility_level} <level {2} ? {subnet} : {host}}", 1, 0),
     ("myorigin", "string", "$myhostname", 1, 0),
     ("proxy_interfaces", "string", "", 0, 0),
     ("recipient_canonical_classes", "string", "envelope_recipient, header_recipient", 0, 0),

@@ -1,0 +1,49 @@
+"""Names that mean nothing, and names that mean nothing here."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from posthouse.config.catalog.no_effect import REASONS, SILENT
+from posthouse.config.catalog.parameters import PARAMETERS
+from posthouse.config.configuration import COMPUTED, Configuration
+from posthouse.config.effect import acting_parameters
+from posthouse.config.finding import Finding, found
+from posthouse.config.known_names import KnownNames
+from posthouse.config.master_cf import Service
+
+LIKENESS = 0.8
+"""How alike two names must be for "did you mean": one letter in a short name, two or three in a long one."""
+
+
+def check_names(configuration: Configuration, services: Sequence[Service]) -> list[Finding]:
+    """Misspelt names, names that are defined nowhere, and parameters that do nothing here."""
+    main, master = f"{configuration.directory}/main.cf", f"{configuration.directory}/master.cf"
+    names = KnownNames({name: configuration.raw(name) for name in configuration.names()}, services, main, master)
+    names.scan()
+    findings = [Finding("warning", "", 0, "", text) for text in names.early_warnings]
+    for name in configuration.names():
+        if name not in names.by_user and not names.is_builtin(name):
+            findings.append(found(configuration, "warning", name, _misspelt(name)))
+        else:
+            findings += _effect(configuration, name)
+    for service in services:
+        own = configuration.with_overrides(service.overrides, f"master.cf:{service.line}")
+        for name in service.overrides:
+            findings += _effect(own, name)
+    return findings
+
+
+def _misspelt(name: str) -> str:
+    like = get_close_matches(name, PARAMETERS, 1, LIKENESS)
+    return f"unused parameter: {name}" + (f"; did you mean {like[0]}?" if like else "")
+
+
+def _effect(configuration: Configuration, name: str) -> list[Finding]:
+    parameter = PARAMETERS.get(name)
+    if parameter is None or name in COMPUTED or name in SILENT or name in acting_parameters():
+        return []
+    if configuration.raw(name) == parameter.default:
+        return []
+    if name in REASONS:
+        return [found(configuration, "warning", name, f"{name} has no effect here: {REASONS[name]}")]
+    return [found(configuration, "warning", name, f"{name} is not implemented so far: its value does nothing")]

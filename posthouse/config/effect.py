@@ -1,0 +1,132 @@
+"""The three states of a parameter: it acts, it has no effect here (with the reason), or it is missing so far.
+
+A parameter acts when the program's own source reads it: as a field of a class whose name ends
+in "Settings" or "Tables", or by name from a configuration. So nobody keeps a list by hand, and
+no list can be wrong. Without source (a frozen program) every parameter counts as acting.
+"""
+
+import ast
+import os
+from functools import cache
+
+from posthouse.config.catalog.no_effect import REASONS
+from posthouse.config.catalog.parameters import PARAMETERS
+from posthouse.config.catalog.service_parameters import TRANSPORT_SUFFIXES
+from posthouse.config.parameter import Parameter
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+READERS = frozenset({"value", "raw", "words", "boolean", "integer", "seconds", "is_set"})
+CLASS_ENDINGS = ("Settings", "Tables")
+TWINS = (("smtp_", "lmtp_"), ("smtpd_", "postscreen_"), ("smtpd_", "imapd_"), ("smtpd_", "pop3d_"))
+"""Prefixes that `rename` of read_settings exchanges; the second acts where a file that reads the first names it."""
+
+UNREAD = frozenset({"commands/postconf.py", "testkit"})
+"""Sources whose mention of a name is no use of it."""
+
+
+class _Reads(ast.NodeVisitor):
+    """The names that one source file reads."""
+
+    def __init__(self) -> None:
+        self.fields: set[str] = set()
+        self.direct: set[str] = set()
+        self.texts: list[str] = []
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        """Fields of a settings class."""
+        if node.name.endswith(CLASS_ENDINGS):
+            for statement in node.body:
+                if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                    self.fields.add(_parameter_of(statement))
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """configuration.value("name") and its like."""
+        if isinstance(node.func, ast.Attribute) and node.func.attr in READERS and node.args:
+            argument = node.args[0]
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                self.direct.add(argument.value)
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """Texts, among them the prefixes that a rename exchanges."""
+        if isinstance(node.value, str):
+            self.texts.append(node.value)
+
+
+def _parameter_of(statement: ast.AnnAssign) -> str:
+    assert isinstance(statement.target, ast.Name)
+    if isinstance(statement.value, ast.Call):
+        for keyword in statement.value.keywords:
+            if keyword.arg == "metadata" and isinstance(keyword.value, ast.Dict):
+                for key, value in zip(keyword.value.keys, keyword.value.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == "parameter" and isinstance(value, ast.Constant):
+                        return str(value.value)
+    return statement.target.id
+
+
+@cache
+def acting_parameters() -> frozenset[str]:
+    """Every name of the catalog that the program's source reads."""
+    names: set[str] = set()
+    renamed: set[str] = set()
+    prefixes: set[str] = set()
+    for folder, _, files in os.walk(ROOT):
+        for file in files:
+            path = os.path.join(folder, file)
+            relative = os.path.relpath(path, ROOT)
+            if not file.endswith(".py") or relative in UNREAD or relative.startswith(("config/", "testkit/")):
+                continue
+            with open(path, encoding="utf-8") as source:
+                text = source.read()
+            if not any(ending in text for ending in CLASS_ENDINGS) and "onfiguration" not in text:
+                continue
+            reads = _Reads()
+            reads.visit(ast.parse(text))
+            names |= reads.fields | reads.direct
+            renamed |= reads.fields
+            prefixes.update(word for word in reads.texts if word.endswith("_"))
+    names |= _read_by_config()
+    for first, second in TWINS:
+        if second in prefixes:
+            names |= {second + name.removeprefix(first) for name in renamed if name.startswith(first)}
+    return frozenset(name for name in names if name in PARAMETERS)
+
+
+def _read_by_config() -> set[str]:
+    """What this room itself reads to make other values."""
+    return {
+        "alternate_config_directories",
+        "compatibility_level",
+        "config_directory",
+        "inet_interfaces",
+        "inet_protocols",
+        "multi_instance_directories",
+        "mydomain",
+        "myhostname",
+        "mynetworks_style",
+    }
+
+
+def state(name: str) -> str:
+    """acts, no effect, or missing; service parameters act by their endings."""
+    if name in acting_parameters():
+        return "acts"
+    if name in REASONS:
+        return "no effect"
+    if name not in PARAMETERS and name.endswith(tuple(row[0] for row in TRANSPORT_SUFFIXES)):
+        return "acts"
+    return "missing"
+
+
+def count_states() -> dict[str, int]:
+    """How many parameters of the catalog are in each state."""
+    counts = {"acts": 0, "no effect": 0, "missing": 0}
+    for name in PARAMETERS:
+        counts[state(name)] += 1
+    return counts
+
+
+def no_effect_reason(parameter: Parameter) -> str:
+    """Why it has no effect here; empty when it acts or is missing."""
+    return "" if parameter.name in acting_parameters() else REASONS.get(parameter.name, "")
