@@ -29,7 +29,7 @@ from posthouse.policy.restrictions.names import RECIPIENT, SENDER, Names
 from posthouse.policy.restrictions.plain import Plain
 from posthouse.policy.settings import CheckSettings, DelegationSettings
 from posthouse.tables.maps import open_maps
-from posthouse.tables.match_list import open_match_list
+from posthouse.tables.match_list import open_client_list
 from posthouse.tables.open import open_table
 from posthouse.tables.table import Table
 
@@ -108,14 +108,7 @@ class ListParser:
         )
         self._plain = Plain(settings, sleep)
         names = Names(settings, resolver, destinations)
-        networks = Mynetworks(
-            open_match_list(
-                settings.mynetworks,
-                configuration,
-                "mynetworks",
-                parent_domains="mynetworks" in settings.parent_domain_matches_subdomains,
-            )
-        )
+        networks = Mynetworks(open_client_list(settings.mynetworks, configuration, "mynetworks"))
         self._words: dict[str, Check] = {
             "permit": self._plain.permit,
             "reject": self._plain.reject,
@@ -168,7 +161,7 @@ class ListParser:
         }
 
     def parse(self, words: Sequence[str], parameter: str, about: str) -> tuple[Restriction, ...]:
-        """The restrictions of a parameter. `about`: client, helo, sender, recipient or etrn, what a bare table is for."""
+        """The restrictions of a parameter. `about` (client, helo, sender, …): what a bare table is for."""
         origin = self._configuration.origin(parameter) if parameter else ""
         found: list[Restriction] = []
         queue = list(reversed(words))
@@ -233,7 +226,12 @@ class ListParser:
         """The words with the words of classes put in, for checks of the whole list."""
         found: list[str] = []
         for word in words:
-            if word in self._classes and len(found) < 10_000 and self._depth < NESTING_LIMIT:
+            if (
+                word in self._classes
+                and self._configuration.is_set(word)
+                and len(found) < 10_000
+                and self._depth < NESTING_LIMIT
+            ):
                 self._depth += 1
                 found += self.expanded(self._configuration.words(word))
                 self._depth -= 1

@@ -1,0 +1,140 @@
+"""Access tables: where they are looked up, and what their rows do."""
+
+from typing import Any
+
+import pytest
+
+from posthouse.policy.access_keys import address_keys, domain_keys, mail_keys
+
+
+def test_a_name_is_asked_with_its_parents() -> None:
+    assert list(domain_keys("Mail.Example.COM", parents_match=True)) == ["mail.example.com", "example.com", "com"]
+    assert list(domain_keys("mail.example.com", parents_match=False)) == ["mail.example.com", ".example.com", ".com"]
+
+
+def test_an_address_is_asked_with_its_networks() -> None:
+    assert list(address_keys("192.0.2.1")) == ["192.0.2.1", "192.0.2", "192.0", "192"]
+    assert list(address_keys("2001:db8::1")) == ["2001:db8::1", "2001:db8", "2001"]
+
+
+def test_a_mail_address_is_asked_with_and_without_extension() -> None:
+    assert list(mail_keys("Joe+x@mail.example.com", "+", parents_match=True)) == [
+        "joe+x@mail.example.com",
+        "joe@mail.example.com",
+        "mail.example.com",
+        "example.com",
+        "com",
+        "joe+x@",
+        "joe@",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "reply"),
+    [
+        ("OK", "ok"),
+        ("1234", "ok"),
+        ("DUNNO", "ok"),
+        ("REJECT", "554 5.7.1 <a@good.example>: Sender address rejected: Access denied"),
+        ("reject go away", "554 5.7.1 <a@good.example>: Sender address rejected: go away"),
+        ("REJECT 5.7.99 go away", "554 5.7.99 <a@good.example>: Sender address rejected: go away"),
+        ("DEFER", "450 4.7.1 <a@good.example>: Sender address rejected: Try again later"),
+        ("550 no", "550 5.7.1 <a@good.example>: Sender address rejected: no"),
+        ("421 4.7.0 bye", "421 4.7.0 <a@good.example>: Sender address rejected: bye"),
+        ("DEFER_IF_PERMIT", "450 4.7.1 <a@good.example>: Sender address rejected: Service unavailable"),
+        ("defer_if_reject, reject", "450 4.7.0 <a@good.example>: Sender address rejected: defer_if_reject requested"),
+        ("permit", "ok"),
+        ("FOO", "451 4.3.5 Server configuration error"),
+    ],
+)
+async def test_what_a_row_does(house: Any, action: str, reply: str) -> None:
+    one = house(smtpd_sender_restrictions=f"check_sender_access inline:{{ {{ good.example = {action} }} }}")
+    assert await one.send() == reply
+
+
+@pytest.mark.parametrize(
+    ("action", "field", "value", "line"),
+    [
+        ("HOLD", "hold", "<a@good.example>: Sender address triggers HOLD action",
+         ("hold", "RCPT", "<a@good.example>: Sender address triggers HOLD action")),
+        ("DISCARD", "discard", "<a@good.example>: Sender address triggers DISCARD action",
+         ("discard", "RCPT", "<a@good.example>: Sender address triggers DISCARD action")),
+        ("REDIRECT b@example.com", "redirect", "b@example.com",
+         ("redirect", "RCPT", "<a@good.example>: Sender address triggers REDIRECT b@example.com")),
+        ("FILTER smtp:[127.0.0.1]:10025", "content_filter", "smtp:[127.0.0.1]:10025",
+         ("filter", "RCPT", "<a@good.example>: Sender address triggers FILTER smtp:[127.0.0.1]:10025")),
+        ("BCC b@example.com", "bcc", ("b@example.com",),
+         ("bcc", "RCPT", "<a@good.example>: Sender address triggers BCC b@example.com")),
+        ("PREPEND X-A: b", "prepend", (b"X-A: b",), None),
+        ("WARN look", "hold", "", ("warn", "RCPT", "<a@good.example>: Sender address look")),
+        ("INFO look", "hold", "", ("info", "RCPT", "<a@good.example>: Sender address look")),
+    ],
+)  # fmt: skip
+async def test_rows_that_mark_the_message(house: Any, action: str, field: str, value: object, line: object) -> None:
+    one = house(smtpd_sender_restrictions=f"check_sender_access inline:{{ {{ good.example = {action} }} }}")
+    assert await one.send() == "ok"
+    assert getattr(one.session.handling, field) == value
+    assert one.log == ([line] if line else [])
+
+
+async def test_a_refused_recipient_marks_nothing(house: Any) -> None:
+    one = house(smtpd_recipient_restrictions="check_recipient_access inline:{nosuch@=HOLD}")
+    assert (await one.send(recipient="nosuch@example.com")).startswith("550")
+    assert one.session.handling.hold == ""
+
+
+@pytest.mark.parametrize(
+    ("action", "warning"),
+    [
+        ("FILTER", 'access table {} entry "good.example" has FILTER entry without value'),
+        ("FILTER smtp", 'access table {} entry "good.example" requires transport:destination'),
+        ("REDIRECT joe", 'access table {} entry "good.example" requires user@domain target'),
+        ("PREPEND nonsense", 'access table {} entry "good.example" requires header: text'),
+    ],
+)
+async def test_a_row_that_makes_no_sense_is_warned_about(house: Any, action: str, warning: str) -> None:
+    table = f"inline:{{ {{ good.example = {action} }} }}"
+    one = house(smtpd_sender_restrictions=f"check_sender_access {table}")
+    assert await one.send() == "ok"
+    assert one.warnings == [warning.format(table)]
+
+
+async def test_the_client_is_asked_by_name_and_by_address(house: Any) -> None:
+    named = house(
+        "192.0.2.9", "a.good.example", smtpd_client_restrictions="check_client_access inline:{good.example=REJECT}"
+    )
+    assert (await named.send()).startswith("554 5.7.1 <a.good.example[192.0.2.9]>: Client host rejected")
+    address = house(smtpd_client_restrictions="check_client_access inline:{192.0.2=REJECT}")
+    assert (await address.send()).startswith("554 5.7.1 <unknown[192.0.2.9]>: Client host rejected")
+
+
+async def test_the_null_path_has_a_key_of_its_own(house: Any) -> None:
+    one = house(smtpd_sender_restrictions="check_sender_access inline:{<>=REJECT}")
+    assert await one.send("") == "554 5.7.1 <>: Sender address rejected: Access denied"
+
+
+async def test_the_servers_of_a_domain(house: Any) -> None:
+    mx = house(smtpd_sender_restrictions="check_sender_mx_access inline:{192.0.2.25=REJECT}")
+    assert (await mx.send()).startswith("554 5.7.1 <a@good.example>: Sender address rejected")
+    ns = house(smtpd_sender_restrictions="check_sender_ns_access inline:{evil.example=REJECT}")
+    assert (await ns.send("a@sub.good.example")).startswith("554 5.7.1 <a@sub.good.example>: Sender")
+    ok = house(smtpd_sender_restrictions="check_sender_mx_access inline:{192.0.2.25=OK}, reject")
+    assert (await ok.send()).startswith("554")
+    assert ok.warnings[0] == "restriction check_sender_mx_access returns OK for a@good.example"
+
+
+async def test_a_login_is_asked(house: Any) -> None:
+    one = house(smtpd_recipient_restrictions="check_sasl_access inline:{joe=REJECT}")
+    assert await one.send() == "ok"
+    one.session.authenticated("joe", "PLAIN", "")
+    assert await one.send() == "554 5.7.1 <joe>: SASL login name rejected: Access denied"
+
+
+async def test_a_row_that_asks_its_own_table_ends(house: Any) -> None:
+    one = house(
+        smtpd_restriction_classes="again",
+        again="check_sender_access inline:{good.example=again}",
+        smtpd_sender_restrictions="again",
+    )
+    assert await one.send() == "451 4.3.5 Server configuration error"
+    assert "causes unreasonable recursion" in one.warnings[0]
