@@ -22,14 +22,17 @@ from posthouse.dns.resolver import Resolver
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.host.log import ProcessLog
+from posthouse.intake.content_checks import ContentChecks
 from posthouse.net.stream import Stream
 from posthouse.net.tls import TlsUnusable
+from posthouse.routing.generic import Generic
 from posthouse.tables.table import TableRetry
 from posthouse.transport.smtp.connection import Connect, Connection, Opener
 from posthouse.transport.smtp.exchange import Exchange, Stale
 from posthouse.transport.smtp.hosts import Candidate, find_candidates
 from posthouse.transport.smtp.login import PasswordMaps, find_login
 from posthouse.transport.smtp.nexthop import Nexthop, NexthopError, parse_nexthop, parse_port
+from posthouse.transport.smtp.outgoing import Outgoing
 from posthouse.transport.smtp.reasons import SiteFailed, TlsRejected
 from posthouse.transport.smtp.session_cache import SessionCache
 from posthouse.transport.smtp.settings import SmtpSettings, lmtp_name
@@ -83,6 +86,7 @@ class SmtpAgent:
         lmtp: bool = False,
         policy_maps: KeyLookup | None = None,
         password_maps: PasswordMaps | None = None,
+        outgoing: Outgoing | None = None,
         connect: Connect = connect_candidate,
         read_file: Callable[[str], bytes | str] = read_key_file,
         clock: Callable[[], float] = time.monotonic,
@@ -98,6 +102,7 @@ class SmtpAgent:
             raise ConfigError(str(error)) from error
         self._policies = Policies(settings, policy_maps)
         self._passwords = password_maps
+        self._outgoing = outgoing
         try:
             contexts = Contexts(settings, read_file)
         except TlsUnusable as error:
@@ -129,7 +134,7 @@ class SmtpAgent:
         rename = lmtp_name if lmtp else None
         settings = read_settings(SmtpSettings, configuration, rename)
         prefix = "lmtp" if lmtp else "smtp"
-        for refused in ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks", "reply_filter"):
+        for refused in ("mime_header_checks", "nested_header_checks", "body_checks", "reply_filter"):
             if configuration.value(f"{prefix}_{refused}"):
                 raise ConfigError(f"{prefix}_{refused} is not supported")
         lookup = MxLookup(
@@ -139,6 +144,13 @@ class SmtpAgent:
             own_addresses=own_addresses,
             warn=log.warning,
         )
+        checked = configuration.value(f"{prefix}_header_checks")
+        checks = None
+        if checked:
+            parameter = f"{prefix}_header_checks"
+            maps = open_maps(checked, configuration, parameter)
+            checks = ContentChecks(parameter, configuration.origin(parameter), maps, log)
+        generic = Generic.open(configuration, rename)
         policy = settings.smtp_tls_policy_maps
         passwords = settings.smtp_sasl_password_maps if settings.smtp_sasl_auth_enable else ""
         if settings.smtp_sasl_auth_enable and not passwords:
@@ -148,6 +160,7 @@ class SmtpAgent:
             lookup,
             log,
             lmtp=lmtp,
+            outgoing=Outgoing(log, generic, checks) if generic is not None or checks is not None else None,
             policy_maps=open_maps(policy, configuration, f"{prefix}_tls_policy_maps") if policy else None,
             password_maps=open_maps(passwords, configuration, f"{prefix}_sasl_password_maps") if passwords else None,
         )
@@ -161,7 +174,14 @@ class SmtpAgent:
         key = request.nexthop
         if self._settings.smtp_sender_dependent_authentication:
             key += "\0" + request.sender
-        progress = _Progress(request, self._clock(), list(request.recipients))
+        started = self._clock()
+        if self._outgoing is not None:
+            try:
+                request = await self._outgoing.prepare(request)
+            except TableRetry as error:
+                dsn = Dsn("4.3.0", f"{error}")
+                return [Outcome(queued.index, Fate.DEFERRED, dsn, "none") for queued in request.recipients]
+        progress = _Progress(request, started, list(request.recipients))
         cache = self._cache
         cache.begin(key)
         try:

@@ -9,7 +9,7 @@ RFC 1870 section 6.1 (SIZE); RFC 6531 section 3.2 (SMTPUTF8).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posthouse.envelope.content import MemoryBody
 from posthouse.envelope.envelope import Client
@@ -18,6 +18,7 @@ from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.net.stream import StreamClosed, StreamTimeout
 from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.content import WireContent
+from posthouse.transport.smtp.eight_bit import says_eight_bit, to_seven_bit
 from posthouse.transport.smtp.reasons import SiteFailed, refused, remote, said
 from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.wire.smtp.client import WHILE, Step, Transaction
@@ -68,12 +69,21 @@ class Exchange:
         obstacle = self._obstacle(connection, request, recipients)
         if obstacle is not None:
             return [Result(recipient, obstacle) for recipient in recipients]
+        body = request.body
+        if says_eight_bit(request.content):
+            body = "8BITMIME"
+            if not offer.eight_bit and not self._settings.disable_mime_output_conversion:
+                try:
+                    request = replace(request, content=await to_seven_bit(request.content))
+                except OSError:
+                    unreadable = Dsn("4.3.0", "queue file read error")
+                    return [Result(recipient, unreadable) for recipient in recipients]
         transaction = Transaction(
             mail_command(
                 request.sender,
                 offer,
                 size=size,
-                body=request.body,
+                body=body,
                 ret=request.ret,
                 envid=request.envid,
                 smtputf8=request.smtputf8,

@@ -46,6 +46,7 @@ class SmtpSettings:
     smtp_skip_quit_response: bool
     smtp_discard_ehlo_keywords: tuple[str, ...]
     smtp_line_length_limit: int
+    disable_mime_output_conversion: bool
     smtp_send_dummy_mail_auth: bool
     smtp_send_xforward_command: bool
 

@@ -16,11 +16,13 @@ from posthouse.envelope.envelope import LOCAL_CLIENT, Client, Notify, Recipient
 from posthouse.envelope.outcome import Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.host.log import MemorySink, ProcessLog
+from posthouse.intake.content_checks import Decision, Finding
 from posthouse.net.stream import Stream
 from posthouse.tables.table import Row, TableRetry
 from posthouse.testkit.smtp_sink import Script, SmtpSink
 from posthouse.transport.smtp.deliver import SmtpAgent, connect_candidate
 from posthouse.transport.smtp.hosts import Candidate
+from posthouse.transport.smtp.outgoing import Outgoing
 from posthouse.transport.smtp.settings import SmtpSettings
 
 VALUES: dict[str, object] = {
@@ -134,6 +136,7 @@ def house(
     own: tuple[str, ...] = (),
     policy: FakeMaps | None = None,
     passwords: FakeMaps | None = None,
+    outgoing: Outgoing | None = None,
     **changes: object,
 ) -> House:
     lines = MemorySink()
@@ -151,6 +154,7 @@ def house(
         lmtp=lmtp,
         policy_maps=policy,
         password_maps=passwords,
+        outgoing=outgoing,
         connect=net,
         read_file=lambda path: path,
     )
@@ -709,3 +713,88 @@ async def test_a_body_that_cannot_be_read_never_ends_in_a_dot(sink):
 async def test_a_nexthop_that_makes_no_sense_defers():
     outcome = (await deliver(house({}), request("b@far.example", nexthop="[192.0.2.1")))[0]
     assert (outcome.fate, outcome.dsn.status) == (Fate.DEFERRED, "4.3.5")
+
+
+EIGHT_BIT = (
+    b"Subject: x\r\nContent-Transfer-Encoding: 8bit\r\nContent-Type: multipart/mixed; boundary=q\r\n",
+    b"--q\r\ncontent-transfer-encoding: 8bit\r\nX: y\r\n\r\nb=\xc3\xa9 abc   \r\n"
+    b"--q\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nContent-Transfer-Encoding: binary\r\n\r\n\xc3\xa9\r\n--q--\r\n",
+)
+
+
+async def test_a_message_that_says_8bit_is_sent_as_such(sink):
+    await deliver(house({"192.0.2.1": sink.port}), request("b@x", header=EIGHT_BIT[0], text=EIGHT_BIT[1]))
+    assert " BODY=8BITMIME" in sink.taken[0].mail
+    assert sink.taken[0].content == b"\r\n".join(EIGHT_BIT)
+
+
+async def test_a_server_without_8bitmime_gets_quoted_printable(sinks):
+    sink = await started(Script(keywords=("PIPELINING",)), sinks)
+    await deliver(house({"192.0.2.1": sink.port}), request("b@x", header=EIGHT_BIT[0], text=EIGHT_BIT[1]))
+    assert sink.taken[0].mail == "MAIL FROM:<ann@example.com>"
+    assert sink.taken[0].content == (
+        b"Subject: x\r\nContent-Type: multipart/mixed; boundary=q\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+        b"--q\r\nX: y\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nb=3D=C3=A9 abc  =20\r\n"
+        b"--q\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+        b"Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A9\r\n--q--\r\n"
+    )
+
+
+async def test_conversion_can_be_switched_off(sinks):
+    sink = await started(Script(keywords=("PIPELINING",)), sinks)
+    h = house({"192.0.2.1": sink.port}, disable_mime_output_conversion=True)
+    await deliver(h, request("b@x", header=EIGHT_BIT[0], text=EIGHT_BIT[1]))
+    assert sink.taken[0].content == b"\r\n".join(EIGHT_BIT)
+
+
+class FakeGeneric:
+    async def address(self, address: str) -> str:
+        if address == "broken@example.com":
+            raise TableRetry("generic table unavailable")
+        return {"ann@example.com": "ann@out.example", "bob@far.example": "bob+x@far.example"}.get(address, address)
+
+
+class FakeChecks:
+    """Fields to changes, as ContentChecks gives them."""
+
+    async def check(self, text: str, decision: Decision) -> Finding:
+        if text.startswith("Subject:"):
+            decision.lines.append((f"replace: header {text}", "Subject: new"))
+            return Finding(keep=False, instead="Subject: new")
+        if text.startswith("X-Secret:"):
+            return Finding(keep=False)
+        return Finding(before="X-Before: 1") if text.startswith("To:") else Finding()
+
+
+async def test_addresses_and_fields_change_on_the_way_out(sink):
+    lines = MemorySink()
+    log = ProcessLog(lines, "postfix/smtp", 1)
+    outgoing = Outgoing(log, FakeGeneric(), FakeChecks())  # type: ignore[arg-type]
+    h = house({"192.0.2.1": sink.port}, outgoing=outgoing)
+    header = (
+        b"Subject: old\r\nX-Secret: 1\r\nFrom: Ann <ann@example.com>\r\n"
+        b"To: a@b, bob@far.example\r\nX-Other: ann@example.com\r\n"
+    )
+    outcome = (await deliver(h, request("bob@far.example", header=header)))[0]
+    assert outcome.fate is Fate.DELIVERED
+    assert sink.taken[0].sender == "ann@out.example"
+    assert sink.taken[0].recipients == ("bob+x@far.example",)
+    assert sink.taken[0].content.split(b"\r\n\r\n")[0].split(b"\r\n") == [
+        b"Subject: new",
+        b"From: Ann <ann@out.example>",
+        b"X-Before: 1",
+        b"To: a@b, bob+x@far.example",
+        b"X-Other: ann@example.com",
+    ]
+    assert lines.lines == ["postfix/smtp: 4E2F623E293: replace: header Subject: old: Subject: new"]
+
+
+async def test_a_broken_generic_table_defers(sink):
+    outgoing = Outgoing(ProcessLog(MemorySink(), "postfix/smtp", 1), FakeGeneric(), None)  # type: ignore[arg-type]
+    h = house({"192.0.2.1": sink.port}, outgoing=outgoing)
+    outcome = (await deliver(h, request("b@x", sender="broken@example.com")))[0]
+    assert (outcome.fate, outcome.dsn.status, outcome.dsn.reason) == (
+        Fate.DEFERRED,
+        "4.3.0",
+        "generic table unavailable",
+    )
