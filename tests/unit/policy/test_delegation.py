@@ -13,7 +13,37 @@ from posthouse.config.settings import read_settings
 from posthouse.policy.delegation import AnswerError, PolicyServer, parse_answer, parse_server
 from posthouse.policy.settings import DelegationSettings
 
-NAMES = ["request", "protocol_state", "protocol_name", "client_address", "client_name", "client_port", "reverse_client_name", "server_address", "server_port", "helo_name", "sender", "recipient", "recipient_count", "queue_id", "instance", "size", "etrn_domain", "stress", "sasl_method", "sasl_username", "sasl_sender", "ccert_subject", "ccert_issuer", "ccert_fingerprint", "ccert_pubkey_fingerprint", "encryption_protocol", "encryption_cipher", "encryption_keysize", "policy_context"]
+NAMES = [
+    "request",
+    "protocol_state",
+    "protocol_name",
+    "client_address",
+    "client_name",
+    "client_port",
+    "reverse_client_name",
+    "server_address",
+    "server_port",
+    "helo_name",
+    "sender",
+    "recipient",
+    "recipient_count",
+    "queue_id",
+    "instance",
+    "size",
+    "etrn_domain",
+    "stress",
+    "sasl_method",
+    "sasl_username",
+    "sasl_sender",
+    "ccert_subject",
+    "ccert_issuer",
+    "ccert_fingerprint",
+    "ccert_pubkey_fingerprint",
+    "encryption_protocol",
+    "encryption_cipher",
+    "encryption_keysize",
+    "policy_context",
+]
 
 
 class Server:
