@@ -188,7 +188,9 @@ def _print(records: Iterable[Record], title: str, flags: set[str]) -> None:
         place = f"{offset:9d} " if "o" in flags else ""
         if "d" in flags:
             place += f"{ord(kind):3d} "
-        offset += record_size(kind, text)
+        offset += record_size(kind, f"create_time={text}" if name == "create_time" else text)
+        if kind == "T" or name == "create_time":
+            text = _time(text)
         if kind in TITLES:
             section, latin = kind, False
             if envelope:
@@ -198,11 +200,9 @@ def _print(records: Iterable[Record], title: str, flags: set[str]) -> None:
             if not in_body and text == "" and not middle:
                 in_body = True
             if ("b" if in_body else "h") in flags:
-                if "v" in flags:
-                    put(f"{place}{name}: {text}\n")
-                else:
-                    put(f"{'' if middle else place}{text}" + ("\n" if kind == "N" else ""))
-            middle = kind == "L" and "v" not in flags
+                label = f"{name}: " if "v" in flags else ""
+                put(f"{place}{label}{text}" + ("\n" if kind == "N" or flags & set("vo") else ""))
+            middle = kind == "L"
         elif envelope:
             put(f"{place}{name}: {text}\n")
     out.flush()
@@ -233,13 +233,12 @@ def _show_file(name: str, flags: set[str]) -> None:
         except NotAQueueFile as error:
             _say(f"warning: {name}: {error}")
             return
-    _print(_with_times(records), name, flags)
+    _print(records, name, flags)
 
 
-def _with_times(records: Iterable[Record]) -> Iterator[Record]:
-    for kind, name, text in records:
-        if kind == "T" or name == "create_time":
-            seconds = text.split()[0] if text.split() else ""
-            if seconds.isdigit():
-                text = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(int(seconds)))
-        yield kind, name, text
+def _time(text: str) -> str:
+    """A time record's seconds as a date; a date as it is."""
+    seconds = text.split()[0] if text.split() else ""
+    if not seconds.isdigit():
+        return text
+    return time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(int(seconds)))

@@ -23,7 +23,8 @@ from posthouse.wire.control import IDS_LIMIT, ControlRequest
 
 USAGE = (
     "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)]"
-    " [-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id (requeue)]"
+    " [-f queue_id (expire and/or un-hold)] [-h queue_id (hold)] [-H queue_id (un-hold)]"
+    " [-p (purge temporary files)] [-r queue_id (requeue)]"
     " [-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] [queue...]"
 )
 
@@ -43,8 +44,8 @@ DONE = {
     "requeue": ("requeued", "Requeued"),
     "delete": ("removed", "Deleted"),
     "expire": ("expired", "Force-expired"),
-    "release": ("released from hold", "Released from hold"),
     "hold": ("placed on hold", "Placed on hold"),
+    "release": ("released from hold", "Released from hold"),
 }
 """What is said of one message and of all, in the order of the report."""
 
