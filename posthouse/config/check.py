@@ -24,14 +24,14 @@ __all__ = ["Finding", "check_configuration"]
 def check_configuration(configuration: Configuration, services: Sequence[Service] | None = None) -> list[Finding]:
     """Everything there is to say, errors first. Without services master.cf is read too."""
     path = f"{configuration.directory}/master.cf"
-    findings = [Finding("warning", "", 0, "", text) for text in configuration.warnings]
+    findings = [placed(text) for text in configuration.warnings]
     if services is None:
         try:
             master = load_master_cf(path)
         except ConfigError as error:
             findings.append(Finding("error", path, _line(error.text), "", error.text))
             master = MasterCf(path, [], [])
-        findings += [Finding("warning", path, 0, "", text) for text in master.warnings]
+        findings += [placed(text, path) for text in master.warnings]
         services = master.services
     findings += check_values(configuration, services)
     for part in (check_names, check_files, check_networks, advice):
@@ -41,6 +41,17 @@ def check_configuration(configuration: Configuration, services: Sequence[Service
             # A value that cannot be read is told by check_values already.
             continue
     return sorted(findings, key=lambda finding: finding.level)
+
+
+def placed(text: str, file: str = "") -> Finding:
+    """A reader's warning as a finding, its "FILE, line N: " taken apart."""
+    place, colon, rest = text.partition(": ")
+    path, comma, number = place.partition(", line ")
+    if comma and number.isdigit():
+        return Finding("warning", path, int(number), "", rest)
+    if colon and place.startswith("/"):
+        return Finding("warning", place, 0, "", rest)
+    return Finding("warning", file, 0, "", text)
 
 
 def _line(text: str) -> int:

@@ -20,7 +20,12 @@ def check_names(configuration: Configuration, services: Sequence[Service]) -> li
     main, master = f"{configuration.directory}/main.cf", f"{configuration.directory}/master.cf"
     names = KnownNames({name: configuration.raw(name) for name in configuration.names()}, services, main, master)
     names.scan()
-    findings = [Finding("warning", "", 0, "", text) for text in names.early_warnings]
+    findings = []
+    for text in names.early_warnings:
+        place, _, rest = text.partition(": ")
+        # "FILE: undefined parameter: n", or a macro error without a file.
+        known = place in {main, master}
+        findings.append(Finding("warning", place if known else "", 0, "", rest if known else text))
     for name in configuration.names():
         if name not in names.by_user and not names.is_builtin(name):
             findings.append(found(configuration, "warning", name, _misspelt(name)))

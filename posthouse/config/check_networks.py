@@ -44,7 +44,7 @@ def _check_word(configuration: Configuration, word: str) -> list[Finding]:
         return []
     for interface in machine_interfaces():
         if interface.ip in network and network.prefixlen < interface.network.prefixlen:
-            text = f"mynetworks: {word} is wider than the network of this machine's interface, {interface.network}"
+            text = f"mynetworks: {word} is wider than this machine's own network, {interface.network}"
             return [found(configuration, "warning", "mynetworks", text)]
     return []
 

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+
+from posthouse.config.check import Finding, check_configuration
+from posthouse.config.read import read_configuration
+
+MASTER = "smtp inet n - n - - smtpd\n"
+MAIN = "compatibility_level = 3.6\nmyhostname = mail.example.com\nmynetworks = 127.0.0.0/8\n"
+
+
+def check(folder: Path, main: str, master: str = MASTER) -> list[Finding]:
+    (folder / "main.cf").write_text(MAIN + main)
+    (folder / "master.cf").write_text(master)
+    return check_configuration(read_configuration(str(folder)))
+
+
+def test_a_plain_configuration_is_sound(tmp_path: Path) -> None:
+    assert check(tmp_path, "") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "text"),
+    [
+        ("smtpd_timeout = 10x", "error", "parameter smtpd_timeout: bad time value or unit: 10x"),
+        ("soft_bounce = maybe", "error", "bad boolean configuration: soft_bounce = maybe"),
+        ("message_size_limit = x", "error", "bad numerical configuration: message_size_limit = x"),
+        ("inet_protocols = ipv5", "error", 'unknown inet_protocols value "ipv5" in "ipv5"'),
+        ("alias_maps = hasch:/etc/aliases", "error", "alias_maps: unsupported dictionary type: hasch"),
+        ("smtpd_tls_cert_file = /nosuch", "error", "smtpd_tls_cert_file: /nosuch: No such file or directory"),
+        (
+            "mydestinations = x",
+            "warning",
+            "unused parameter: mydestinations; did you mean mydestination?",
+        ),
+        (
+            "virtual_mailbox_domains = localhost",
+            "warning",
+            "do not list domain localhost in BOTH mydestination and virtual_mailbox_domains",
+        ),
+        (
+            "message_size_limit = 99000000",
+            "warning",
+            "mailbox_size_limit (51200000) is smaller than message_size_limit (99000000)",
+        ),
+        (
+            "mynetworks = 0.0.0.0/0",
+            "warning",
+            "mynetworks: 0.0.0.0/0 lets almost everyone relay through this machine",
+        ),
+        (
+            "posthouse_workers = 4",
+            "warning",
+            "posthouse_workers = 4: client and destination limits are divided among the workers, at least 1 each",
+        ),
+        (
+            "ipc_timeout = 5s",
+            "warning",
+            "ipc_timeout has no effect here: the parts of this program do not talk over named sockets",
+        ),
+        ("smtpd_relay_restrictions = permit", "warning", "in parameter smtpd_relay_restrictions or smtpd_recipient"),
+    ],
+)
+def test_findings_have_file_and_line(tmp_path: Path, line: str, level: str, text: str) -> None:
+    findings = [finding for finding in check(tmp_path, line + "\n") if finding.text.startswith(text)]
+    assert [(level, f"{tmp_path}/main.cf", 4)] == [(f.level, f.file, f.line) for f in findings]
+
+
+def test_a_setting_of_a_service_is_found_in_master_cf(tmp_path: Path) -> None:
+    findings = check(tmp_path, "", MASTER + "x unix - - n - - smtp\n  -o smtp_helo_timeout=5q\n")
+    assert [
+        Finding(
+            "error",
+            f"{tmp_path}/master.cf",
+            2,
+            "smtp_helo_timeout",
+            "parameter smtp_helo_timeout: bad time value or unit: 5q",
+        )
+    ] == findings
+
+
+def test_a_broken_master_cf_is_an_error_with_its_line(tmp_path: Path) -> None:
+    (finding,) = check(tmp_path, "", MASTER + "smtps inet n - n\n")
+    path = f"{tmp_path}/master.cf"
+    assert ("error", path, 2, f"file {path}: line 2: bad field count") == (
+        finding.level,
+        finding.file,
+        finding.line,
+        finding.text,
+    )
+
+
+def test_a_reject_row_in_mynetworks_is_told(tmp_path: Path) -> None:
+    (tmp_path / "nets").write_text("10.0.0.0/8 OK\n10.1.0.0/16 REJECT\n")
+    findings = check(tmp_path, f"mynetworks = cidr:{tmp_path}/nets\n")
+    assert [finding.line for finding in findings] == [4, 4]
+    finding = findings[-1]
+    assert f"mynetworks: cidr:{tmp_path}/nets, line 2: a row says REJECT" in finding.text
+
+
+def test_a_table_older_than_its_source_is_told(tmp_path: Path) -> None:
+    import os
+
+    source = tmp_path / "canonical"
+    source.write_text("a b\n")
+    (tmp_path / "canonical.db").write_bytes(b"")
+    os.utime(tmp_path / "canonical.db", (1, 1))
+    (finding,) = check(tmp_path, f"canonical_maps = hash:{source}\n")
+    assert f"database {source}.db is older than source file {source}" in finding.text
+
+
+def test_a_loop_of_parameters_is_an_error(tmp_path: Path) -> None:
+    findings = check(tmp_path, "relayhost = $a\na = $b\nb = $a\n")
+    assert (findings[0].level, findings[0].text) == ("error", 'relayhost: unreasonable macro call nesting: "b"')
