@@ -58,7 +58,7 @@ def _check_rows(configuration: Configuration, kind: str, path: str) -> list[Find
         words = line.text.split()
         if len(words) > 1 and words[1].upper() == "REJECT":
             complaint = (
-                f"mynetworks: {kind}:{path}, line {line.first}: a row says REJECT: here such an address does not belong "
+            text = f"mynetworks: {word} is wider than this machine's network, {interface.network}"
                 "to mynetworks; Postfix itself takes every row, whatever it says, as belonging"
             )
             return [found(configuration, "warning", "mynetworks", complaint)]
