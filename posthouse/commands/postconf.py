@@ -12,11 +12,9 @@ from posthouse.config.options import Options, UsageError, parse_options
 from posthouse.config.read import configuration_directory
 
 CLASSES = ("builtin", "service", "user", "all")
-TABLE_TYPES = (
-    *("btree", "cdb", "cidr", "environ", "fail", "hash", "inline", "internal", "ldap", "lmdb", "memcache", "mysql"),
-    *("pcre", "pgsql", "pipemap", "proxy", "randmap", "regexp", "socketmap", "sqlite", "static", "tcp", "texthash"),
-    *("unionmap", "unix"),
-)
+
+WORDS = {"a": ("cyrus", "dovecot"), "A": ("cyrus",), "l": ("flock", "fcntl", "dotlock")}
+"""What -a, -A and -l list."""
 
 
 def warn(text: str) -> None:
@@ -83,14 +81,15 @@ def _classes(words: str | None) -> frozenset[str]:
 def _show_support(mode: str, options: Options) -> int:
     if mode == "T":
         return _show_tls(options.tls_mode or "")
-    for word in {
-        "a": ("cyrus", "dovecot"),
-        "A": ("cyrus",),
-        "l": ("flock", "fcntl", "dotlock"),
-        "m": TABLE_TYPES,
-    }[mode]:
+    for word in _table_types() if mode == "m" else WORDS[mode]:
         _show(word)
     return 0
+
+
+def _table_types() -> tuple[str, ...]:
+    from posthouse.tables.open import TYPES
+
+    return tuple(sorted(TYPES))
 
 
 def _show_tls(mode: str) -> int:
@@ -108,13 +107,28 @@ def _show_tls(mode: str) -> int:
 
 
 def _show_templates(mode: str, options: Options, directory: str) -> int:
-    from posthouse.bounce.template import describe_templates
+    """The beginning of each notice (-b). Notices have no templates here, so -t and template files are refused."""
+    from posthouse.bounce.prose import Kind, prose
     from posthouse.config.read import read_configuration
 
+    if len(options.arguments) > 1:
+        raise ConfigError("options -b and -t require at most one template file")
     configuration = read_configuration(directory)
     path = options.arguments[0] if options.arguments else configuration.value("bounce_template_file")
-    for line in describe_templates(path, configuration, expanded=mode == "b"):
-        _show(line)
+    if mode == "t" or path:
+        raise ConfigError("this version of Posthouse has no bounce templates: use -b without a file")
+    texts = [
+        f"expanded_{kind.name.lower()}_text = <<EOF\n"
+        + prose(
+            kind,
+            configuration.value("myhostname"),
+            waited=configuration.seconds("delay_warning_time"),
+            lifetime=configuration.seconds("maximal_queue_lifetime"),
+        )
+        + "EOF"
+        for kind in Kind
+    ]
+    _show("\n\n".join(texts))
     return 0
 
 

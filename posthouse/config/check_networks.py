@@ -58,8 +58,8 @@ def _check_rows(configuration: Configuration, kind: str, path: str) -> list[Find
         words = line.text.split()
         if len(words) > 1 and words[1].upper() == "REJECT":
             complaint = (
-            text = f"mynetworks: {word} is wider than this machine's network, {interface.network}"
-                "to mynetworks; Postfix itself takes every row, whatever it says, as belonging"
+                f"mynetworks: {kind}:{path}, line {line.first}: a row says REJECT: here such an address is not part "
+                "of mynetworks; Postfix itself takes every row, whatever it says, as belonging"
             )
             return [found(configuration, "warning", "mynetworks", complaint)]
     return []
