@@ -22,6 +22,8 @@ READ_HIGH = 262144
 """Unread bytes at which a connection stops reading: one large packet burst, and no more memory than that per peer."""
 WRITE_HIGH = 131072
 """Unsent bytes at which drain() begins to wait."""
+CLOSE_LINGER = 60.0
+"""Seconds that a closed connection may take to send its last bytes."""
 
 
 def _address(name: object) -> Address:
@@ -264,6 +266,13 @@ class TcpStream(asyncio.Protocol):
         self.data_received(b"")  # application data may have come with the last flight
         return self._tls_info
 
+    def unread(self, data: bytes) -> None:
+        """Give back bytes that belong to what comes next; a handshake may begin with them (implicit TLS)."""
+        if data:
+            self._chunks.appendleft(data)
+            self._size += len(data)
+        self._touched = False
+
     def buffered(self) -> bool:
         """Whether bytes wait to be read."""
         return bool(self._chunks)
@@ -275,6 +284,8 @@ class TcpStream(asyncio.Protocol):
         self._flush()
         if self._tls is not None and not self._handshaking:
             self._transport.write(self._tls.close())
+        if self._unwritable or self._transport.get_write_buffer_size():
+            self.loop.call_later(CLOSE_LINGER, self.abort)  # a peer that takes nothing must not keep us for ever
         self._transport.close()
         self._eof = True
         self._wake()

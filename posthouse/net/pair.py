@@ -24,6 +24,10 @@ class _PipeEnd(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Memory is taken at once; nothing to limit."""
 
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits here."""
+        return 0
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Hand over."""
         if not self._closing and self.other is not None and data:

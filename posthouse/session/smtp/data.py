@@ -105,7 +105,7 @@ async def envelope(session: SmtpSession, transaction: Transaction) -> Envelope:
     if session.forwarded_local is not None:
         local = session.forwarded_local
     elif service.local_rewrite is None:
-        local = client.address == session.stream.local.host or client.address in ("127.0.0.1", "::1")
+        local = client.address == session.server_address or client.address in ("127.0.0.1", "::1")
     else:
         local = await service.local_rewrite(client.name, client.address, client.sasl_username)
     return Envelope(
@@ -117,6 +117,7 @@ async def envelope(session: SmtpSession, transaction: Transaction) -> Envelope:
         envid=command.envid,
         smtputf8=command.smtputf8,
         body=command.body,
+        verp=command.verp,
     )
 
 

@@ -13,6 +13,7 @@ async def know(session: SmtpSession) -> None:
     service = session.service
     session.exempt = await _listed(service.limit_exceptions, session)
     session.auth_exempt = await _listed(service.sasl_exceptions, session)
+    session.verp_authorized = await _listed(service.verp, session)
     session.xforward_authorized = await _listed(service.xforward, session)
     session.xclient_authorized = await _listed(service.xclient, session)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from posthouse.dns.ptr import client_name
 from posthouse.envelope.envelope import Client
 from posthouse.net.connection import TcpStream
+from posthouse.net.stream import Address
 from posthouse.session.smtp.auth import auth
 from posthouse.session.smtp.bdat import bdat
 from posthouse.session.smtp.control import noop, quit, rset
@@ -24,6 +25,7 @@ from posthouse.session.smtp.seams import nothing
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.session import OK, SessionEnded, SmtpSession
 from posthouse.session.smtp.starttls import handshake, starttls
+from posthouse.session.smtp.upstream import proxied
 from posthouse.session.smtp.vrfy import etrn, vrfy
 from posthouse.session.smtp.xclient import xclient
 from posthouse.session.smtp.xforward import xforward
@@ -90,8 +92,16 @@ class SmtpListener:
         """One session, to its end."""
         service = self.service
         log = service.log.session(next(service.numbers))
-        client = await self._client(stream, log.warning)
-        session = SmtpSession(service, stream, log, client)
+        peer, local = stream.peer, stream.local
+        if service.settings.smtpd_upstream_proxy_protocol:
+            ends = await proxied(stream, service.settings.smtpd_upstream_proxy_timeout)
+            if isinstance(ends, str):
+                log.warning(f"haproxy protocol from {peer.host}: {ends}")
+                stream.close()
+                return
+            peer, local = ends
+        client = await self._client(peer, log.warning)
+        session = SmtpSession(service, stream, log, client, local)
         log.info(f"connect from {session.namaddr}")
         session.record("connect", "", f"{session.namaddr}")
         open_now, rate = service.limits.connected(service.name, client.address)
@@ -110,8 +120,7 @@ class SmtpListener:
             log.info(f"disconnect from {session.namaddr} {session.tally()}")
             session.stream.close()
 
-    async def _client(self, stream: TcpStream, warn: Callable[[str], None]) -> Client:
-        peer = stream.peer
+    async def _client(self, peer: Address, warn: Callable[[str], None]) -> Client:
         if not peer.host:  # a Unix socket
             return Client()
         address = peer.host.removeprefix("::ffff:") if "." in peer.host else peer.host

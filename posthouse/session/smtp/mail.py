@@ -3,6 +3,8 @@
 Standards: RFC 5321 section 4.1.1.2; RFC 1870 section 6.1 (a declared size is refused at once).
 """
 
+from dataclasses import replace
+
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.session.smtp.transaction import Transaction
 from posthouse.wire.smtp.command import BadPath, MailCommand, parse_mail
@@ -28,12 +30,15 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
         strict=settings.strict_rfc821_envelopes,
         dsn="DSN" not in session.discard,
         smtputf8=settings.smtputf8_enable and "SMTPUTF8" not in session.discard,
+        verp_filter=settings.verp_delimiter_filter if session.verp_authorized else "",
     )
     if not isinstance(command, MailCommand):
         if isinstance(command, BadPath):
             session.log.warning(f"Illegal address syntax from {session.namaddr} in MAIL command: {command.path}")
             return command.reply
         return command
+    if command.verp == "?":
+        command = replace(command, verp=settings.default_verp_delimiters)
     if settings.strict_smtputf8 and not command.smtputf8 and not command.sender.isascii():
         return UNDECLARED_UTF8
     limit = settings.smtpd_client_message_rate_limit

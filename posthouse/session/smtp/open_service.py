@@ -36,6 +36,7 @@ class SmtpdTables:
     smtpd_sasl_exceptions_networks: str
     smtpd_authorized_xclient_hosts: str
     smtpd_authorized_xforward_hosts: str
+    smtpd_authorized_verp_clients: str
     smtpd_discard_ehlo_keyword_address_maps: str
     smtpd_reject_footer_maps: str
     smtpd_command_filter: str
@@ -95,6 +96,8 @@ def open_smtp_service(
     """
     tables = read_settings(SmtpdTables, configuration)
     settings = read_settings(SmtpdSettings, configuration)
+    if settings.smtpd_upstream_proxy_protocol not in ("", "haproxy"):
+        raise ConfigError("parameter smtpd_upstream_proxy_protocol: unsupported protocol: only haproxy is known")
     service = SmtpService(
         settings=settings,
         stages=stages,
@@ -116,6 +119,7 @@ def open_smtp_service(
         xclient=open_client_list(
             tables.smtpd_authorized_xclient_hosts, configuration, "smtpd_authorized_xclient_hosts"
         ),
+        verp=open_client_list(tables.smtpd_authorized_verp_clients, configuration, "smtpd_authorized_verp_clients"),
         xforward=open_client_list(
             tables.smtpd_authorized_xforward_hosts, configuration, "smtpd_authorized_xforward_hosts"
         ),

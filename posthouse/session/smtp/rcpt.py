@@ -45,7 +45,9 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
         session.dialogue.recipient_refused()
         return Reply(450, "4.7.1", f"Error: too many recipients from {session.client.address}")
     recipient = command.recipient
+    transaction.trying = recipient
     verdict = await session.stage.rcpt(recipient, notify=command.notify, orcpt=command.orcpt)
+    transaction.trying = ""
     refusal = session.judge(verdict, "rcpt", "RCPT", recipient=recipient)
     if refusal is not None:
         session.dialogue.recipient_refused()

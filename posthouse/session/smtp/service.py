@@ -56,6 +56,8 @@ class SmtpService:
     """smtpd_sasl_exceptions_networks."""
     xclient: HostMatch = field(default_factory=NoHosts)
     """smtpd_authorized_xclient_hosts."""
+    verp: HostMatch = field(default_factory=NoHosts)
+    """smtpd_authorized_verp_clients."""
     xforward: HostMatch = field(default_factory=NoHosts)
     """smtpd_authorized_xforward_hosts."""
     discard_ehlo: Lookup = nothing

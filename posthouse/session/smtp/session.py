@@ -14,7 +14,7 @@ from posthouse.envelope.verdict import Action, Evidence, Verdict
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Entry
 from posthouse.net.connection import TcpStream
-from posthouse.net.stream import StreamClosed, StreamTimeout, TlsInfo
+from posthouse.net.stream import Address, StreamClosed, StreamTimeout, TlsInfo
 from posthouse.session.smtp.footer import add_footer, expand_footer
 from posthouse.session.smtp.seams import StageSession
 from posthouse.session.smtp.service import SmtpService
@@ -87,12 +87,15 @@ class SmtpSession:
         "stream",
         "tls",
         "transaction",
+        "verp_authorized",
         "where",
         "xclient_authorized",
         "xforward_authorized",
     )
 
-    def __init__(self, service: SmtpService, stream: TcpStream, log: ProcessLog, client: Client) -> None:
+    def __init__(
+        self, service: SmtpService, stream: TcpStream, log: ProcessLog, client: Client, local: Address
+    ) -> None:
         settings = service.settings
         if service.under_stress is not None and service.stressed():
             settings = service.under_stress
@@ -101,8 +104,8 @@ class SmtpSession:
         self.stream = stream
         self.log = log
         self.client = client
-        self.server_address = stream.local.host
-        self.server_port = stream.local.port
+        self.server_address = local.host
+        self.server_port = local.port
         self.namaddr = ""
         self.key = f"{log.number:x}"
         """Ties journal entries of the session together."""
@@ -121,6 +124,8 @@ class SmtpSession:
         """Whether AUTH is not announced to it (smtpd_sasl_exceptions_networks)."""
         self.xclient_authorized = False
         """Whether the client may speak for others (smtpd_authorized_xclient_hosts)."""
+        self.verp_authorized = False
+        """Whether the client may use XVERP (smtpd_authorized_verp_clients)."""
         self.xforward_authorized = False
         """Whether the client may say whom it got messages from (smtpd_authorized_xforward_hosts)."""
         self.forwarded: Client | None = None
@@ -228,7 +233,10 @@ class SmtpSession:
         transaction = self.transaction
         if transaction is not None:
             parts.append(f"from=<{transaction.command.sender}>")
-            recipient = recipient or (transaction.last_recipient if len(transaction.recipients) == 1 else "")
+            if not recipient:
+                recipient = transaction.trying or (
+                    transaction.last_recipient if len(transaction.recipients) == 1 else ""
+                )
         if recipient:
             parts.append(f"to=<{recipient}>")
         parts.append(f"proto={self.client.protocol or 'SMTP'}")

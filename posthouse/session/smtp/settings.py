@@ -31,6 +31,10 @@ class SmtpdSettings:
     smtpd_discard_ehlo_keywords: tuple[str, ...] = ()
     smtpd_reject_footer: str = ""
     smtpd_forbid_unauth_pipelining: bool = False
+    smtpd_upstream_proxy_protocol: str = ""
+    smtpd_upstream_proxy_timeout: int = 5
+    default_verp_delimiters: str = "+="
+    verp_delimiter_filter: str = "-=+"
     smtpd_peername_lookup: bool = True
     smtpd_client_port_logging: bool = False
     smtpd_delay_open_until_valid_rcpt: bool = True

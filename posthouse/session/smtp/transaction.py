@@ -32,6 +32,8 @@ class Transaction:
     recipients: list[Recipient] = field(default_factory=list)
     last_recipient: str = ""
     """The recipient that log lines name: the last one accepted, while it is the only one."""
+    trying: str = ""
+    """The recipient that is being judged."""
     overshoot: int = 0
     """Recipients past smtpd_recipient_limit that were refused without counting as errors."""
     size: int = 0

@@ -62,6 +62,8 @@ class MailCommand:
     ret: str = ""
     envid: str = ""
     smtputf8: bool = False
+    verp: str = ""
+    """Postfix's XVERP: the two delimiters, "?" for the default ones, or ""."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +126,10 @@ def _cut(argument: str, keyword: str, *, strict: bool) -> tuple[str, str | None,
 
 
 def parse_mail(
-    argument: str, *, strict: bool = False, dsn: bool = True, smtputf8: bool = True
+    argument: str, *, strict: bool = False, dsn: bool = True, smtputf8: bool = True, verp_filter: str = ""
 ) -> MailCommand | BadPath | Reply:
-    """What stands behind MAIL. strict: strict_rfc821_envelopes; dsn and smtputf8: whether EHLO offered them."""
+    """What stands behind MAIL. strict: strict_rfc821_envelopes; dsn and smtputf8: whether EHLO offered them;
+    verp_filter: the delimiters that XVERP may name, "" for clients that may not use it."""
     cut = _cut(argument, "FROM:", strict=strict)
     if cut is None:
         return MAIL_SYNTAX
@@ -135,7 +138,7 @@ def parse_mail(
         return BadPath(BAD_SENDER, path)
     if not parameters:
         return MailCommand(path, sender)
-    size, body, ret, envid, utf8 = 0, "", "", "", False
+    size, body, ret, envid, utf8, verp = 0, "", "", "", False, ""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         name = name.upper()
@@ -155,11 +158,17 @@ def parse_mail(
             if envid or not value or len(value) > ENVID_LIMIT or not _XTEXT.fullmatch(value):
                 return BAD_ENVID
             envid = value
+        elif name == "XVERP" and verp_filter and (not value or "=" in parameter):
+            if value and (len(value) != 2 or not set(value) <= set(verp_filter)):
+                return Reply(501, "5.5.4", f"Error: XVERP needs two characters from {verp_filter}")
+            if not sender:
+                return Reply(503, "5.5.4", "Error: XVERP requires non-null sender")
+            verp = value or "?"
         elif name == "AUTH" and "=" in parameter:
             pass  # RFC 4954 section 5: whom the client vouches for; nobody's word is trusted, and so it is as if <>
         else:
             return unsupported(parameter)
-    return MailCommand(path, sender, size, body, ret, envid, utf8)
+    return MailCommand(path, sender, size, body, ret, envid, utf8, verp)
 
 
 def _domain_fits(address: str) -> bool:

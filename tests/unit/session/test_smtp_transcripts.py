@@ -266,3 +266,28 @@ async def test_every_verdict_is_in_the_journal_with_its_evidence(build: Build) -
         ("rcpt", "joe@x", "dunno"),
     ]
     assert service.journal.entries[-2].evidence
+
+
+async def test_the_client_behind_a_proxy_is_the_client(build: Build) -> None:
+    service = build("smtpd_upstream_proxy_protocol = haproxy\n")
+    await converse(service, b"PROXY TCP4 10.9.9.9 10.8.8.8 1000 25\r\nEHLO c\r\nQUIT\r\n")
+    assert log_of(service)[0] == "connect from unknown[10.9.9.9]"
+    said = await converse(service, b"EHLO c\r\nQUIT\r\n")
+    assert said == b""
+    assert log_of(service)[-1] == "warning: haproxy protocol from 127.0.0.1: no PROXY header"
+
+
+async def test_verp_is_for_authorized_clients(build: Build) -> None:
+    service = build("smtpd_authorized_verp_clients = 127.0.0.1\n")
+    said = await converse(
+        service,
+        b"EHLO c\r\nMAIL FROM:<> XVERP\r\nMAIL FROM:<a@b> XVERP=xy\r\nMAIL FROM:<a@b> XVERP\r\nRCPT TO:<c@d>\r\n"
+        b"DATA\r\nx: y\r\n.\r\nQUIT\r\n",
+    )
+    assert b"503 5.5.4 Error: XVERP requires non-null sender\r\n" in said
+    assert b"501 5.5.4 Error: XVERP needs two characters from -=+\r\n" in said
+    (message,) = messages_of(service).messages
+    assert message.envelope is not None and message.envelope.verp == "+="
+    assert b"555 5.5.4 Unsupported option: XVERP" in await converse(
+        service, b"MAIL FROM:<a@b> XVERP\r\nQUIT\r\n", "10.1.1.1"
+    )
