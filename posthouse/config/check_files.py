@@ -11,11 +11,16 @@ from posthouse.config.words import split_words
 
 TABLE_TYPES = frozenset(
     {
-        *("btree", "cdb", "cidr", "dbm", "debug", "environ", "fail", "hash", "inline", "internal", "ldap", "lmdb"),
-        *("memcache", "mongodb", "mysql", "nis", "pcre", "pgsql", "pipemap", "proxy", "randmap", "regexp", "sdbm"),
-        *("socketmap", "sqlite", "static", "tcp", "texthash", "unionmap", "unix"),
+        *("btree", "cdb", "cidr", "environ", "fail", "hash", "inline", "internal", "lmdb", "nis", "pcre", "pipemap"),
+        *("proxy", "randmap", "regexp", "socketmap", "static", "tcp", "texthash", "unionmap", "unix"),
     }
 )
+"""Types that can be opened (a house test holds this against posthouse.tables)."""
+
+ABSENT_TYPES = frozenset(
+    {"dbm", "debug", "ldap", "memcache", "mongodb", "mysql", "netinfo", "nisplus", "pgsql", "sdbm", "sqlite"}
+)
+"""Postfix's types that are not here so far: mail that needs such a table would wait for ever."""
 
 INDEXED = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb"}
 """Types that postmap makes from a source, and what it adds to the source's name."""
@@ -54,6 +59,9 @@ def _check_table(configuration: Configuration, name: str, word: str) -> list[Fin
     kind, colon, path = word.strip("{} ").removeprefix("proxy:").partition(":")
     if not colon or not kind.isalnum():
         return []
+    if kind in ABSENT_TYPES:
+        text = f"{name}: tables of type {kind} are not supported so far: mail that needs {word} could never be served"
+        return [found(configuration, "error", name, text)]
     if kind not in TABLE_TYPES:
         return [found(configuration, "error", name, f"{name}: unsupported dictionary type: {kind}")]
     if kind in {"pipemap", "unionmap"}:

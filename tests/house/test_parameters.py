@@ -2,6 +2,7 @@
 
 from posthouse.config.catalog.no_effect import REASONS, SILENT
 from posthouse.config.catalog.parameters import PARAMETERS
+from posthouse.config.check_files import ABSENT_TYPES, TABLE_TYPES
 from posthouse.config.effect import acting_parameters, count_states, state
 
 
@@ -27,3 +28,10 @@ def test_what_everybody_sets_acts() -> None:
         *("smtpd_recipient_restrictions", "smtpd_relay_restrictions", "virtual_alias_maps", "message_size_limit"),
     ):
         assert state(name) == "acts", name
+
+
+def test_the_check_knows_the_table_types_there_are() -> None:
+    from posthouse.tables import open as tables
+
+    assert TABLE_TYPES == set(tables.TYPES)
+    assert ABSENT_TYPES == set(tables.KNOWN)
