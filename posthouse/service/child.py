@@ -63,10 +63,18 @@ class Child:
 
 
 def spawn(
-    inheritance: Inheritance, main: Callable[[Inheritance], int], close: Sequence[Channel], ours: Channel, now: float
+    inheritance: Inheritance,
+    main: Callable[[Inheritance], int],
+    close: Sequence[Channel],
+    locks: Sequence[int],
+    ours: Channel,
+    now: float,
 ) -> Child:
-    """Fork a child that runs main(inheritance) and exits with what it returns; `close` are the master's ends of its
-    brothers' channels."""
+    """Fork a child that runs main(inheritance) and exits with what it returns.
+
+    `close` are the master's ends of its brothers' channels, `locks` the descriptors whose locks are the master's alone:
+    a child that kept one would keep the next master from starting.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -82,6 +90,8 @@ def spawn(
         ours.close()
         for channel in close:
             channel.close()
+        for lock in locks:
+            os.close(lock)
         status = main(inheritance)
     except BaseException as error:  # the last line of a process: said to the master, never swallowed
         inheritance.channel.send(FATAL + f"{type(error).__name__}: {error}".encode("utf-8", "replace"))

@@ -116,7 +116,7 @@ class Keeper:
             connection.sendall(keeper_wire.encode(identity))
             return
         for attempt in range(2):
-            ours = self._children.get(identity) or self._fork(identity)
+            ours = self._children.get(identity) or self._fork(identity, connection, content)
             self._children.move_to_end(identity)
             try:
                 keeper_wire.send(ours, data, connection.fileno(), content)
@@ -127,7 +127,9 @@ class Keeper:
                 if attempt:
                     raise
 
-    def _fork(self, identity: Identity) -> socket.socket:
+    def _fork(self, identity: Identity, connection: socket.socket, content: int) -> socket.socket:
+        """A child for an identity. It gets the errand under way like all others, so its copies of that are closed: an
+        open one would keep the worker waiting for the end of the report."""
         while len(self._children) >= CHILDREN_LIMIT:
             _, oldest = self._children.popitem(last=False)
             oldest.close()
@@ -138,6 +140,8 @@ class Keeper:
             try:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 ours.close()
+                connection.close()
+                os.close(content)
                 for other in self._children.values():
                     other.close()
                 self._listening.close()

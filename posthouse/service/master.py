@@ -142,8 +142,8 @@ class Master:
         wake_in.setblocking(False)
         wake_out.setblocking(False)
         signal.set_wakeup_fd(wake_out.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1):
-            signal.signal(number, lambda *_: None)
+        for expected in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1):
+            signal.signal(expected, lambda *_: None)
         self._selector.register(wake_in, selectors.EVENT_READ)
         self._log.info(f"daemon started -- version {settings.mail_version}, configuration {self._directory}")
         started = time.monotonic()
@@ -224,7 +224,7 @@ class Master:
             keeper_socket=self._spool_sockets["keeper"] if role == "keeper" else None,
         )
         others = [child.channel for child in self._children.values()]
-        child = spawn(inheritance, self._mains[role], others, ours, time.monotonic())
+        child = spawn(inheritance, self._mains[role], others, self._locks, ours, time.monotonic())
         self._children[child.pid] = child
         self._selector.register(child.channel.socket, selectors.EVENT_READ, child)
 
