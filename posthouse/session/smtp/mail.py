@@ -57,4 +57,24 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
         session.reset()
         return refusal
     session.dialogue.state = State.MAIL
+    if not settings.smtpd_delay_open_until_valid_rcpt:
+        open_door(session, session.transaction)
     return MAIL_OK
+
+
+def open_door(session: SmtpSession, transaction: Transaction) -> None:
+    """Begin the message: it has a queue id from here on, and its client is logged under it."""
+    transaction.intake = session.service.intake.begin()
+    queue_id = transaction.intake.queue_id
+    session.stage.facts.queue_id = queue_id
+    client, forwarded = session.client, session.forwarded
+    line = f"{queue_id}: client={session.namaddr}"
+    if client.sasl_username:
+        line += f", sasl_method={client.sasl_method}, sasl_username={client.sasl_username}"
+    if client.sasl_sender:
+        line += f", sasl_sender={client.sasl_sender}"
+    if session.forwarded_id:
+        line += f", orig_queue_id={session.forwarded_id}"
+    if forwarded is not None and forwarded.address != "unknown":
+        line += f", orig_client={forwarded.name}[{forwarded.address}]"
+    session.log.info(line)

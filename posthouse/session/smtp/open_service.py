@@ -8,6 +8,7 @@ certificate serves without TLS after a warning, as Postfix does.
 
 import os
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -132,8 +133,7 @@ def open_smtp_service(
         local_rewrite=_local_rewrite(tables, configuration),
         flush=flush,
     )
-    if limits is not None:
-        service.limits = limits
+    service.limits = limits or ClientLimits(time.monotonic, settings.anvil_rate_time_unit)
     if stressed is not None:
         service.stressed = stressed
     return service

@@ -4,7 +4,7 @@ Standards: RFC 5321 sections 4.1.1.3 and 4.5.3.1.10 (too many recipients).
 """
 
 from posthouse.envelope.envelope import Recipient
-from posthouse.session.smtp.mail import UNDECLARED_UTF8
+from posthouse.session.smtp.mail import UNDECLARED_UTF8, open_door
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.wire.smtp.command import BadNotify, BadPath, RcptCommand, parse_rcpt
 from posthouse.wire.smtp.dialogue import NEED_MAIL, State
@@ -53,19 +53,7 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
         session.dialogue.recipient_refused()
         return refusal
     if transaction.intake is None:
-        transaction.intake = session.service.intake.begin()
-        session.stage.facts.queue_id = transaction.intake.queue_id
-        client = session.client
-        line = f"{transaction.intake.queue_id}: client={session.namaddr}"
-        if client.sasl_username:
-            line += f", sasl_method={client.sasl_method}, sasl_username={client.sasl_username}"
-        if client.sasl_sender:
-            line += f", sasl_sender={client.sasl_sender}"
-        if session.forwarded_id:
-            line += f", orig_queue_id={session.forwarded_id}"
-        if session.forwarded is not None and session.forwarded.address != "unknown":
-            line += f", orig_client={session.forwarded.name}[{session.forwarded.address}]"
-        session.log.info(line)
+        open_door(session, transaction)
     transaction.recipients.append(
         Recipient(
             recipient,

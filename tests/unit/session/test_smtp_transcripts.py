@@ -274,7 +274,7 @@ async def test_the_client_behind_a_proxy_is_the_client(build: Build) -> None:
     assert log_of(service)[0] == "connect from unknown[10.9.9.9]"
     said = await converse(service, b"EHLO c\r\nQUIT\r\n")
     assert said == b""
-    assert log_of(service)[-1] == "warning: haproxy protocol from 127.0.0.1: no PROXY header"
+    assert log_of(service)[-1] == "warning: haproxy protocol from 127.0.0.1: malformed PROXY header"
 
 
 async def test_verp_is_for_authorized_clients(build: Build) -> None:
