@@ -16,6 +16,7 @@ from posthouse.envelope.outcome import Dsn
 from posthouse.host.log import ProcessLog
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout, TlsFailed
 from posthouse.net.tls import TlsUnusable
+from posthouse.transport.smtp.dane import certificate_matches
 from posthouse.transport.smtp.hosts import Candidate, os_reason
 from posthouse.transport.smtp.login import Login, allowed_mechanisms, no_mechanism, no_worthy_mechanism
 from posthouse.transport.smtp.nexthop import Nexthop
@@ -29,6 +30,8 @@ from posthouse.wire.smtp.reply import RemoteProtocolError, Reply, ReplyReader
 Connect = Callable[[Candidate, float, str | None], Awaitable[Stream]]
 """Opens a stream to a candidate: (candidate, timeout, local address or None). Raises OSError, StreamTimeout."""
 
+AUTHENTICATED = frozenset({"dane", "fingerprint", "verify", "secure"})
+"""Levels at which the server has proved who it is."""
 AUTH_ROUNDS = 10
 """Challenges in one AUTH exchange; no mechanism we speak needs more than three."""
 
@@ -52,7 +55,6 @@ class Connection:
         """The next reply. Raises SiteFailed when the connection broke while `doing`."""
         reader = self.reader
         stream = self.stream
-        label = self.candidate.label
         try:
             while True:
                 reply = reader.next_reply()
@@ -64,14 +66,18 @@ class Connection:
                 reader.receive(data)
         except StreamTimeout:
             self.usable = False
-            raise SiteFailed(Dsn("4.4.2", f"conversation with {label} timed out while {doing}")) from None
+            raise SiteFailed(
+                Dsn("4.4.2", f"conversation with {self.candidate.label} timed out while {doing}")
+            ) from None
         except StreamClosed:
             pass
         except RemoteProtocolError as error:
             self.usable = False
-            raise SiteFailed(Dsn("4.5.0", f"protocol error: {error} from {label} while {doing}")) from None
+            raise SiteFailed(
+                Dsn("4.5.0", f"protocol error: {error} from {self.candidate.label} while {doing}")
+            ) from None
         self.usable = False
-        raise SiteFailed(Dsn("4.4.2", f"lost connection with {label} while {doing}"))
+        raise SiteFailed(Dsn("4.4.2", f"lost connection with {self.candidate.label} while {doing}"))
 
     async def ask(self, line: str, timeout: float, doing: str) -> Reply:
         """Send one command and take its reply."""
@@ -235,10 +241,13 @@ class Opener:
                 raise TlsRejected(Dsn("4.7.5", "Server certificate not trusted")) from None
             self._log.info(f"SSL_connect error to {candidate.relay}: {text}")
             raise TlsRejected(Dsn("4.7.5", "Cannot start TLS: handshake failure")) from None
-        fits = certificate_fits(policy, info, nexthop, candidate.host, settings.smtp_tls_fingerprint_digest)
+        if policy.level == "dane":
+            fits = info.peer_certificate is not None and certificate_matches(info.peer_certificate, policy.tlsa)
+        else:
+            fits = certificate_fits(policy, info, nexthop, candidate.host, settings.smtp_tls_fingerprint_digest)
         if self._level > 0:
             word = "Untrusted" if info.peer_certificate is not None else "Anonymous"
-            if policy.level in ("verify", "secure", "fingerprint"):
+            if policy.level in AUTHENTICATED:
                 word = "Verified" if fits else "Trusted"
             self._log.info(
                 f"{word} TLS connection established to {candidate.relay}: "
@@ -255,7 +264,7 @@ class Opener:
             raise SiteFailed(no_mechanism(label))
         options = settings.smtp_sasl_security_options
         if connection.stream.tls is not None:
-            verified = policy.level in ("verify", "secure", "fingerprint")
+            verified = policy.level in AUTHENTICATED
             options = (
                 settings.smtp_sasl_tls_verified_security_options
                 if verified

@@ -28,6 +28,7 @@ from posthouse.net.tls import TlsUnusable
 from posthouse.routing.generic import Generic
 from posthouse.tables.table import TableRetry
 from posthouse.transport.smtp.connection import Connect, Connection, Opener
+from posthouse.transport.smtp.dane import apply_dane
 from posthouse.transport.smtp.exchange import Exchange, Stale
 from posthouse.transport.smtp.hosts import Candidate, find_candidates
 from posthouse.transport.smtp.login import PasswordMaps, find_login
@@ -84,6 +85,7 @@ class SmtpAgent:
         log: ProcessLog,
         *,
         lmtp: bool = False,
+        resolver: Resolver | None = None,
         policy_maps: KeyLookup | None = None,
         password_maps: PasswordMaps | None = None,
         outgoing: Outgoing | None = None,
@@ -102,6 +104,7 @@ class SmtpAgent:
             raise ConfigError(str(error)) from error
         self._policies = Policies(settings, policy_maps)
         self._passwords = password_maps
+        self._resolver = resolver
         self._outgoing = outgoing
         try:
             contexts = Contexts(settings, read_file)
@@ -160,6 +163,7 @@ class SmtpAgent:
             lookup,
             log,
             lmtp=lmtp,
+            resolver=resolver,
             outgoing=Outgoing(log, generic, checks) if generic is not None or checks is not None else None,
             policy_maps=open_maps(policy, configuration, f"{prefix}_tls_policy_maps") if policy else None,
             password_maps=open_maps(passwords, configuration, f"{prefix}_sasl_password_maps") if passwords else None,
@@ -244,6 +248,13 @@ class SmtpAgent:
         """A connection to a host, or None with the reason noted."""
         try:
             policy = await self._policies.policy(nexthop)
+            if policy.level in ("dane", "dane-only"):
+                assert self._resolver is not None, "DANE needs DNS"
+                applied = await apply_dane(policy, candidate, self._resolver, self._log)
+                if isinstance(applied, Dsn):
+                    self._site_trouble(progress, applied, "none", more=False)
+                    return None
+                policy = applied
             login = await find_login(
                 self._passwords,
                 self._settings,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.envelope.content import MemoryBody
-from posthouse.envelope.envelope import Client
+from posthouse.envelope.envelope import Client, Notify
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.net.stream import StreamClosed, StreamTimeout
@@ -62,7 +62,6 @@ class Exchange:
     ) -> list[Result] | Stale:
         """Send the message to these recipients."""
         offer = connection.offer
-        candidate = connection.candidate
         kept = connection.uses > 0
         connection.uses += 1
         size = request.content.size
@@ -126,7 +125,10 @@ class Exchange:
             except SiteFailed:
                 connection.usable = False
         return [
-            Result(recipient, self._fate(transaction, number, broken, connection, candidate.label, request.trace_only))
+            Result(
+                recipient,
+                self._fate(transaction, number, recipient, broken, connection, request.trace_only),
+            )
             for number, recipient in enumerate(recipients)
         ]
 
@@ -200,30 +202,32 @@ class Exchange:
         self,
         transaction: Transaction,
         number: int,
+        queued: QueuedRecipient,
         broken: Dsn | None,
         connection: Connection,
-        label: str,
         probe: bool,
     ) -> Dsn:
-        host = connection.candidate.host
+        candidate = connection.candidate
+        host = candidate.host
         mail = transaction.mail_reply
         if mail is not None and mail.code // 100 != 2:
-            return refused(mail, label, host, Step.MAIL.value)
+            return refused(mail, candidate.label, host, Step.MAIL.value)
         rcpt = transaction.rcpt_replies[number]
         if rcpt is not None and rcpt.code // 100 != 2:
-            return refused(rcpt, label, host, Step.RCPT.value)
+            return refused(rcpt, candidate.label, host, Step.RCPT.value)
         final = transaction.final_replies.get(number)
         if probe and rcpt is not None:
             final = rcpt
         if final is not None:
             if final.code // 100 != 2:
-                return refused(final, label, host, Step.DOT.value)
+                return refused(final, candidate.label, host, Step.DOT.value)
             sent = remote(final, host, said(final))
-            action = PASSED_ON if connection.offer.dsn else "relayed"
+            passed_on = connection.offer.dsn and queued.recipient.notify & Notify.SUCCESS
+            action = PASSED_ON if passed_on else "relayed"
             return Dsn(sent.status, sent.reason, action, "smtp", sent.diagnostic, "dns", host)
         data = transaction.data_reply
         if data is not None and data.code // 100 != 3:
-            return refused(data, label, host, Step.DATA.value)
+            return refused(data, candidate.label, host, Step.DATA.value)
         assert broken is not None, "a dialogue ends with a reply or breaks"
         return broken
 

@@ -22,6 +22,10 @@ class Candidate:
     port: int
     best: bool = True
     """Whether no better host exists: only such a connection is kept for the nexthop's next message."""
+    authenticated: bool = False
+    """Whether DNSSEC vouches for the way to this address."""
+    canonical_name: str = ""
+    """The name at the end of the host's CNAME chain, or ""."""
     unix: str = ""
     """The path to open, or "". address is the path as it was configured."""
 
@@ -56,4 +60,7 @@ async def find_candidates(
     if route.failure is not None:
         return Dsn(route.failure.status, route.failure.text)
     best = min(host.preference for host in route.hosts)
-    return [Candidate(h.name, h.address, nexthop.port, h.preference == best) for h in route.hosts]
+    return [
+        Candidate(h.name, h.address, nexthop.port, h.preference == best, h.authenticated, h.canonical_name)
+        for h in route.hosts
+    ]

@@ -1,11 +1,11 @@
 """How much TLS a destination gets: smtp_tls_security_level and smtp_tls_policy_maps.
 
-Levels none, may, encrypt, fingerprint, verify and secure. Contexts are built once per distinct
+Levels none, may, encrypt, dane, dane-only, fingerprint, verify and secure. Contexts are built once per distinct
 set of words and kept.
 
 Certificates are checked by OpenSSL up to the trust anchor; the name is checked here, because the
-names that may match ("hostname", "nexthop", "dot-nexthop") are Postfix's own. DANE is not spoken:
-a level "dane" is refused when the transport is opened, never quietly weakened.
+names that may match ("hostname", "nexthop", "dot-nexthop") are Postfix's own. What dane means for
+a host is dane.py's matter.
 
 Standards: RFC 3207; RFC 6125 section 6.4 (names in certificates); RFC 7435 (opportunistic security).
 """
@@ -15,7 +15,7 @@ import hmac
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from posthouse.config.error import ConfigError
 from posthouse.net.stream import TlsInfo
@@ -24,7 +24,10 @@ from posthouse.tables.table import Row
 from posthouse.transport.smtp.nexthop import Nexthop
 from posthouse.transport.smtp.settings import SmtpSettings
 
-LEVELS = ("none", "may", "encrypt", "fingerprint", "verify", "secure")
+if TYPE_CHECKING:
+    from posthouse.transport.smtp.dane import Tlsa
+
+LEVELS = ("none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure")
 MANDATORY = frozenset(LEVELS[2:])
 
 
@@ -38,6 +41,8 @@ class TlsPolicy:
     ciphers: str = ""
     exclude: tuple[str, ...] = ()
     servername: str = ""
+    tlsa: "tuple[Tlsa, ...]" = ()
+    """What the certificate must match at level dane (dane.py)."""
 
     @property
     def mandatory(self) -> bool:
@@ -57,8 +62,6 @@ def default_level(settings: SmtpSettings) -> str:
             level = "verify" if settings.smtp_tls_enforce_peername else "encrypt"
         else:
             level = "may" if settings.smtp_use_tls else "none"
-    if level in ("dane", "dane-only"):
-        raise ConfigError(f"TLS security level {level} is not supported (DANE is missing): use may, encrypt or secure")
     if level not in LEVELS:
         raise ConfigError(f'invalid TLS security level: "{level}"')
     return level

@@ -2,13 +2,17 @@
 
 import asyncio
 import dataclasses
+import hashlib
 import random
 import ssl
 from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
+from posthouse.config.error import ConfigError
 from posthouse.dns.mx import MxLookup, MxSettings
 from posthouse.dns.resolver import Answer, DnsRetry, Record
 from posthouse.envelope.content import Content, MemoryBody
@@ -20,6 +24,7 @@ from posthouse.intake.content_checks import Decision, Finding
 from posthouse.net.stream import Stream
 from posthouse.tables.table import Row, TableRetry
 from posthouse.testkit.smtp_sink import Script, SmtpSink
+from posthouse.transport.smtp.dane import parse_tlsa
 from posthouse.transport.smtp.deliver import SmtpAgent, connect_candidate
 from posthouse.transport.smtp.hosts import Candidate
 from posthouse.transport.smtp.outgoing import Outgoing
@@ -69,6 +74,7 @@ class FakeResolver:
 
     def __init__(self, zones: dict[tuple[str, str], list[object] | None]) -> None:
         self.zones = zones
+        self.signed = False
 
     async def query(self, name: str, rtype: str) -> Answer:
         if (name, rtype) in self.zones:
@@ -82,7 +88,7 @@ class FakeResolver:
             for data in found:
                 preference, text = data if isinstance(data, tuple) else (0, data)
                 records.append(Record(name, rtype, 60, str(text), preference))
-            return Answer(tuple(records))
+            return Answer(tuple(records), authenticated=self.signed)
         return Answer((), nxdomain=not any(n == name for n, _ in self.zones))
 
 
@@ -137,13 +143,16 @@ def house(
     policy: FakeMaps | None = None,
     passwords: FakeMaps | None = None,
     outgoing: Outgoing | None = None,
+    signed: bool = False,
     **changes: object,
 ) -> House:
     lines = MemorySink()
     net = Net(ports)
+    resolver = FakeResolver(zones or {})
+    resolver.signed = signed
     lookup = MxLookup(
         MxSettings(inet_protocols=("ipv4",)),
-        FakeResolver(zones or {}),
+        resolver,
         own_addresses=own,
         rng=random.Random(1),
     )
@@ -152,6 +161,7 @@ def house(
         lookup,
         ProcessLog(lines, "postfix/smtp", 1),
         lmtp=lmtp,
+        resolver=resolver,
         policy_maps=policy,
         password_maps=passwords,
         outgoing=outgoing,
@@ -590,10 +600,8 @@ def server_context(authority) -> ssl.SSLContext:
 
 
 def test_no_unknown_tls_level_starts():
-    from posthouse.config.error import ConfigError
-
-    with pytest.raises(ConfigError, match="DANE is missing"):
-        house({}, smtp_tls_security_level="dane")
+    with pytest.raises(ConfigError, match='invalid TLS security level: "tight"'):
+        house({}, smtp_tls_security_level="tight")
 
 
 async def test_opportunistic_tls_encrypts(sinks, server_context):
@@ -799,3 +807,69 @@ async def test_a_broken_generic_table_defers(sink):
         "4.3.0",
         "generic table unavailable",
     )
+
+
+DANE_MX = {("far.example", "MX"): [(10, "mx1.far.example")], ("mx1.far.example", "A"): ["192.0.2.1"]}
+TLSA_NAME = ("_25._tcp.mx1.far.example", "TLSA")
+
+
+def leaf(context: ssl.SSLContext, authority: trustme.CA) -> bytes:
+    """The certificate that a context shows, by a handshake in memory."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    plain.check_hostname = False
+    plain.verify_mode = ssl.CERT_NONE
+    client = plain.wrap_bio(to_client, to_server)
+    for side in (client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+    der = client.getpeercert(binary_form=True)
+    assert der is not None
+    return der
+
+
+@pytest.mark.parametrize(
+    ("records", "signed", "level", "fate", "reason"),
+    [
+        ("match", True, "dane", Fate.DELIVERED, ""),
+        ("match", True, "dane-only", Fate.DELIVERED, ""),
+        ("other", True, "dane", Fate.DEFERRED, "Server certificate not verified"),
+        ("other", False, "dane", Fate.DELIVERED, ""),
+        ("match", False, "dane-only", Fate.DEFERRED, "non DNSSEC destination"),
+        ("none", True, "dane", Fate.DELIVERED, ""),
+        ("none", True, "dane-only", Fate.DEFERRED, "no TLSA records found"),
+        ("retry", True, "dane", Fate.DEFERRED, "TLSA lookup error for mx1.far.example:25"),
+        ("unusable", True, "dane", Fate.DELIVERED, ""),
+    ],
+)
+async def test_dane(sinks, server_context, authority, records, signed, level, fate, reason):
+    sink = await started(Script(tls=server_context), sinks)
+    zones: dict[tuple[str, str], list[object] | None] = {**DANE_MX}
+    digest = hashlib.sha256(leaf(server_context, authority)).hexdigest()
+    if records == "retry":
+        zones[TLSA_NAME] = None
+    elif records != "none":
+        zones[TLSA_NAME] = [
+            {"match": f"3 0 1 {digest}", "other": f"3 0 1 {'0' * 64}", "unusable": f"1 0 1 {digest}"}[records]
+        ]
+    h = house({"192.0.2.1": sink.port}, zones, signed=signed, smtp_tls_security_level=level)
+    outcome = (await deliver(h, request("b@far.example", nexthop="far.example")))[0]
+    assert outcome.fate is fate
+    if reason:
+        assert (outcome.dsn.status, outcome.dsn.reason) == ("4.7.5", reason)
+
+
+async def test_a_host_that_promises_tls_by_unusable_records_must_keep_it(sink):
+    zones = {**DANE_MX, TLSA_NAME: ["1 0 1 " + "0" * 64]}
+    h = house({"192.0.2.1": sink.port}, zones, signed=True, smtp_tls_security_level="dane")
+    outcome = (await deliver(h, request("b@far.example", nexthop="far.example")))[0]
+    assert outcome.dsn.status == "4.7.4"
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_tlsa_record_or_none(text):
+    parse_tlsa(text)
+    parse_tlsa("3 1 1 " + text)
