@@ -11,6 +11,8 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+import apsw
+
 from posthouse.envelope.content import Body, Content, MemoryBody
 from posthouse.host.clock import Clock, SystemClock
 from posthouse.host.durable import make_folder
@@ -27,9 +29,8 @@ from posthouse.queue.store import (
     NewMessage,
     QueuedMessage,
     QueueFault,
-    RecipientState,
+    QueueFull,
     State,
-    StoredRecipient,
 )
 
 
@@ -105,7 +106,7 @@ class LocalQueueStore:
                 continue
             try:
                 await asyncio.to_thread(shard.prepare)
-            except Exception as error:  # noqa: BLE001  apsw.Error and OSError: a damaged shard must not stop the others
+            except (apsw.Error, OSError) as error:  # a damaged shard must not stop the others
                 self._log.error(f"queue shard {shard.folder}: {error}")
                 shard.lock.release()
                 continue
@@ -164,7 +165,7 @@ class LocalQueueStore:
         for shard in self.shards:
             try:
                 empty = not shard.unsound and await shard.read(ShardDatabase.empty)
-            except Exception:  # noqa: BLE001  apsw.Error: then it is not deleted, and the next owner looks at it
+            except (apsw.Error, OSError):  # then it is not deleted, and the next owner looks at it
                 empty = False
             await shard.close(delete=empty)
         self._adopted.clear()
@@ -223,7 +224,7 @@ class LocalQueueStore:
         except (QueueFault, asyncio.CancelledError):
             self.memory.drop(message.queue_id)
             raise
-        except Exception:
+        except QueueFull:
             self._forget(shard, message.queue_id)
             raise
         finally:
@@ -243,7 +244,7 @@ class LocalQueueStore:
         except OSError as error:
             writer.abort()
             raise failure_of(error) from error
-        except (Exception, asyncio.CancelledError):
+        except (QueueFull, QueueFault, asyncio.CancelledError):
             writer.abort()
             raise
 
@@ -366,8 +367,3 @@ async def open_queue(
     store = LocalQueueStore(root, settings, log, clock or SystemClock(), vfs)
     await store.start()
     return store
-
-
-def is_done(recipient: StoredRecipient) -> bool:
-    """Whether nothing is left to do for a recipient."""
-    return recipient.state is RecipientState.DONE
