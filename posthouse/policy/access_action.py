@@ -45,20 +45,19 @@ class AccessActions:
         text = text.strip()
         action = word.upper()
         named = f"<{subject.name}>: {subject.reply_class}"
-        if action in ("OK", "RELAY") or (word.isascii() and word.isdigit() and not _CODE.fullmatch(word)):
+        if action in ("OK", "RELAY") or (value.isascii() and value.strip().isdigit()):
             return facts.permit(fact)
         if action == "DUNNO":
             return DUNNO
         if action == "REJECT" or action == "DEFER":
             code = self._settings.access_map_reject_code if action == "REJECT" else self._settings.access_map_defer_code
-            default = "Access denied" if action == "REJECT" else "Try again later"
-            status, text = split_status(text, f"{code // 100}.7.1")
-            return facts.refuse(code, status, f"{named} rejected: {text or default}", fact)
+            status, text = split_status(text, f"{code // 100}.7.1", subject.reply_class)
+            return facts.refuse(code, status, f"{named} rejected: {text or 'Access denied'}", fact)
         if _CODE.fullmatch(word):
-            status, text = split_status(text, f"{word[0]}.7.1")
+            status, text = split_status(text, f"{word[0]}.7.1", subject.reply_class)
             return facts.refuse(int(word), status, f"{named} rejected: {text or 'Access denied'}", fact)
         if action == "DEFER_IF_PERMIT" or action == "DEFER_IF_REJECT":
-            status, text = split_status(text, "4.7.1")
+            status, text = split_status(text, "4.7.1", subject.reply_class)
             text = f"{named} rejected: {text or 'Service unavailable'}"
             if action == "DEFER_IF_PERMIT":
                 return facts.defer_if_permit(self._settings.access_map_defer_code, status, text, fact)
@@ -76,7 +75,7 @@ class AccessActions:
     ) -> Verdict | None:
         """The actions that mark the message; None when it is none of them."""
         if action in ("WARN", "INFO"):
-            facts.log(action.lower(), facts.stage, f"{named} {text or f'triggers {action} action'}")
+            facts.log(action.lower(), facts.stage, text)
         elif action == "HOLD":
             if not facts.warn_only:
                 facts.handle(hold=f"{named} {text or 'triggers HOLD action'}")
@@ -129,7 +128,23 @@ class AccessActions:
             facts.depth -= 1
 
 
-def split_status(text: str, default: str) -> tuple[str, str]:
+# RFC 3463 section 3.2: which of the X.1.Y codes fit a sender and a recipient; what does not is mapped as Postfix does.
+_SENDER = {"0": "0", "1": "7", "2": "8", "3": "7", "4": "7", "6": "7", "7": "7", "8": "8"}
+_RECIPIENT = {"7": "3", "8": "2", **{str(n): str(n) for n in range(7)}}
+
+
+def split_status(text: str, default: str, reply_class: str = "") -> tuple[str, str]:
     """(status, text) of "5.7.1 text"; the default when there is no status in front."""
     match = _STATUS.match(text)
-    return (match[1], text[match.end() :]) if match else (default, text)
+    if match is None:
+        return default, text
+    status = match[1]
+    kind, subject, detail = status.split(".")
+    if subject == "1" and reply_class:
+        if reply_class == "Sender address":
+            status = f"{kind}.1.{_SENDER.get(detail, '0')}"
+        elif reply_class == "Recipient address":
+            status = f"{kind}.1.{_RECIPIENT.get(detail, '0')}"
+        else:
+            status = f"{kind}.0.0"
+    return status, text[match.end() :]

@@ -7,6 +7,7 @@ smtpd_policy_service_default_action holds.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, replace
@@ -185,6 +186,7 @@ class PolicyService:
         self._clock = clock
         self._sleep = sleep
         self._idle: list[_Kept] = []
+        self._address = server.endpoint.partition(":")[2]
 
     async def check_policy_service(self, facts: Facts, subject: Subject) -> Verdict:
         """Do what the server says."""
@@ -208,13 +210,15 @@ class PolicyService:
                     kept = await self._connect()
                 answer = await self._exchange(kept.stream, data)
             except (OSError, StreamClosed, StreamTimeout, AnswerError, DnsRetry) as error:
-                reason = str(error) or type(error).__name__
+                reason = _reason(error)
+                if isinstance(error, OSError) and kept is None:
+                    self._warn(f"connect to {self._address}: {reason}")
                 if kept is not None:
                     kept.stream.abort()
                 if fresh:
                     # A kept connection that the server closed meanwhile is no failed try.
                     tries += 1
-                    self._warn(f"problem talking to server {self.server.endpoint}: {reason}")
+                    self._warn(f"problem talking to server {self._address}: {reason}")
                     if tries < self.server.try_limit:
                         await self._sleep(self.server.retry_delay)
                 continue
@@ -262,6 +266,15 @@ class PolicyService:
         """Close kept connections."""
         while self._idle:
             self._idle.pop().stream.close()
+
+
+def _reason(error: Exception) -> str:
+    """The error in the system's words."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    if isinstance(error, StreamTimeout | TimeoutError):
+        return "Connection timed out"
+    return str(error) or type(error).__name__
 
 
 def opener(settings: DelegationSettings, native: NativeLookup | None = None) -> Open:

@@ -21,7 +21,7 @@ from posthouse.policy.destinations import Destinations
 from posthouse.policy.facts import Facts, Subject
 from posthouse.policy.mynetworks import Mynetworks
 from posthouse.policy.restriction import Check, Restriction, evaluate
-from posthouse.policy.restrictions.access import Access
+from posthouse.policy.restrictions.access import Access, guarded, subject_of
 from posthouse.policy.restrictions.destination import Destination
 from posthouse.policy.restrictions.dnsbl import DnsLists, Filter, parse_site
 from posthouse.policy.restrictions.login import SenderLogin
@@ -253,9 +253,11 @@ class ListParser:
         table = self._table(spec)
         servers = self._server_words.get(name)
         if servers is not None:
-            return self._access.servers(table, servers[0], servers[1], name)
+            what, rtype = servers
+            return guarded(self._access.servers(table, what, rtype, name), lambda facts: subject_of(facts, what))
+        what = name.removeprefix("check_").removesuffix("_access")
         check: Check = self._table_words[name](table)
-        return check
+        return guarded(check, lambda facts: subject_of(facts, what))
 
     def _site_check(self, name: str, site: str) -> Check:
         try:
@@ -301,22 +303,29 @@ class ListParser:
 
         return check
 
+    def _table_in_table(self, value: str, table: str) -> Check:
+        async def check(facts: Facts, subject: Subject) -> Verdict:
+            self._warn(f"access table {table} has entry with lookup table: {value}")
+            self._warn("do not specify lookup tables inside SMTPD access maps")
+            self._warn("define a restriction class and specify its name instead.")
+            return facts.server_error(value)
+
+        return check
+
     def _table_list(self, value: str, table: str) -> Sequence[Restriction]:
         """A restriction list on the right side of an access table."""
         key = (value, table)
         found = self._from_tables.get(key)
         if found is None:
             words = split_words(value)
-            for word in words:
-                if ":" in word and not word.startswith(("{", "inet:", "unix:")):
-                    self._warn(f"access table {table} has entry with lookup table: {value}")
-                    self._warn("do not specify lookup tables inside SMTPD access maps")
-                    break
-            try:
-                found = self.parse(words, "", "recipient")
-            except ConfigError as error:
-                self._warn(error.text)
-                found = (Restriction(Evidence(restriction=value), self._unknown(value, value)),)
+            if any(":" in word for word in words):
+                found = (Restriction(Evidence(restriction=value), self._table_in_table(value, table)),)
+            else:
+                try:
+                    found = self.parse(words, "", "recipient")
+                except ConfigError as error:
+                    self._warn(error.text)
+                    found = (Restriction(Evidence(restriction=value), self._unknown(value, value)),)
             if len(self._from_tables) >= TABLE_LIST_LIMIT:
                 self._from_tables.clear()
             self._from_tables[key] = found

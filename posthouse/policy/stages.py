@@ -5,7 +5,7 @@
     HELO, EHLO        smtpd_helo_restrictions               for RCPT (and VRFY; ETRN: the first two)
     MAIL              smtpd_sender_restrictions
     RCPT              relay and recipient restrictions, in the order of smtpd_relay_before_recipient_restrictions, then
-                      unlisted recipients (smtpd_reject_unlisted_recipient), then what defer_if_permit left
+                      what defer_if_permit left, then unlisted recipients (smtpd_reject_unlisted_recipient)
     DATA              smtpd_data_restrictions
     END-OF-MESSAGE    smtpd_end_of_data_restrictions
     ETRN              smtpd_etrn_restrictions
@@ -282,6 +282,7 @@ class StageSession:
                 waiting.append((lists.sender, Subject(facts.sender, "Sender address")))
                 facts.sender_checked = False
             for restrictions, subject in waiting:
+                facts.instead = None
                 verdict = await evaluate(restrictions, facts, subject)
                 if verdict.action in (Action.REJECT, Action.DEFER):
                     return verdict
@@ -290,15 +291,19 @@ class StageSession:
         subject = Subject(address, "Recipient address")
         evidence: tuple[Evidence, ...] = ()
         for restrictions in lists.recipient:
+            facts.instead = None  # defer_if_reject counts within its list, as with Postfix
             verdict = await evaluate(restrictions, facts, subject)
             if verdict.action in (Action.REJECT, Action.DEFER):
                 return verdict
             evidence += verdict.evidence
+        facts.instead = None
+        if facts.later is not None:
+            return facts.later
         if not facts.recipient_checked and not facts.handling.discard:
             verdict = await evaluate(lists.unlisted, facts, subject)
             if verdict.action in (Action.REJECT, Action.DEFER):
                 return verdict
-        return self._unless_later(Verdict(Action.PERMIT, evidence=evidence))
+        return Verdict(Action.PERMIT, evidence=evidence)
 
     async def _message(self, stage: str, restrictions: tuple[Restriction, ...], subject: Subject) -> Verdict:
         facts = self._begin(stage)

@@ -16,10 +16,24 @@ from posthouse.policy.access_keys import address_keys, domain_keys, mail_keys
 from posthouse.policy.facts import Facts, Subject
 from posthouse.policy.restriction import Check
 from posthouse.policy.settings import CheckSettings
-from posthouse.tables.table import Row, Table
+from posthouse.tables.table import Row, Table, TableRetry
 
 SERVER_LIMIT = 100
 """Servers of one domain looked up, and addresses compared for each: who owns the domain chooses their number."""
+
+
+def guarded(check: Check, subject_of: Callable[[Facts], Subject]) -> Check:
+    """A check whose table cannot be asked: Postfix calls that a server configuration error."""
+
+    async def guard(facts: Facts, subject: Subject) -> Verdict:
+        try:
+            return await check(facts, subject)
+        except TableRetry as retry:
+            about = subject_of(facts)
+            text = f"<{about.name}>: {about.reply_class} rejected: Server configuration error"
+            return facts.refuse(451, "4.3.5", text, str(retry))
+
+    return guard
 
 
 class Access:
@@ -90,7 +104,7 @@ class Access:
         async def check(facts: Facts, subject: Subject) -> Verdict:
             if not facts.login:
                 return DUNNO
-            row = await table.lookup(facts.login if table.whole_key else facts.login.lower())
+            row = await self._first(table, facts.login, (facts.login.lower(),))
             return await self._act(row, table, facts, Subject(facts.login, "SASL login name"))
 
         return check
@@ -172,7 +186,7 @@ class Access:
     async def _mail(self, table: Table, facts: Facts, address: str, reply_class: str) -> Verdict:
         subject = Subject(address, reply_class)
         if not address:
-            row = await table.lookup(self._settings.smtpd_null_access_lookup_key)
+            row = await self._lookup(table, self._settings.smtpd_null_access_lookup_key)
         else:
             keys = mail_keys(address, self._settings.recipient_delimiter, parents_match=self._parents)
             row = await self._first(table, address, keys)
@@ -180,12 +194,19 @@ class Access:
 
     async def _first(self, table: Table, whole: str, keys: Iterator[str] | Iterable[str]) -> Row | None:
         if table.whole_key:
-            return await table.lookup(whole)
+            return await self._lookup(table, whole)
         for key in keys:
-            row = await table.lookup(key)
+            row = await self._lookup(table, key)
             if row is not None:
                 return row
         return None
+
+    async def _lookup(self, table: Table, key: str) -> Row | None:
+        try:
+            return await table.lookup(key)
+        except TableRetry:
+            self._warn(f'{table.name} lookup error for "{key}"')
+            raise
 
     async def _servers_act(self, row: Row | None, table: Table, facts: Facts, subject: Subject, word: str) -> Verdict:
         verdict = await self._act(row, table, facts, subject)
@@ -201,6 +222,16 @@ class Access:
             return DUNNO
         fact = f"{row.table}{f', line {row.line}' if row.line else ''}: {row.key} -> {row.value}"
         return await self._actions.act(row.value, table.name, row.key, facts, subject, fact=fact)
+
+
+def subject_of(facts: Facts, what: str) -> Subject:
+    """What a check is about, as replies name it."""
+    if what == "sasl":
+        return Subject(facts.login, "SASL login name")
+    if what == "etrn":
+        return Subject(facts.etrn_domain, "Etrn command")
+    name, _, reply_class = _object(facts, what)
+    return Subject(name, reply_class)
 
 
 def _object(facts: Facts, what: str) -> tuple[str, str, str]:

@@ -45,7 +45,7 @@ class Names:
         found = await client_name(facts.client.address, self._resolver)
         code = 450 if found.reverse_status is NameStatus.RETRY else self._settings.unknown_client_reject_code
         text = f"Client host rejected: cannot find your reverse hostname, [{facts.client.address}]"
-        return facts.refuse(code, "4.7.25", text, f"PTR {found.reverse_status.value}")
+        return facts.refuse(code, "4.7.1", text, f"PTR {found.reverse_status.value}")
 
     # -- HELO
 

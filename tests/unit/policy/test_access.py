@@ -38,11 +38,14 @@ def test_a_mail_address_is_asked_with_and_without_extension() -> None:
         ("REJECT", "554 5.7.1 <a@good.example>: Sender address rejected: Access denied"),
         ("reject go away", "554 5.7.1 <a@good.example>: Sender address rejected: go away"),
         ("REJECT 5.7.99 go away", "554 5.7.99 <a@good.example>: Sender address rejected: go away"),
-        ("DEFER", "450 4.7.1 <a@good.example>: Sender address rejected: Try again later"),
+        ("DEFER", "450 4.7.1 <a@good.example>: Sender address rejected: Access denied"),
+        ("550", "ok"),
+        ("550 5.1.1 no", "550 5.1.7 <a@good.example>: Sender address rejected: no"),
+        ("check_policy_service inet:127.0.0.1:9", "451 4.3.5 Server configuration error"),
         ("550 no", "550 5.7.1 <a@good.example>: Sender address rejected: no"),
         ("421 4.7.0 bye", "421 4.7.0 <a@good.example>: Sender address rejected: bye"),
         ("DEFER_IF_PERMIT", "450 4.7.1 <a@good.example>: Sender address rejected: Service unavailable"),
-        ("defer_if_reject, reject", "450 4.7.0 <a@good.example>: Sender address rejected: defer_if_reject requested"),
+        ("warn_if_reject reject", "ok"),
         ("permit", "ok"),
         ("FOO", "451 4.3.5 Server configuration error"),
     ],
@@ -66,8 +69,8 @@ async def test_what_a_row_does(house: Any, action: str, reply: str) -> None:
         ("BCC b@example.com", "bcc", ("b@example.com",),
          ("bcc", "RCPT", "<a@good.example>: Sender address triggers BCC b@example.com")),
         ("PREPEND X-A: b", "prepend", (b"X-A: b",), None),
-        ("WARN look", "hold", "", ("warn", "RCPT", "<a@good.example>: Sender address look")),
-        ("INFO look", "hold", "", ("info", "RCPT", "<a@good.example>: Sender address look")),
+        ("WARN look", "hold", "", ("warn", "RCPT", "look")),
+        ("INFO look", "hold", "", ("info", "RCPT", "look")),
     ],
 )  # fmt: skip
 async def test_rows_that_mark_the_message(house: Any, action: str, field: str, value: object, line: object) -> None:
@@ -138,3 +141,9 @@ async def test_a_row_that_asks_its_own_table_ends(house: Any) -> None:
     )
     assert await one.send() == "451 4.3.5 Server configuration error"
     assert "causes unreasonable recursion" in one.warnings[0]
+
+
+async def test_a_table_that_cannot_be_asked_is_a_configuration_error(house: Any) -> None:
+    one = house(smtpd_sender_restrictions="check_sender_access hash:/nonexistent/access")
+    assert await one.send() == "451 4.3.5 <a@good.example>: Sender address rejected: Server configuration error"
+    assert one.warnings == ['hash:/nonexistent/access lookup error for "a@good.example"']

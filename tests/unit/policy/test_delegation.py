@@ -117,7 +117,7 @@ async def test_a_kept_connection_that_was_closed_is_replaced_without_a_word(hous
 async def test_a_server_that_does_not_answer_means_the_default_action(house: Any) -> None:
     one = asking(house, Server(None, None))
     assert await one.send() == ("451 4.3.5 <joe@example.com>: Recipient address rejected: Server configuration problem")
-    assert one.warnings[0] == "problem talking to server inet:127.0.0.1:10023: lost connection"
+    assert one.warnings[0] == "problem talking to server 127.0.0.1:10023: lost connection"
     lenient = asking(house, Server(None), "{ inet:127.0.0.1:10023, try_limit=1, default_action = DUNNO }")
     assert await lenient.send() == "ok"
 

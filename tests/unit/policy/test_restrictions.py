@@ -85,7 +85,7 @@ async def test_client_names(house: Any) -> None:
     assert await house("192.0.2.1", "mail.good.example", **word).send() == "ok"
     reverse = {"smtpd_client_restrictions": "reject_unknown_reverse_client_hostname"}
     assert await house("192.0.2.1", **reverse).send() == (
-        "450 4.7.25 Client host rejected: cannot find your reverse hostname, [192.0.2.1]"
+        "450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]"
     )
 
 
