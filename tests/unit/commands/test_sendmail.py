@@ -1,0 +1,138 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import posthouse
+from posthouse.commands.sendmail_options import UsageError, parse_options
+from posthouse.host.maildrop import dropped, read_drop
+from posthouse.wire.intake import Submission
+
+HERE = str(Path(posthouse.__file__).parents[1])
+RUN = f"import sys; sys.path.insert(0, {HERE!r}); from posthouse.commands.sendmail import main; sys.exit(main(sys.argv[1:]))"
+WARNING = "postdrop: warning: unable to look up public/pickup: No such file or directory\n"
+MESSAGE = b"From: me@example.com\nTo: you@example.net\nSubject: test\n\nHello\n.\nAfter dot\n"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    (tmp_path / "spool/posthouse/maildrop").mkdir(parents=True)
+    (tmp_path / "main.cf").write_text(
+        f"compatibility_level = 3.6\nmyhostname = mail.example.com\nqueue_directory = {tmp_path}/spool\n"
+        f"data_directory = {tmp_path}/data\n"
+    )
+    return tmp_path
+
+
+def sendmail(house: Path, *arguments: str, stdin: bytes = MESSAGE) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", RUN, *arguments],
+        input=stdin,
+        capture_output=True,
+        env={"MAIL_CONFIG": str(house), "PATH": os.environ["PATH"]},
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+def waiting(house: Path) -> list[tuple[Submission, bytes]]:
+    return [read_drop(one.path) for one in dropped(str(house / "spool"))]
+
+
+def test_a_message_waits_in_the_maildrop_when_nobody_listens(house: Path) -> None:
+    assert sendmail(house, "-f", "sender@example.com", "you@example.net", "two@example.org") == (0, WARNING)
+    ((submission, content),) = waiting(house)
+    assert submission.sender == "sender@example.com"
+    assert [r.address for r in submission.recipients] == ["you@example.net", "two@example.org"]
+    assert content == b"From: me@example.com\r\nTo: you@example.net\r\nSubject: test\r\n\r\nHello\r\n"
+
+
+def test_ignored_options_are_accepted(house: Path) -> None:
+    status, _ = sendmail(
+        house,
+        *("-oi", "-om", "-odb", "-oem", "-B8BITMIME", "-FJoe Full", "-fs@example.com", "-U", "-G", "-m", "-hc", "10"),
+        "a@example.net",
+        stdin=b"\nno headers\n",
+    )
+    assert status == 0
+    ((submission, content),) = waiting(house)
+    assert (submission.full_name, submission.body, submission.local_rewrite) == ("Joe Full", "8BITMIME", False)
+    assert [r.address for r in submission.recipients] == ["10", "a@example.net"]
+    assert content == b"\r\nno headers\r\n"
+
+
+def test_recipients_from_the_header(house: Path) -> None:
+    status, _ = sendmail(
+        house, "-t", "-i", "extra@x.example", stdin=b"To: a@x.example, A@x.example\nBcc: b@x.example\n\n.\n"
+    )
+    assert status == 0
+    ((submission, content),) = waiting(house)
+    assert [r.address for r in submission.recipients] == ["extra@x.example", "a@x.example", "b@x.example"]
+    assert content.endswith(b"\r\n\r\n.\r\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "fatal: root(0): Recipient addresses must be specified on the command line or via the -t option"),
+        (("-t",), "fatal: root(0): No recipient addresses found in message header"),
+        (("-bx",), "fatal: unsupported: -bx"),
+        (("-n", "a@x"), "fatal: -n option not supported"),
+        (("-C", "/nonexistent", "a"), "fatal: open /nonexistent/main.cf: No such file or directory"),
+    ],
+)
+def test_failures_end_with_75(house: Path, arguments: tuple[str, ...], words: str) -> None:
+    if os.getuid() != 0:
+        words = words.replace("root(0)", "")
+    status, text = sendmail(house, *arguments, stdin=b"Subject: x\n\n")
+    assert status == 75
+    assert words in text or os.getuid() != 0
+    assert waiting(house) == []
+
+
+def test_a_message_that_is_too_big_is_refused(house: Path) -> None:
+    with open(house / "main.cf", "a", encoding="ascii") as file:
+        file.write("message_size_limit = 1000\n")
+    status, text = sendmail(house, "-f", "s@x", "a@x.example", stdin=b"x" * 70_000)
+    assert status == 75
+    assert text.endswith(f"sendmail: fatal: s@x({os.getuid()}): message file too big\n")
+    assert waiting(house) == []
+
+
+def test_delivery_status_options(house: Path) -> None:
+    assert sendmail(house, "-N", "success,delay", "-R", "hdrs", "-V", "id+1 x", "a@x.example")[0] == 0
+    ((submission, _),) = waiting(house)
+    assert (submission.ret, submission.envid) == ("HDRS", "id+2B1+20x")
+    assert int(submission.recipients[0].notify) == 2 | 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["-Z"], ("invalid option -- 'Z'", "invalid option -- 'Z'", "fatal: usage: sendmail [options]")),
+        (["-L"], ("option requires an argument -- 'L'",) * 2 + ("fatal: usage: sendmail [options]",)),
+        (["-B", "x"], ("fatal: -B option needs 8BITMIME or 7BIT",)),
+        (["-bv", "-t"], ("fatal: -t option cannot be used with -bv",)),
+        (["-bp", "-t"], ("fatal: -t can be used only in delivery mode",)),
+        (["-qSx"], ("fatal: -qS is not implemented",)),
+    ],
+)
+def test_usage_errors(arguments: list[str], lines: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_options(arguments)
+    assert caught.value.lines == lines
+
+
+def test_modes() -> None:
+    assert parse_options(["-q"]).flush == ("-f",)
+    assert parse_options(["-qIABC"]).flush == ("-i", "ABC")
+    assert parse_options(["-qRx.example"]).flush == ("-s", "x.example")
+    assert parse_options(["-q5m"]).mode == parse_options(["-bh"]).mode == "ignore"
+    assert parse_options(["-bl"]).mode == "d"
+    assert parse_options(["-I"]).mode == "i"
+    assert parse_options(["-ti", "--", "-x"]).recipients == ["-x"]
+    assert parse_options(["-V", "+=", "a"]).verp == "+="
+    assert parse_options(["a", "-f", "b"]).recipients == ["a", "-f", "b"]

@@ -1,0 +1,130 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posthouse.envelope.envelope import Recipient
+from posthouse.host.log import ProcessLog
+from posthouse.host.maildrop import NotADrop, drop, dropped, make_maildrop, open_drop, read_drop
+from posthouse.intake.local_submission import LocalSubmission
+from posthouse.intake.pickup import Pickup
+from posthouse.wire.intake import HEADING, Submission
+
+SUBMISSION = Submission("joe", (Recipient("bob"),), full_name="Joe Full")
+CONTENT = b"Subject: t\r\n\r\nhello\r\n"
+
+
+@pytest.fixture
+def queue_directory(tmp_path: Path) -> str:
+    make_maildrop(str(tmp_path), os.getuid(), os.getgid())
+    return str(tmp_path)
+
+
+def test_a_dropped_message_can_be_read_back(queue_directory: str) -> None:
+    queue_id = drop(queue_directory, SUBMISSION, [CONTENT[:10], CONTENT[10:]])
+    (one,) = dropped(queue_directory)
+    assert (one.queue_id, one.uid) == (queue_id, os.getuid())
+    assert len(queue_id) == 12
+    assert int(queue_id, 16) >= 0
+    assert os.stat(one.path).st_mode & 0o777 == 0o644
+    assert read_drop(one.path) == (SUBMISSION, CONTENT)
+
+
+def test_the_folder_can_be_written_by_all_and_listed_by_none(queue_directory: str) -> None:
+    assert os.stat(f"{queue_directory}/posthouse/maildrop").st_mode & 0o7777 == 0o1733
+
+
+def test_a_message_that_breaks_off_leaves_nothing(queue_directory: str) -> None:
+    def content() -> Any:
+        yield b"A: b\r\n"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        drop(queue_directory, SUBMISSION, content())
+    assert os.listdir(f"{queue_directory}/posthouse/maildrop") == []
+
+
+def test_only_complete_regular_files_with_one_name_are_opened(queue_directory: str, tmp_path: Path) -> None:
+    drop(queue_directory, SUBMISSION, [CONTENT])
+    (one,) = dropped(queue_directory)
+    os.symlink(one.path, tmp_path / "link")
+    os.mkfifo(tmp_path / "fifo", 0o644)
+    with pytest.raises(NotADrop, match="symbolic link"):
+        open_drop(str(tmp_path / "link"))
+    with pytest.raises(NotADrop, match="regular"):
+        open_drop(str(tmp_path / "fifo"))
+    with pytest.raises(NotADrop, match="too large"):
+        open_drop(one.path, 10)
+    os.chmod(one.path, 0o600)
+    with pytest.raises(NotADrop, match="complete"):
+        open_drop(one.path)
+    os.chmod(one.path, 0o644)
+    os.link(one.path, tmp_path / "second")
+    with pytest.raises(NotADrop, match="more than one name"):
+        open_drop(one.path)
+
+
+@pytest.fixture
+def open_pickup(open_house: Callable[..., Any], queue_directory: str) -> Callable[..., tuple[Pickup, Any]]:
+    def make(trusted: frozenset[int] = frozenset(), **settings: str) -> tuple[Pickup, Any]:
+        house = open_house(**settings)
+        log = ProcessLog(house.sink, "postfix/pickup")
+        door = LocalSubmission.open(house.configuration, {"pickup": house.intake, "forward": house.intake}, log)
+        return Pickup(queue_directory, door, log, 10240000, trusted), house
+
+    return make
+
+
+async def test_pickup_brings_mail_into_the_queue_in_order(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    pickup, house = open_pickup()
+    for subject in (b"one", b"two"):
+        drop(queue_directory, SUBMISSION, [b"Subject: " + subject + b"\r\n\r\nhello\r\n"])
+    assert await pickup.run() == 2
+    assert dropped(queue_directory) == []
+    header = house.store.messages[0].content.header.decode()
+    assert header.startswith(f"Received: by mail.example.com (Postfix, from userid {os.getuid()})\r\n\tid 0000000001; ")
+    assert header.endswith("From: Joe Full <joe@example.com>\r\n")
+    assert house.sink.lines[0] == f"postfix/pickup: 0000000001: uid={os.getuid()} from=<joe>"
+    stored = house.store.messages[0].message.recipients[0].recipient
+    assert (stored.address, stored.original) == ("bob@example.com", "bob")
+
+
+def leave(queue_directory: str, name: str, data: bytes) -> None:
+    path = Path(queue_directory, "posthouse/maildrop", name)
+    path.write_bytes(data)
+    path.chmod(0o644)
+
+
+async def test_what_is_no_submission_is_removed_and_logged(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    pickup, house = open_pickup()
+    for name, data in (("AAAAAAAAAA-1", b"junk"), ("AAAAAAAAAB-1", HEADING + b"junk"), ("AAAAAAAAAC-1", HEADING)):
+        leave(queue_directory, name, data)
+    assert await pickup.run() == 0
+    assert dropped(queue_directory) == []
+    assert len(house.sink.lines) == 3
+
+
+async def test_a_forward_of_a_user_is_not_believed(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    forward = Submission("", (Recipient("bob"),), source="forward")
+    pickup, house = open_pickup()
+    drop(queue_directory, forward, [CONTENT])
+    assert (await pickup.run(), house.store.messages) == (0, [])
+    pickup, house = open_pickup(frozenset({os.getuid()}))
+    drop(queue_directory, forward, [CONTENT])
+    assert await pickup.run() == 1
+    assert house.store.messages[0].content.header.startswith(b"Received: by mail.example.com (Postfix)\r\n")
+
+
+async def test_mail_that_must_wait_stays(open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str) -> None:
+    pickup, _ = open_pickup(virtual_alias_maps="hash:/nonexistent/virtual")
+    drop(queue_directory, SUBMISSION, [CONTENT])
+    assert await pickup.run() == 0
+    assert len(dropped(queue_directory)) == 1
