@@ -8,12 +8,9 @@ import ipaddress
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
 
 from posthouse.config.error import ConfigError
-
-if TYPE_CHECKING:
-    from posthouse.config.configuration import Configuration
+from posthouse.config.values import Values
 
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -74,7 +71,7 @@ def parse_addresses(data: bytes) -> tuple[list[Interface], bool]:
     return found, False
 
 
-def own_interfaces(configuration: "Configuration") -> list[Interface]:
+def own_interfaces(configuration: Values) -> list[Interface]:
     """The machine's addresses that inet_protocols and inet_interfaces admit."""
     protocols = configuration.words("inet_protocols")
     everything = "all" in protocols or not protocols
@@ -117,7 +114,7 @@ def network_of(interface: Interface, style: str) -> str:
     return str(network)
 
 
-def default_networks(configuration: "Configuration") -> str:
+def default_networks(configuration: Values) -> str:
     """The default of mynetworks."""
     style = configuration.value("mynetworks_style")
     if style not in {"class", "subnet", "host"}:

@@ -1,17 +1,14 @@
 """Defaults found out from the machine: its name, its domain, its networks."""
 
 import os
-from typing import TYPE_CHECKING
 
 from posthouse.config.interfaces import default_networks
-
-if TYPE_CHECKING:
-    from posthouse.config.configuration import Configuration
+from posthouse.config.values import Values
 
 DEFAULT_DOMAIN = "localdomain"
 
 
-def computed_default(name: str, configuration: "Configuration") -> str:
+def computed_default(name: str, configuration: Values) -> str:
     """The default of one of the names that depend on machine or place."""
     if name == "config_directory":
         return configuration.directory

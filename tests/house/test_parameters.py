@@ -33,5 +33,5 @@ def test_what_everybody_sets_acts() -> None:
 def test_the_check_knows_the_table_types_there_are() -> None:
     from posthouse.tables import open as tables
 
-    assert TABLE_TYPES == set(tables.TYPES)
-    assert ABSENT_TYPES == set(tables.KNOWN)
+    assert set(tables.TYPES) == TABLE_TYPES
+    assert set(tables.KNOWN) == ABSENT_TYPES
