@@ -1,12 +1,10 @@
-"""An SMTP listener from its configuration: settings, tables, lists and the TLS context.
+"""An SMTP listener from its configuration: settings, tables and lists.
 
 Everything is opened here, before serving and, where files need it, while still root.
 
-Errors: ConfigError from the parameters; TlsUnusable is not raised: a listener without a usable
-certificate serves without TLS after a warning, as Postfix does.
+Errors: ConfigError from the parameters.
 """
 
-import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -20,11 +18,11 @@ from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
-from posthouse.net.tls import CIPHER_LISTS, KeyPair, TlsUnusable, cipher_list, server_context
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.seams import Authenticator, Door, HostMatch, Lookup, Stages, nothing
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.settings import SmtpdSettings
+from posthouse.session.smtp.tls import open_tls_context as open_tls_context
 from posthouse.tables.maps import open_maps
 from posthouse.tables.match_list import open_client_list, open_match_list
 
@@ -46,35 +44,6 @@ class SmtpdTables:
     mynetworks: str
 
 
-@dataclass(frozen=True, slots=True)
-class SmtpdTlsSettings:
-    """What makes a listener's TLS context."""
-
-    smtpd_tls_cert_file: str
-    smtpd_tls_key_file: str
-    smtpd_tls_eccert_file: str
-    smtpd_tls_eckey_file: str
-    smtpd_tls_chain_files: tuple[str, ...]
-    smtpd_tls_CAfile: str
-    smtpd_tls_CApath: str
-    tls_append_default_CA: bool
-    smtpd_tls_req_ccert: bool
-    smtpd_tls_security_level: str
-    smtpd_enforce_tls: bool
-    smtpd_tls_protocols: str
-    smtpd_tls_mandatory_protocols: str
-    smtpd_tls_ciphers: str
-    smtpd_tls_mandatory_ciphers: str
-    smtpd_tls_exclude_ciphers: tuple[str, ...]
-    smtpd_tls_mandatory_exclude_ciphers: tuple[str, ...]
-    tls_high_cipherlist: str
-    tls_medium_cipherlist: str
-    tls_low_cipherlist: str
-    tls_export_cipherlist: str
-    tls_null_cipherlist: str
-    tls_preempt_cipherlist: bool
-
-
 def open_smtp_service(
     configuration: Configuration,
     *,
@@ -93,7 +62,7 @@ def open_smtp_service(
 ) -> SmtpService:
     """The service of one listener. `configuration` has the master.cf line's -o settings, `name` is its first field.
 
-    `tls_context` comes from open_tls_context(); `limits` is shared by a worker's listeners.
+    `tls_context` comes from tls.open_tls_context(); `limits` is shared by a worker's listeners.
     """
     tables = read_settings(SmtpdTables, configuration)
     settings = read_settings(SmtpdSettings, configuration)
@@ -193,52 +162,3 @@ def _local_rewrite(tables: SmtpdTables, configuration: Configuration) -> Callabl
         return False
 
     return decide
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def open_tls_context(configuration: Configuration, warn: Callable[[str], None]) -> ssl.SSLContext | None:
-    """The listener's context, or None when there is no usable certificate (after a warning). Reads keys: call it while
-    still root."""
-    settings = read_settings(SmtpdTlsSettings, configuration)
-    level = settings.smtpd_tls_security_level.lower()
-    mandatory = level == "encrypt" or (not level and settings.smtpd_enforce_tls)
-    pairs = []
-    try:
-        if settings.smtpd_tls_chain_files:
-            pairs = [KeyPair(data, data) for data in map(_read, settings.smtpd_tls_chain_files)]
-        else:
-            for certificate, key in (
-                (settings.smtpd_tls_cert_file, settings.smtpd_tls_key_file),
-                (settings.smtpd_tls_eccert_file, settings.smtpd_tls_eckey_file),
-            ):
-                if certificate and certificate != "none":
-                    pairs.append(KeyPair(_read(certificate), _read(key or certificate)))
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-        warn(f'cannot get certificate from file "{error.filename}": {why}: disabling TLS support')
-        return None
-    if not pairs:
-        return None
-    exclude = [*settings.smtpd_tls_exclude_ciphers]
-    if mandatory:
-        exclude += settings.smtpd_tls_mandatory_exclude_ciphers
-    lists = {**CIPHER_LISTS, **{grade: getattr(settings, f"tls_{grade}_cipherlist") for grade in CIPHER_LISTS}}
-    grade = settings.smtpd_tls_mandatory_ciphers if mandatory else settings.smtpd_tls_ciphers
-    try:
-        return server_context(
-            pairs,
-            protocols=settings.smtpd_tls_mandatory_protocols if mandatory else settings.smtpd_tls_protocols,
-            ciphers=cipher_list(grade, exclude, lists),
-            preempt_cipherlist=settings.tls_preempt_cipherlist,
-            require_client_certificate=settings.smtpd_tls_req_ccert and mandatory,
-            ca_file=settings.smtpd_tls_CAfile,
-            ca_path=settings.smtpd_tls_CApath,
-            append_default_ca=settings.tls_append_default_CA,
-        )
-    except TlsUnusable as error:
-        warn(f"{error}: disabling TLS support")
-        return None
