@@ -91,11 +91,8 @@ def add_row(file: AccountFile, name: str, disk: str, special_use: str = "") -> M
 
 def _new_validity(file: AccountFile) -> int:
     """Greater than any before in this account, so also than that of a deleted mailbox of the same name."""
-    value = file.connection.execute(
-        "UPDATE account SET next_uid_validity = max(next_uid_validity, ?) + 1 RETURNING next_uid_validity - 1",
-        (int(time.time()),),
-    ).get
-    assert isinstance(value, int)
+    value = max(file.counters.next_uid_validity, int(time.time()))
+    file.counters.next_uid_validity = value + 1
     return value & 0xFFFF_FFFF  # RFC 3501 section 2.3.1.1: 32 bits
 
 

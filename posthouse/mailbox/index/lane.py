@@ -115,6 +115,7 @@ class Lane:
                 _transaction(file, in_transaction)
             for job in batch:
                 if job not in in_transaction:
+                    file.forget_counters()
                     _run(file, job)
         except (MailboxFault, apsw.Error, OSError) as error:
             fault = error if isinstance(error, MailboxFault) else MailboxFault(str(error))
@@ -132,28 +133,43 @@ def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
     connection = file.connection
     file.after_commit.clear()
     file.undo.clear()
+    file.forget_counters()
     connection.execute("BEGIN IMMEDIATE")
     try:
         for job in jobs:
-            connection.execute("SAVEPOINT job")
-            pending, undoable = len(file.after_commit), len(file.undo)
-            _run(file, job)
-            if job.fault is not None or isinstance(job.result, Refused):
-                connection.execute("ROLLBACK TO job")
-                del file.after_commit[pending:]
-                _undo(file, undoable)
-            connection.execute("RELEASE job")
+            _run_apart(file, job, alone=len(jobs) == 1)
         file.backing.settle(file)
+        file.save_counters()
         connection.execute("COMMIT")
     finally:
         if not connection.getautocommit():
             connection.execute("ROLLBACK")
             file.changed = False
             _undo(file, 0)
+        file.forget_counters()
         file.backing.release()
     for action in file.after_commit:
         action()
     file.after_commit.clear()
+
+
+def _run_apart(file: AccountFile, job: _Job, *, alone: bool) -> None:
+    """One job in a savepoint. A batch of one needs none: its way back is to begin the transaction anew."""
+    connection = file.connection
+    before = None if alone else file.counters_before()
+    if not alone:
+        connection.execute("SAVEPOINT job")
+    pending, undoable = len(file.after_commit), len(file.undo)
+    _run(file, job)
+    if job.fault is not None or isinstance(job.result, Refused):
+        connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
+        file.forget_counters(before)
+        del file.after_commit[pending:]
+        _undo(file, undoable)
+        if alone:
+            connection.execute("BEGIN IMMEDIATE")
+    if not alone:
+        connection.execute("RELEASE job")
 
 
 def _undo(file: AccountFile, first: int) -> None:

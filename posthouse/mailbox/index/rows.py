@@ -6,7 +6,7 @@ and never crosses a fork. Everything here runs inside a transaction that the lan
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,17 @@ class QuotaLimits:
 
     storage: int = 0
     messages: int = 0
+
+
+@dataclass(slots=True)
+class AccountRow:
+    """The account's counters while a transaction runs: read once, written once before the commit."""
+
+    modseq: int
+    next_content: int
+    next_uid_validity: int
+    storage: int
+    messages: int
 
 
 @dataclass(slots=True)
@@ -123,6 +134,8 @@ class AccountFile:
     """Work on files that must not precede the commit."""
     undo: list[Callable[[], None]] = field(default_factory=list)
     """What takes files back that a job put, when it is refused or fails."""
+    _counters: AccountRow | None = None
+    _stored: AccountRow | None = None
 
     def mailbox(self, name: str) -> MailboxRow | None:
         """By name."""
@@ -159,22 +172,56 @@ class AccountFile:
             ),
         )
 
+    @property
+    def counters(self) -> AccountRow:
+        """The account's counters, to read and to change."""
+        if self._counters is None:
+            row = self.connection.execute(
+                "SELECT modseq, next_content, next_uid_validity, storage, messages FROM account"
+            ).get
+            assert isinstance(row, tuple)
+            self._counters = AccountRow(*row)
+            self._stored = AccountRow(*row)
+        return self._counters
+
+    def counters_before(self) -> AccountRow | None:
+        """A copy, to come back to when a job is undone."""
+        return None if self._counters is None else replace(self._counters)
+
+    def forget_counters(self, before: AccountRow | None = None) -> None:
+        """Back to a copy; None: read again."""
+        self._counters = before
+
+    def save_counters(self) -> None:
+        """Before the commit."""
+        row = self._counters
+        if row is not None and row != self._stored:
+            self.connection.execute(
+                "UPDATE account SET modseq = ?, next_content = ?, next_uid_validity = ?, storage = ?, messages = ?",
+                (row.modseq, row.next_content, row.next_uid_validity, row.storage, row.messages),
+            )
+        self._counters = None
+
     def next_modseq(self) -> int:
         """A modseq that no row has; tells the sessions that wait."""
         self.changed = True
-        value = self.connection.execute("UPDATE account SET modseq = modseq + 1 RETURNING modseq").get
-        assert isinstance(value, int)
-        return value
+        self.counters.modseq += 1
+        return self.counters.modseq
+
+    def next_content(self) -> int:
+        """The number of a new content."""
+        self.counters.next_content += 1
+        return self.counters.next_content - 1
 
     def used(self) -> tuple[int, int]:
         """Bytes and messages of the account."""
-        row = self.connection.execute("SELECT storage, messages FROM account").get
-        assert isinstance(row, tuple)
-        return row[0], row[1]
+        row = self.counters
+        return row.storage, row.messages
 
     def add_used(self, size: int, messages: int) -> None:
         """Count what came or went (negative)."""
-        self.connection.execute("UPDATE account SET storage = storage + ?, messages = messages + ?", (size, messages))
+        self.counters.storage += size
+        self.counters.messages += messages
 
     def fits(self, size: int, messages: int) -> bool:
         """Whether so much more is within the quota."""

@@ -51,11 +51,9 @@ class NativeBacking:
     ) -> Incoming | Refused:
         """A content row."""
         assert isinstance(draft, NativeDraft)
-        connection = file.connection
-        number = connection.execute("UPDATE account SET next_content = next_content + 1 RETURNING next_content - 1").get
-        assert isinstance(number, int)
+        number = file.next_content()
         name = draft.path.name if draft.path is not None else None
-        connection.execute("INSERT INTO content VALUES (?, ?, ?)", (number, name, draft.data))
+        file.connection.execute("INSERT INTO content VALUES (?, ?, ?)", (number, name, draft.data))
         if name is not None:
             file.after_commit.append(draft.keep)
         return Incoming(number, "", flags, keywords, date, draft.size, draft.header_size)

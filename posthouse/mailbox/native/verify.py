@@ -55,7 +55,7 @@ def _verify(file: AccountFile, repair: bool) -> Verification:
     if file.used() != (size, total):
         problems.append(f"the account's use is {file.used()}, should be {(size, total)}")
         if repair:
-            connection.execute("UPDATE account SET storage = ?, messages = ?", (size, total))
+            file.counters.storage, file.counters.messages = size, total
     problems += _contents(file)
     problems += _files(file, repair)
     return Verification(total, tuple(problems))
