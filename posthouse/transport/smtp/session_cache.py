@@ -55,16 +55,9 @@ class SessionCache:
 
     def end(self, key: str) -> None:
         """It is done."""
-        demand = self._demand[key]
-        demand.running -= 1
-        if not demand.running and key not in self._kept:
-            recent = demand.recent
-            if len(recent) < BURST or self._clock() - recent[0] > BURST_SECONDS:
-                # A slow trickle is forgotten between its messages unless one came just now.
-                if not recent or self._clock() - recent[-1] > BURST_SECONDS:
-                    del self._demand[key]
-                elif self._timer is None:
-                    self._schedule(BURST_SECONDS)
+        self._demand[key].running -= 1
+        if self._timer is None:
+            self._schedule(BURST_SECONDS)  # what nobody asks for any more is forgotten then
 
     def take(self, key: str) -> Connection | None:
         """A kept connection, the one used last first, or None."""
