@@ -8,6 +8,7 @@ smtpd_policy_service_default_action holds.
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, replace
@@ -107,6 +108,7 @@ def _inet(rest: str) -> tuple[str, str]:
 def request(facts: Facts, context: str) -> bytes:
     """The request, in the order in which Postfix 3.7 sends its attributes."""
     tls = facts.tls
+    facts.instance = facts.instance or secrets.token_hex(6)
     count = facts.accepted if facts.stage in ("DATA", "END-OF-MESSAGE") else 0
     lines = (
         ("request", "smtpd_access_policy"),

@@ -1,8 +1,7 @@
 """What is known of a connection while its restriction lists run, and what they have gathered so far."""
 
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from posthouse.envelope.envelope import Client
 from posthouse.envelope.verdict import DUNNO, Action, Evidence, Verdict
@@ -43,7 +42,8 @@ class Facts:
     """Set by the session once there is one; policy servers are told."""
     pipelined: bool = False
     """Set by the session: the client sent more before it was its turn."""
-    instance: str = field(default_factory=lambda: secrets.token_hex(6))
+    instance: str = ""
+    """What policy servers know this transaction by; made when one is asked."""
 
     sender: str | None = None
     size: int = 0
@@ -127,7 +127,7 @@ class Facts:
         self.handling = NO_HANDLING
         self.sender_checked = False
         self.later = self.instead = None
-        self.instance = secrets.token_hex(6)
+        self.instance = ""
 
     def forget_recipient(self) -> None:
         """The next RCPT."""

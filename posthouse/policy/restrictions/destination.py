@@ -1,5 +1,8 @@
 """Restrictions on where mail may go and who exists: relay control, unlisted addresses."""
 
+import time
+from collections.abc import Callable
+
 from posthouse.envelope.verdict import DUNNO, Verdict
 from posthouse.policy.destinations import Destinations
 from posthouse.policy.facts import Facts, Subject
@@ -7,13 +10,23 @@ from posthouse.policy.settings import CheckSettings
 from posthouse.routing.address_class import AddressClass
 from posthouse.routing.resolve import Resolution
 
+KNOWN_SECONDS = 1.0
+"""How long a recipient that was found is believed to exist: a burst of mail for one asks the tables once. Who was not
+found is asked again each time, so that a new account works at once."""
+KNOWN_LIMIT = 4096
+"""Recipients remembered; when they are more, all are forgotten."""
+
 
 class Destination:
     """The checks; each is one restriction."""
 
-    def __init__(self, settings: CheckSettings, destinations: Destinations) -> None:
+    def __init__(
+        self, settings: CheckSettings, destinations: Destinations, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._destinations = destinations
+        self._clock = clock
+        self._known: dict[str, float] = {}
 
     async def authorized(self, address: str) -> Resolution | None:
         """How an address resolves when it is ours or one of relay_domains, else None."""
@@ -46,8 +59,14 @@ class Destination:
         if facts.recipient is None or facts.recipient_checked:
             return DUNNO
         facts.recipient_checked = True
+        now = self._clock()
+        if self._known.get(facts.recipient, 0.0) > now:
+            return DUNNO
         unlisted = await self._destinations.unlisted(facts.recipient)
         if unlisted is None:
+            if len(self._known) >= KNOWN_LIMIT:
+                self._known.clear()
+            self._known[facts.recipient] = now + KNOWN_SECONDS
             return DUNNO
         text = f"<{facts.recipient}>: Recipient address rejected: {unlisted.text}"
         fact = unlisted.evidence[-1].fact if unlisted.evidence else ""

@@ -1,5 +1,6 @@
 """check_policy_service, against a server in memory."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -148,3 +149,19 @@ def test_any_answer_gives_an_action_or_an_answer_error(data: bytes) -> None:
         parse_answer(data)
     except AnswerError:
         pass
+
+
+async def test_a_server_on_a_socket_is_asked(house: Any) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\n\n")
+        writer.write(b"action=REJECT 5.7.1 said the server\n\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    one = house(smtpd_recipient_restrictions=f"check_policy_service inet:127.0.0.1:{port}")
+    assert await one.send() == "554 5.7.1 <joe@example.com>: Recipient address rejected: said the server"
+    one.stages.close()
+    server.close()
+    await server.wait_closed()
