@@ -22,6 +22,10 @@ def warn(text: str) -> None:
     _say(f"postconf: warning: {text}")
 
 
+def _note(text: str) -> None:
+    _say(f"postconf: {text}")
+
+
 def _say(text: str) -> None:
     sys.stdout.flush()
     sys.stderr.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
@@ -61,7 +65,7 @@ def _run(options: Options) -> int:
         else:
             _edit_master(options, directory)
         return 0
-    listing = Listing(directory, options, warn, _show)
+    listing = Listing(directory, options, warn, _show, _note)
     if mode == "p":
         listing.show_parameters(Selection(_classes(options.classes), options.defaults, options.changed))
     else:

@@ -81,6 +81,18 @@ class KnownNames:
                 if not self.is_builtin(name) and name not in self.by_user and name not in own:
                     self.late_warnings.append(f"{self.master_path}: unused parameter: {printable(f'{name}={value}')}")
 
+    def mentioned_settings(self) -> list[str]:
+        """What -v tells: which -o settings a value of main.cf or a default mentions, and so gives a meaning."""
+        mentioned: set[str] = set()
+        for value in (*(known.default for known in PARAMETERS.values()), *self.values.values()):
+            mentioned.update(references(value)[0])
+        return [
+            f"${name} in main.cf validates {name}=value in master.cf:{service.name}/{service.type}"
+            for service in self.services
+            for name in service.overrides
+            if name in mentioned
+        ]
+
     def _scan_value(self, name: str, value: str, local: dict[str, str], own: dict[str, str], path: str) -> None:
         known = PARAMETERS.get(name) or self.by_service.get(name)
         if known is not None and known.kind == "raw":

@@ -25,10 +25,15 @@ class Selection(NamedTuple):
 
 
 class Listing:
-    """One listing; lines go to `show`, warnings to `warn`."""
+    """One listing; lines go to `show`, warnings to `warn`, what -v tells to `note`."""
 
     def __init__(
-        self, directory: str, options: Options, warn: Callable[[str], None], show: Callable[[str], None]
+        self,
+        directory: str,
+        options: Options,
+        warn: Callable[[str], None],
+        show: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
         self.directory = directory
         self.options = options
@@ -41,6 +46,9 @@ class Listing:
             self._read_main()
         self.master = self._read_master(required=options.mode != "p")
         self.names = KnownNames(self.values, self.master.services, self.main_path, self.master_path)
+        if options.verbose and not options.defaults:
+            for text in self.names.mentioned_settings():
+                note(text)
         self._computed: Configuration | None = None
 
     def _read_main(self) -> None:

@@ -56,6 +56,7 @@ class Options(NamedTuple):
     hide_name: bool
     hide_value: bool
     expand: bool
+    verbose: bool
     overrides: dict[str, str]
     tls_mode: str | None
     arguments: tuple[str, ...]
@@ -125,6 +126,7 @@ def parse_options(arguments: list[str]) -> Options:
         hide_name="h" in given,
         hide_value="H" in given,
         expand="x" in given,
+        verbose="v" in given,
         overrides=overrides,
         tls_mode=values.get("T"),
         arguments=tuple(others),
