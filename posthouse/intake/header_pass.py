@@ -20,14 +20,24 @@ class HeaderPass:
     """The pass, and what it found."""
 
     def __init__(
-        self, cleanup: Cleanup, queue_id: str, arrival_time: float, sender: str, local_rewrite: bool, full_name: str
+        self,
+        cleanup: Cleanup,
+        queue_id: str,
+        arrival_time: float,
+        sender: str,
+        local_rewrite: bool,
+        full_name: str,
+        *,
+        finish_rejected: bool = False,
     ) -> None:
+        """`finish_rejected`: complete the header although a check rejected it, because it is going to be returned."""
         self._cleanup = cleanup
         self._queue_id = queue_id
         self._arrival = arrival_time
         self._sender = sender
         self._local = local_rewrite
         self._full_name = full_name
+        self._finish_rejected = finish_rejected
         self._rewrites = local_rewrite or cleanup.router.rewriter.remote
         self._out: list[bytes] = []
         self._seen: set[bytes] = set()
@@ -50,7 +60,7 @@ class HeaderPass:
         else:
             for field in fields:
                 await self._field(header, field)
-                if self.decision.reject is not None or self.decision.discard:
+                if self._over():
                     return
         settings = self._cleanup.settings
         if self._rewrites or settings.always_add_missing_headers:
@@ -76,6 +86,10 @@ class HeaderPass:
         if not self.message_id:
             self.decision.lines.append(("message-id=<>", None))
         self.text = b"".join(self._out)
+
+    def _over(self) -> bool:
+        rejected = self.decision.reject is not None and not self._finish_rejected
+        return rejected or self.decision.discard
 
     async def _given(self, text: bytes) -> None:
         for field in scan_fields(text)[0]:
@@ -114,7 +128,7 @@ class HeaderPass:
                             await self._keep(raw, own)
                 if not finding.keep:
                     return
-            if self.decision.reject is not None or self.decision.discard:
+            if self._over():
                 return
         await self._keep(header, field)
 

@@ -13,7 +13,7 @@ from posthouse.host.log import ProcessLog
 from posthouse.intake.cleanup import CleanupIntake
 from posthouse.intake.stamp import DateStamp
 from posthouse.intake.transaction import Accepted, Handling, Refused
-from posthouse.intake.writing import CleanupTransaction
+from posthouse.intake.writing import CleanupTransaction, GiveBack
 from posthouse.message.received import received_local
 from posthouse.wire.intake import Submission
 
@@ -31,18 +31,30 @@ class PickupSettings:
 class LocalSubmission:
     """The door for mail from this machine: one CleanupIntake per source (pickup, forward, bounce, notify)."""
 
-    def __init__(self, settings: PickupSettings, intakes: dict[str, CleanupIntake], log: ProcessLog) -> None:
+    def __init__(
+        self,
+        settings: PickupSettings,
+        intakes: dict[str, CleanupIntake],
+        log: ProcessLog,
+        give_back: GiveBack | None = None,
+    ) -> None:
         self._settings = settings
         self._intakes = intakes
         self._log = log
+        self._give_back = give_back
         self._date = DateStamp()
 
     @classmethod
     def open(
-        cls, configuration: Configuration, intakes: dict[str, CleanupIntake], log: ProcessLog
+        cls,
+        configuration: Configuration,
+        intakes: dict[str, CleanupIntake],
+        log: ProcessLog,
+        give_back: GiveBack | None = None,
     ) -> "LocalSubmission":
-        """From main.cf; `log` is pickup's."""
-        return cls(read_settings(PickupSettings, configuration), intakes, log)
+        """From main.cf; `log` is pickup's. `give_back` returns users' mail that content checks reject to its sender;
+        without it the submitter is told at once."""
+        return cls(read_settings(PickupSettings, configuration), intakes, log, give_back)
 
     def begin(self, submission: Submission) -> CleanupTransaction:
         """A transaction for the content of a submission."""
@@ -78,4 +90,7 @@ class LocalSubmission:
             body=submission.body,
             verp=submission.verp,
         )
-        return await transaction.commit(envelope, received, NO_HANDLING, full_name=submission.full_name)
+        give_back = self._give_back if users else None
+        return await transaction.commit(
+            envelope, received, NO_HANDLING, full_name=submission.full_name, give_back=give_back
+        )

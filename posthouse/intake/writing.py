@@ -3,9 +3,14 @@
 Standards: RFC 5321 sections 4.1.1.4 and 6.3; RFC 5322 section 2.1.
 """
 
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
 from posthouse.address.local_part import quote_address
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.envelope.envelope import Client, Envelope, Recipient
+from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.verdict import Evidence
 from posthouse.intake.body_checks import BodyPass
 from posthouse.intake.content_checks import Decision
@@ -20,6 +25,7 @@ from posthouse.queue.store import (
     QueuedMessage,
     QueueFault,
     QueueFull,
+    RecipientState,
     State,
     StoredRecipient,
 )
@@ -39,6 +45,15 @@ TOO_MANY_HOPS = Refused(554, "5.4.0", "Error: too many hops")
 NO_RECIPIENTS = Refused(550, "5.1.0", "Error: no recipients specified")
 TABLE_TROUBLE = Refused(451, "4.3.0", "Error: queue file write error")
 EXPANSION_TROUBLE = Refused(451, "4.6.0", "Alias expansion error")
+
+
+class GiveBack(Protocol):
+    """Returns a message to its sender, durably (bounce's BounceNotices.failed fits)."""
+
+    def __call__(
+        self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]
+    ) -> Awaitable[None]:
+        """The recipients carry the reason."""
 
 
 class CleanupTransaction:
@@ -182,9 +197,19 @@ class CleanupTransaction:
             self._writer = None
 
     async def commit(
-        self, envelope: Envelope, received: bytes, handling: Handling, *, full_name: str = ""
+        self,
+        envelope: Envelope,
+        received: bytes,
+        handling: Handling,
+        *,
+        full_name: str = "",
+        give_back: GiveBack | None = None,
     ) -> Accepted | Refused:
-        """Clean up, expand, make durable. `full_name` is of the user who submitted here, for a missing From."""
+        """Clean up, expand, make durable. `full_name` is of the user who submitted here, for a missing From.
+
+        With `give_back` a message that content checks or the hop count reject counts as accepted and goes back to
+        its sender: whoever submits on this machine has gone when pickup finds out.
+        """
         await self._finish()
         if self._failure is not None:
             return self._failure
@@ -193,14 +218,22 @@ class CleanupTransaction:
         title = "canonical_maps"
         try:
             sender = await self._sender(envelope.sender, evidence, warnings)
-            header = HeaderPass(self._cleanup, self._queue_id, self._arrival, sender, envelope.local_rewrite, full_name)
+            header = HeaderPass(
+                self._cleanup,
+                self._queue_id,
+                self._arrival,
+                sender,
+                envelope.local_rewrite,
+                full_name,
+                finish_rejected=give_back is not None,
+            )
             title = "header_checks"
             await header.run(received, self._header or b"", self._fields, handling.prepend)
             title = "virtual_alias_maps"
             decisions = [header.decision] + ([self._body_pass.decision] if self._body_pass is not None else [])
             await self._log_decisions(decisions, envelope, sender)
             refused = self._verdict(header, decisions)
-            if refused is not None:
+            if refused is not None and give_back is None:
                 self._fail(refused)
                 return refused
             if handling.discard or any(d.discard for d in decisions):
@@ -230,6 +263,8 @@ class CleanupTransaction:
         if not expanded.recipients:
             self._fail(NO_RECIPIENTS)
             return NO_RECIPIENTS
+        if refused is not None and give_back is not None:
+            return await self._return(refused, give_back, self._message(envelope, sender, expanded.recipients), header)
         hold = bool(handling.hold) or any(d.hold for d in decisions)
         chosen = next((d.content_filter for d in reversed(decisions) if d.content_filter), handling.content_filter)
         if not chosen and self._cleanup.filtered:
@@ -250,20 +285,14 @@ class CleanupTransaction:
         try:
             body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
             content = Content(header.text, body)
-            message = QueuedMessage(
-                queue_id=self._queue_id,
-                arrival_time=self._arrival,
-                envelope=Envelope(
-                    sender, recipients, envelope.client, envelope.local_rewrite, envelope.ret, envelope.envid,
-                    envelope.smtputf8, envelope.body, envelope.verp,
-                ),
-                recipients=tuple([StoredRecipient(number, r) for number, r in enumerate(recipients)]),
+            message = replace(
+                self._message(envelope, sender, recipients),
                 size=content.size,
                 state=State.HOLD if hold else State.INCOMING,
                 message_id=header.message_id,
                 content_filter=content_filter,
                 hops=header.hops,
-            )  # fmt: skip
+            )
             await self._cleanup.store.enqueue(NewMessage(message, content))
         except QueueFull:
             self._fail(NO_ROOM)
@@ -277,6 +306,45 @@ class CleanupTransaction:
             self._cleanup.on_queued(message, content)
         return Accepted(self._queue_id)
 
+    def _message(self, envelope: Envelope, sender: str, recipients: tuple[Recipient, ...]) -> QueuedMessage:
+        return QueuedMessage(
+            queue_id=self._queue_id,
+            arrival_time=self._arrival,
+            envelope=Envelope(
+                sender,
+                recipients,
+                envelope.client,
+                envelope.local_rewrite,
+                envelope.ret,
+                envelope.envid,
+                envelope.smtputf8,
+                envelope.body,
+                envelope.verp,
+            ),
+            recipients=tuple([StoredRecipient(number, recipient) for number, recipient in enumerate(recipients)]),
+            size=0,
+        )
+
+    async def _return(
+        self, refused: Refused, give_back: GiveBack, message: QueuedMessage, header: HeaderPass
+    ) -> Accepted | Refused:
+        """RFC 5321 section 6.1: what was accepted and cannot be queued goes back; the notice is durable first."""
+        text = refused.text.removeprefix("Error: ")
+        dsn = Dsn(refused.status, text)
+        content = Content(header.text, await self._writer.finish() if self._writer is not None else MemoryBody(b""))
+        bounced = tuple([replace(r, state=RecipientState.DONE, dsn=dsn) for r in message.recipients])
+        delay = f"{max(0.0, self._cleanup.clock() - self._arrival):.2g}"
+        for stored in bounced:
+            to, original = stored.recipient.address, stored.recipient.original
+            orig_to = f", orig_to=<{original}>" if original and original != to else ""
+            self._cleanup.log.info(
+                f"{self._queue_id}: to=<{quote_address(to)}>{orig_to}, relay=none, delay={delay}, "
+                f"delays={delay}/0/0/0, dsn={refused.status}, status=bounced ({text})"
+            )
+        await give_back(replace(message, size=content.size, recipients=bounced), content, bounced)
+        self.abort()
+        return Accepted(self._queue_id)
+
     async def _sender(self, sender: str, evidence: list[Evidence], warnings: list[str]) -> str:
         if not sender:
             return ""
@@ -286,7 +354,10 @@ class CleanupTransaction:
         return sender
 
     def _verdict(self, header: HeaderPass, decisions: list[Decision]) -> Refused | None:
-        if header.hops >= self._cleanup.settings.hopcount_limit:
+        limit = self._cleanup.settings.hopcount_limit
+        for _ in range(limit, header.hops + 1):
+            self._cleanup.log.warning(f"{self._queue_id}: message rejected: hopcount exceeded")
+        if header.hops >= limit:
             return TOO_MANY_HOPS
         for decision in decisions:
             if decision.reject is not None:

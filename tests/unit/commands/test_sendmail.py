@@ -11,7 +11,7 @@ from posthouse.host.maildrop import dropped, read_drop
 from posthouse.wire.intake import Submission
 
 HERE = str(Path(posthouse.__file__).parents[1])
-RUN = f"import sys; sys.path.insert(0, {HERE!r}); from posthouse.commands.sendmail import main; sys.exit(main(sys.argv[1:]))"
+RUN = f"import sys; sys.path.insert(0, {HERE!r})\nfrom posthouse.commands.sendmail import main\nsys.exit(main(sys.argv[1:]))"
 WARNING = "postdrop: warning: unable to look up public/pickup: No such file or directory\n"
 MESSAGE = b"From: me@example.com\nTo: you@example.net\nSubject: test\n\nHello\n.\nAfter dot\n"
 

@@ -128,3 +128,26 @@ async def test_mail_that_must_wait_stays(open_pickup: Callable[..., tuple[Pickup
     drop(queue_directory, SUBMISSION, [CONTENT])
     assert await pickup.run() == 0
     assert len(dropped(queue_directory)) == 1
+
+
+async def test_rejected_mail_goes_back_to_its_sender(open_house: Callable[..., Any], queue_directory: str) -> None:
+    house = open_house(header_checks="static:{REJECT no}", internal_mail_filter_classes="")
+    log = ProcessLog(house.sink, "postfix/pickup")
+    returned: list[Any] = []
+
+    async def give_back(*notice: Any) -> None:
+        returned.append(notice)
+
+    door = LocalSubmission.open(house.configuration, {"pickup": house.intake}, log, give_back)
+    drop(queue_directory, SUBMISSION, [CONTENT])
+    assert await Pickup(queue_directory, door, log, 10240000, frozenset()).run() == 1
+    ((message, content, recipients),) = returned
+    assert (message.envelope.sender, content.body.data) == ("joe@example.com", b"hello\r\n")
+    assert [(r.recipient.address, r.dsn.status, r.dsn.reason) for r in recipients] == [
+        ("bob@example.com", "5.7.1", "no")
+    ]
+    assert house.store.messages == []
+    assert house.sink.lines[-1] == (
+        "postfix/cleanup: 0000000001: to=<bob@example.com>, orig_to=<bob>, relay=none, delay=0, delays=0/0/0/0, "
+        "dsn=5.7.1, status=bounced (no)"
+    )
