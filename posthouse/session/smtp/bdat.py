@@ -83,7 +83,7 @@ async def _take(
     if content:
         transaction.size += len(content)
         await intake.write(content)
-    return await finish(session, transaction, f"250 2.0.0 Ok: {chunks.bytes} bytes queued as ")
+    return await finish(session, transaction, f"250 2.0.0 Ok: {transaction.size} bytes queued as ")
 
 
 async def _discard(session: SmtpSession, size: int) -> None:

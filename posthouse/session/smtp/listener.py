@@ -38,7 +38,7 @@ STARTTLS_FIRST = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
 GOODBYE = Reply(221, "2.7.0", "Error: I can break rules, too. Goodbye.")
 NOT_SYNCHRONIZED = Reply(554, "5.5.0", "Error: SMTP protocol synchronization")
 FILTER_FAILED = Reply(451, "4.3.0", "Server local error")
-SHOWN = 25
+SHOWN = 30
 """Characters of an overlong command line that are logged."""
 
 
@@ -232,8 +232,7 @@ class SmtpListener:
             return False
         session.where = "UNKNOWN"
         if word.upper() in {known.upper() for known in session.settings.smtpd_noop_commands}:
-            session.counted("noop", good=True)
-            session.send(OK)
+            session.send(OK)  # not in the counters, as in Postfix
             return False
         try:
             forbidden = word.endswith(":") or await self.service.forbidden(word) is not None

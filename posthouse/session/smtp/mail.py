@@ -34,7 +34,8 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
     )
     if not isinstance(command, MailCommand):
         if isinstance(command, BadPath):
-            session.log.warning(f"Illegal address syntax from {session.namaddr} in MAIL command: {command.path}")
+            if not command.unclosed:
+                session.log.warning(f"Illegal address syntax from {session.namaddr} in MAIL command: {command.path}")
             return command.reply
         return command
     if command.verp == "?":

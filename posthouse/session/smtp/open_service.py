@@ -120,10 +120,17 @@ def _table(value: str, configuration: Configuration, parameter: str) -> Lookup:
     return look
 
 
+BOGUS = "regexp:{{/^[^A-Z]/ Bogus}}"
+"""The default's last word: done without a table, for it is asked of every command that is not known."""
+
+
 def _words(value: str, configuration: Configuration) -> Lookup:
-    words = open_match_list(value, configuration, "smtpd_forbidden_commands", parent_domains=False)
+    bogus = BOGUS in value
+    words = open_match_list(value.replace(BOGUS, ""), configuration, "smtpd_forbidden_commands", parent_domains=False)
 
     async def look(key: str) -> str | None:
+        if bogus and not ("A" <= key[:1].upper() <= "Z"):
+            return BOGUS
         return await words.matches(key)
 
     return look

@@ -30,7 +30,8 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
             session.log.warning(f'unknown DSN NOTIFY command value "{command.word}" in "{command.value}"')
             return command.reply
         if isinstance(command, BadPath):
-            session.log.warning(f"Illegal address syntax from {session.namaddr} in RCPT command: {command.path}")
+            if not command.unclosed:
+                session.log.warning(f"Illegal address syntax from {session.namaddr} in RCPT command: {command.path}")
             return command.reply
         return command
     if len(transaction.recipients) >= settings.smtpd_recipient_limit:

@@ -7,6 +7,7 @@ counts against the client; past smtpd_soft_error_limit it is delayed.
 Standards: RFC 5321 sections 3 and 4; RFC 2920 section 3.2.
 """
 
+import time
 from dataclasses import replace
 
 from posthouse.envelope.envelope import Client
@@ -187,7 +188,7 @@ class SmtpSession:
             "client_name": client.name,
             "client_port": client.port,
             "helo_name": client.helo,
-            "localtime": self.service.dates.at(self.service.clock())[5:-12],
+            "localtime": time.strftime("%b %d %H:%M:%S", time.localtime(self.service.clock())),
             "recipient": "" if transaction is None else transaction.last_recipient,
             "sender": "" if transaction is None else transaction.command.sender,
             "server_name": self.settings.myhostname,

@@ -59,6 +59,7 @@ async def etrn(session: SmtpSession, argument: str) -> bytes | Reply:
     flush = session.service.flush
     started = None if flush is None else await flush(domain)
     if started is None:
+        session.log.warning(f"reject: ETRN {domain[:100]}... from {session.namaddr}")
         return Reply(459, "", f"<{domain}>: service unavailable")
     if not started:
         return Reply(458, "", f"<{domain}>: unable to queue messages")

@@ -83,6 +83,11 @@ class BadPath:
     reply: Reply
     path: str
 
+    @property
+    def unclosed(self) -> bool:
+        """Whether only a bracket is missing; Postfix says nothing of that in the log."""
+        return ("<" in self.path) != (">" in self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class BadNotify:

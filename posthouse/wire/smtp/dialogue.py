@@ -124,7 +124,7 @@ class Dialogue:
     @property
     def pending(self) -> bytes:
         """Bytes that came behind the line given out last."""
-        return self._buffer
+        return b"" if self._skipping else self._buffer
 
     def take(self, limit: int | None = None) -> bytes:
         """Bytes of content out of what has been received: all, or at most `limit`."""

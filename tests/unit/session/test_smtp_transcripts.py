@@ -195,7 +195,7 @@ async def test_an_overlong_line_is_cut_and_the_session_goes_on(build: Build) -> 
     service = build("")
     said = await converse(service, b"NOOP " + b"b" * 5000 + b"\r\nQUIT\r\n")
     assert said.endswith(b"250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n")
-    assert "warning: unknown[127.0.0.1]: request longer than 2048: NOOP bbbbbbbbbbbbbbbbbbbb..." in log_of(service)
+    assert "warning: unknown[127.0.0.1]: request longer than 2048: NOOP bbbbbbbbbbbbbbbbbbbbbbbbb..." in log_of(service)
 
 
 @pytest.mark.parametrize(
