@@ -44,6 +44,9 @@ REPLACED = {
 }
 """Old names that still work."""
 
+FINAL = frozenset({"permit", "reject", "defer"})
+"""Words that always decide: what follows them never runs."""
+
 MISSING = frozenset(
     {
         "check_ccert_access",
@@ -96,7 +99,7 @@ class ListParser:
         self._access = Access(settings, resolver, self._actions, warn)
         login_maps = settings.smtpd_sender_login_maps
         login = SenderLogin(
-            settings, open_maps(login_maps, configuration, "smtpd_sender_login_maps") if login_maps else None
+            settings, open_maps(login_maps, configuration, "smtpd_sender_login_maps") if login_maps else None, warn
         )
         reply_maps = settings.rbl_reply_maps
         self._dns_lists = DnsLists(
@@ -212,6 +215,8 @@ class ListParser:
                 if name in MISSING and queue and (":" in queue[-1] or "." in queue[-1]):
                     queue.pop()  # its argument is no restriction of its own
             found.append(Restriction(Evidence(parameter, origin, said), check, warn_only))
+            if name in FINAL and queue and not warn_only and parameter:
+                self.warnings.append(f"restriction `{queue[-1]}' after `{word}' is ignored")
             warn_only = False
         return tuple(found)
 

@@ -1,5 +1,7 @@
 """reject_sender_login_mismatch and its halves: whose sender addresses a login may use (smtpd_sender_login_maps)."""
 
+from collections.abc import Callable
+
 from posthouse.address.local_part import quote_address
 from posthouse.envelope.verdict import DUNNO, Verdict
 from posthouse.policy.facts import Facts, Subject
@@ -10,12 +12,16 @@ from posthouse.tables.maps import Maps
 class SenderLogin:
     """The checks; each is one restriction."""
 
-    def __init__(self, settings: CheckSettings, maps: Maps | None) -> None:
+    def __init__(self, settings: CheckSettings, maps: Maps | None, warn: Callable[[str], None]) -> None:
         self._settings = settings
         self._maps = maps
+        self._warn = warn
 
     async def reject_sender_login_mismatch(self, facts: Facts, subject: Subject) -> Verdict:
         """Both halves."""
+        if not self._settings.smtpd_sasl_auth_enable:
+            self._sasl(facts)
+            return DUNNO
         verdict = await self.reject_authenticated_sender_login_mismatch(facts, subject)
         return (
             verdict if verdict is not DUNNO else await self.reject_unauthenticated_sender_login_mismatch(facts, subject)
@@ -31,7 +37,7 @@ class SenderLogin:
 
     async def reject_unauthenticated_sender_login_mismatch(self, facts: Facts, subject: Subject) -> Verdict:
         """Nobody logged in, and the address has an owner."""
-        if facts.login or not facts.sender or not self._settings.smtpd_sasl_auth_enable:
+        if not self._sasl(facts) or facts.login or not facts.sender:
             return DUNNO
         owners, fact = await self._owners(facts.sender)
         if not owners:
@@ -39,13 +45,19 @@ class SenderLogin:
         return facts.refuse(553, "5.7.1", f"<{facts.sender}>: Sender address rejected: not logged in", fact)
 
     async def _not_owned(self, facts: Facts, *, only_known: bool) -> Verdict:
-        if not facts.login or not facts.sender or not self._settings.smtpd_sasl_auth_enable:
+        if not self._sasl(facts) or not facts.login or not facts.sender:
             return DUNNO
         owners, fact = await self._owners(facts.sender)
         if facts.login.lower() in owners or (only_known and not owners):
             return DUNNO
         text = f"<{facts.sender}>: Sender address rejected: not owned by user {facts.login}"
         return facts.refuse(553, "5.7.1", text, fact)
+
+    def _sasl(self, facts: Facts) -> bool:
+        """Whether anybody can log in at all."""
+        if not self._settings.smtpd_sasl_auth_enable:
+            self._warn(f"restriction `{facts.current.restriction}' ignored: no SASL support")
+        return self._settings.smtpd_sasl_auth_enable
 
     async def _owners(self, sender: str) -> tuple[frozenset[str], str]:
         if self._maps is None:

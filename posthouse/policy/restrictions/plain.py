@@ -63,8 +63,8 @@ class Plain:
         return DUNNO
 
     async def reject_unauth_pipelining(self, facts: Facts, subject: Subject) -> Verdict:
-        """A client that sends commands ahead where it may not."""
-        if facts.pipelined and (not facts.esmtp or facts.stage not in ("MAIL", "RCPT")):
+        """A client that sends ahead where it may not: without ESMTP anywhere, with it after DATA (RFC 2920)."""
+        if facts.pipelined and (not facts.esmtp or facts.stage == "DATA"):
             text = f"<{subject.name}>: {subject.reply_class} rejected: Improper use of SMTP command pipelining"
             return facts.refuse(503, "5.5.0", text)
         return DUNNO

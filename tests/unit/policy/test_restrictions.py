@@ -127,6 +127,12 @@ async def test_sender_logins(house: Any) -> None:
     assert (await known.send("ann@v.example.com")).startswith("553 5.7.1")
 
 
+async def test_sender_logins_mean_nothing_without_sasl(house: Any) -> None:
+    one = house(smtpd_recipient_restrictions="reject_sender_login_mismatch")
+    assert await one.send() == "ok"
+    assert one.warnings == ["restriction `reject_sender_login_mismatch' ignored: no SASL support"]
+
+
 async def test_a_bounce_for_several_recipients_is_refused(house: Any) -> None:
     one = house(smtpd_data_restrictions="reject_multi_recipient_bounce")
     assert await one.send("") == "ok"

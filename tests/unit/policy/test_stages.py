@@ -184,6 +184,11 @@ async def test_the_unknown_restriction_warning_is_postfixs(house: Any) -> None:
     assert house(smtpd_recipient_restrictions="nonsense").stages.warnings == ('unknown smtpd restriction: "nonsense"',)
 
 
+async def test_what_follows_a_final_word_is_told_to_be_ignored(house: Any) -> None:
+    one = house(smtpd_client_restrictions="permit, reject_rbl_client bl.example")
+    assert one.stages.warnings == ("restriction `reject_rbl_client' after `permit' is ignored",)
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
