@@ -7,7 +7,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("2bounce_notice_recipient", "string", "postmaster", 0, 0),
     ("backwards_bounce_logfile_compatibility", "bool", "yes", 0, 0),
     ("bounce_notice_recipient", "string", "postmaster", 0, 0),
-    ("bounce_size_limit", "int", "50000", 0, 0),
+    ("bounce_size_limit", "int", "50000", 1, 0),
     ("bounce_template_file", "string", "", 0, 0),
     ("delay_notice_recipient", "string", "postmaster", 0, 0),
     ("disable_verp_bounces", "bool", "no", 0, 0),

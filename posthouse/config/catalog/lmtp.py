@@ -39,7 +39,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("lmtp_line_length_limit", "int", "998", 0, 0),
     ("lmtp_mail_timeout", "time", "300s", 1, 0),
     ("lmtp_mime_header_checks", "string", "", 0, 0),
-    ("lmtp_min_data_rate", "int", "500", 0, 0),
+    ("lmtp_min_data_rate", "int", "500", 1, 0),
     ("lmtp_mx_address_limit", "int", "5", 0, 0),
     ("lmtp_mx_session_limit", "int", "2", 0, 0),
     ("lmtp_nested_header_checks", "string", "", 0, 0),

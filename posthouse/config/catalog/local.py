@@ -20,7 +20,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ),
     ("command_time_limit", "time", "1000s", 1, 0),
     ("default_privs", "string", "nobody", 1, 0),
-    ("deliver_lock_attempts", "int", "20", 0, 0),
+    ("deliver_lock_attempts", "int", "20", 1, 0),
     ("deliver_lock_delay", "time", "1s", 1, 0),
     ("duplicate_filter_limit", "int", "1000", 0, 0),
     (

@@ -23,7 +23,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("export_environment", "string", "TZ MAIL_CONFIG LANG", 0, 0),
     ("fault_injection_code", "int", "0", 0, 0),
     ("flush_service_name", "string", "flush", 1, 0),
-    ("fork_attempts", "int", "5", 0, 0),
+    ("fork_attempts", "int", "5", 1, 0),
     ("fork_delay", "time", "1s", 1, 0),
     (
         "import_environment",
@@ -38,7 +38,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("known_tcp_ports", "string", "lmtp=24, smtp=25, smtps=submissions=465, submission=587", 0, 0),
     ("master_service_disable", "string", "", 0, 0),
     ("max_idle", "time", "100s", 1, 0),
-    ("max_use", "int", "100", 0, 0),
+    ("max_use", "int", "100", 1, 0),
     ("pickup_service_name", "string", "pickup", 1, 0),
     ("postlog_service_name", "string", "postlog", 1, 0),
     ("process_id", "int", "5592", 0, 0),

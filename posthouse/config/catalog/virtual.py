@@ -4,11 +4,11 @@ Each row: name, kind, default, minimum, maximum (0: none; of a string, its lengt
 """
 
 PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
-    ("virtual_alias_address_length_limit", "int", "1000", 0, 0),
+    ("virtual_alias_address_length_limit", "int", "1000", 1, 0),
     ("virtual_alias_domains", "string", "$virtual_alias_maps", 0, 0),
-    ("virtual_alias_expansion_limit", "int", "1000", 0, 0),
+    ("virtual_alias_expansion_limit", "int", "1000", 1, 0),
     ("virtual_alias_maps", "string", "$virtual_maps", 0, 0),
-    ("virtual_alias_recursion_limit", "int", "1000", 0, 0),
+    ("virtual_alias_recursion_limit", "int", "1000", 1, 0),
     ("virtual_delivery_status_filter", "string", "$default_delivery_status_filter", 0, 0),
     ("virtual_gid_maps", "string", "", 0, 0),
     ("virtual_mailbox_base", "string", "", 0, 0),
@@ -16,7 +16,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("virtual_mailbox_limit", "int", "51200000", 0, 0),
     ("virtual_mailbox_lock", "string", "fcntl, dotlock", 0, 0),
     ("virtual_mailbox_maps", "string", "", 0, 0),
-    ("virtual_minimum_uid", "int", "100", 0, 0),
+    ("virtual_minimum_uid", "int", "100", 1, 0),
     ("virtual_transport", "string", "virtual", 0, 0),
     ("virtual_uid_maps", "string", "", 0, 0),
 )
