@@ -94,9 +94,10 @@ class ListParser:
         self._from_tables: dict[tuple[str, str], tuple[Restriction, ...]] = {}
         self.warnings: list[str] = []
         """What is wrong with the lists, in Postfix's words."""
-        self._actions = AccessActions(settings, self._table_list, warn)
+        self.actions = AccessActions(settings, self._table_list, warn)
+        """What rows of access tables do; `posthouse explain` asks it too."""
         self.destination = Destination(settings, destinations)
-        self._access = Access(settings, resolver, self._actions, warn)
+        self._access = Access(settings, resolver, self.actions, warn)
         login_maps = settings.smtpd_sender_login_maps
         login = SenderLogin(
             settings, open_maps(login_maps, configuration, "smtpd_sender_login_maps") if login_maps else None, warn
@@ -275,7 +276,7 @@ class ListParser:
         service = self._services.get(text)
         if service is None:
             server = parse_server(text, self._delegation)
-            service = PolicyService(server, self._actions, self._warn, self._open_stream, sleep=self._sleep)
+            service = PolicyService(server, self.actions, self._warn, self._open_stream, sleep=self._sleep)
             self._services[text] = service
         return service.check_policy_service
 

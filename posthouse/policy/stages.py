@@ -69,7 +69,7 @@ class Stages:
 
     def __init__(self, lists: Lists, parser: ListParser) -> None:
         self.lists = lists
-        self._parser = parser
+        self.parser = parser
         self.warnings = tuple(parser.warnings)
         """What is wrong with the lists, for `postfix check`; they are said again when mail meets them."""
 
@@ -126,7 +126,7 @@ class Stages:
 
     def close(self) -> None:
         """Give back tables and connections."""
-        self._parser.close()
+        self.parser.close()
 
 
 def require_relay_control(words: list[str]) -> None:

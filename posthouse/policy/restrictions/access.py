@@ -139,7 +139,13 @@ class Access:
                 async for host in self._hosts(domain, rtype):
                     row = await self._first(table, host, domain_keys(host, parents_match=self._parents))
                     if row is None:
-                        row = await self._by_addresses(table, host)
+                        addresses = await self._addresses(host)
+                        if not addresses:
+                            self._warn(
+                                f"Unable to look up {rtype} host {host} for {reply_class} {name}: "
+                                "Name or service not known"
+                            )
+                        row = await self._by_addresses(table, addresses)
                     verdict = await self._servers_act(row, table, facts, about, word)
                     if verdict is not DUNNO:
                         return verdict
@@ -169,14 +175,19 @@ class Access:
         for name in names:
             yield name
 
-    async def _by_addresses(self, table: Table, host: str) -> Row | None:
+    async def _addresses(self, host: str) -> list[str]:
+        """The addresses of a host. Raises DnsRetry."""
         try:
-            addresses: list[str] = [str(ip_address(host))]
+            return [str(ip_address(host))]
         except ValueError:
-            addresses = []
-            for rtype in ("A", "AAAA"):
-                answer = await self._resolver.query(host, rtype)
-                addresses += [record.data for record in answer.records][:SERVER_LIMIT]
+            pass
+        found: list[str] = []
+        for rtype in ("A", "AAAA"):
+            answer = await self._resolver.query(host, rtype)
+            found += [record.data for record in answer.records][:SERVER_LIMIT]
+        return found
+
+    async def _by_addresses(self, table: Table, addresses: list[str]) -> Row | None:
         for address in addresses:
             row = await self._first(table, address, address_keys(address))
             if row is not None:

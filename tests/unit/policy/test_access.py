@@ -3,8 +3,13 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from posthouse.config.error import ConfigError
 from posthouse.policy.access_keys import address_keys, domain_keys, mail_keys
+from posthouse.policy.facts import Subject
+from posthouse.tables.table import drive
 
 
 def test_a_name_is_asked_with_its_parents() -> None:
@@ -147,3 +152,56 @@ async def test_a_table_that_cannot_be_asked_is_a_configuration_error(house: Any)
     one = house(smtpd_sender_restrictions="check_sender_access hash:/nonexistent/access")
     assert await one.send() == "451 4.3.5 <a@good.example>: Sender address rejected: Server configuration error"
     assert one.warnings == ['hash:/nonexistent/access lookup error for "a@good.example"']
+
+
+WORDS = st.sampled_from(
+    [
+        "permit",
+        "reject",
+        "defer",
+        "warn_if_reject",
+        "defer_if_reject",
+        "defer_if_permit",
+        "check_sender_access",
+        "inline:{a=b}",
+        "{",
+        "}",
+        "static:x",
+        "check_policy_service",
+        "inet:h:1",
+        "reject_rbl_client",
+        "bl.example",
+        "sleep",
+        "1",
+        "REJECT",
+        "HOLD",
+        "FILTER",
+        "550",
+        "5.1.1",
+        ":",
+        "=",
+        ",",
+        "x@y",
+    ]
+)
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(WORDS, max_size=6).map(" ".join)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+def test_any_list_is_parsed_or_refused(house: Any, text: str) -> None:
+    try:
+        house(smtpd_client_restrictions=text)
+    except ConfigError as error:
+        assert error.text
+
+
+@given(st.one_of(st.text(max_size=40), st.lists(WORDS, max_size=4).map(" ".join)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+def test_any_row_gives_a_verdict(house: Any, value: str) -> None:
+    if any(word in value for word in ("sleep", "check_policy", "inet", "bl.example")):
+        return
+    one = house()
+    actions = one.stages.parser.actions
+    facts = one.session.facts
+    verdict = drive(actions.act(value, "inline:{}", "key", facts, Subject("a", "Sender address"), fact="x"))
+    assert verdict.code == 0 or 400 <= verdict.code <= 599
