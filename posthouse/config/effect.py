@@ -7,16 +7,21 @@ no list can be wrong. Without source (a frozen program) every parameter counts a
 
 import ast
 import os
+import re
 from functools import cache
 
 from posthouse.config.catalog.no_effect import REASONS
 from posthouse.config.catalog.parameters import PARAMETERS
 from posthouse.config.catalog.service_parameters import TRANSPORT_SUFFIXES
+from posthouse.config.expand import references
 from posthouse.config.parameter import Parameter
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 READERS = frozenset({"value", "raw", "words", "boolean", "integer", "seconds", "is_set"})
 CLASS_ENDINGS = ("Settings", "Tables")
+SERVICES = ("smtp", "lmtp", "smtpd", "imapd", "pop3d", "postscreen")
+"""What the variable part of a name stands for."""
+
 TWINS = (("smtp_", "lmtp_"), ("smtpd_", "postscreen_"), ("smtpd_", "imapd_"), ("smtpd_", "pop3d_"))
 """Prefixes that `rename` of read_settings exchanges; the second acts where a file that reads the first names it."""
 
@@ -30,6 +35,9 @@ class _Reads(ast.NodeVisitor):
     def __init__(self) -> None:
         self.fields: set[str] = set()
         self.direct: set[str] = set()
+        self.listed: set[str] = set()
+        self.loops = False
+        """Whether a name is read that a loop provides: then the names in the file's tuples are read."""
         self.texts: list[str] = []
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
@@ -46,6 +54,17 @@ class _Reads(ast.NodeVisitor):
             argument = node.args[0]
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 self.direct.add(argument.value)
+            elif isinstance(argument, ast.JoinedStr):
+                self.direct |= _spelled_out(argument)
+            elif isinstance(argument, ast.Name):
+                self.loops = True
+        self.generic_visit(node)
+
+    def visit_Tuple(self, node: ast.Tuple) -> None:
+        """Names in a tuple."""
+        self.listed.update(
+            item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)
+        )
         self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
@@ -54,14 +73,28 @@ class _Reads(ast.NodeVisitor):
             self.texts.append(node.value)
 
 
+def _spelled_out(text: ast.JoinedStr) -> set[str]:
+    """The names that f"{prefix}_header_checks" may be."""
+    pattern = ""
+    for part in text.values:
+        if isinstance(part, ast.Constant):
+            pattern += re.escape(str(part.value))
+        else:
+            pattern += f"({'|'.join(SERVICES)})"
+    # Without a word of its own the text could be any parameter of a service, and says nothing.
+    if not re.search(r"[a-z]{3}", re.sub(r"\([^)]*\)", "", pattern)):
+        return set()
+    return {name for name in PARAMETERS if re.fullmatch(pattern, name)}
+
+
 def _parameter_of(statement: ast.AnnAssign) -> str:
     assert isinstance(statement.target, ast.Name)
     if isinstance(statement.value, ast.Call):
         for keyword in statement.value.keywords:
-            if keyword.arg == "metadata" and isinstance(keyword.value, ast.Dict):
-                for key, value in zip(keyword.value.keys, keyword.value.values, strict=True):
-                    if isinstance(key, ast.Constant) and key.value == "parameter" and isinstance(value, ast.Constant):
-                        return str(value.value)
+            if keyword.arg == "metadata":
+                for node in ast.walk(keyword.value):
+                    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value != "parameter":
+                        return node.value
     return statement.target.id
 
 
@@ -83,14 +116,31 @@ def acting_parameters() -> frozenset[str]:
                 continue
             reads = _Reads()
             reads.visit(ast.parse(text))
-            names |= reads.fields | reads.direct
+            names |= reads.fields | reads.direct | (reads.listed if reads.loops else set())
             renamed |= reads.fields
             prefixes.update(word for word in reads.texts if word.endswith("_"))
     names |= _read_by_config()
     for first, second in TWINS:
         if second in prefixes:
             names |= {second + name.removeprefix(first) for name in renamed if name.startswith(first)}
-    return frozenset(name for name in names if name in PARAMETERS)
+    return frozenset(_with_what_they_mention(names))
+
+
+def _with_what_they_mention(names: set[str]) -> set[str]:
+    """The names, and those that the defaults of acting ones are made of: $default_destination_rate_delay acts too."""
+    todo = [name for name in names if name in PARAMETERS]
+    for suffix, _, default in TRANSPORT_SUFFIXES:
+        if suffix in names:
+            todo += references(default)[0]
+    acting: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in acting or name not in PARAMETERS:
+            continue
+        acting.add(name)
+        if PARAMETERS[name].kind != "raw":
+            todo += references(PARAMETERS[name].default)[0]
+    return acting
 
 
 def _read_by_config() -> set[str]:
