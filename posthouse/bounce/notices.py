@@ -11,12 +11,14 @@ RFC 3461 sections 5.2 and 6.2 (NOTIFY, RET, when to send which). Postfix bounce(
 recipients of copies and for the log lines.
 """
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from posthouse.bounce.prose import POSTMASTER_SUBJECT, Kind, prose
 from posthouse.bounce.report import Notice, render
 from posthouse.bounce.settings import BounceSettings
+from posthouse.bounce.template import Template, parse_templates
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.settings import read_settings
@@ -48,22 +50,33 @@ class BounceNotices:
         intake: Intake,
         log: ProcessLog,
         *,
+        templates: Mapping[Kind, Template] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """log: the one of postfix/bounce. Raises ConfigError for what is not supported."""
-        if settings.bounce_template_file:
-            raise ConfigError("bounce_template_file is not supported")
+        """log: the one of postfix/bounce."""
+        self._templates = templates or {}
         self._settings = settings
         self._intake = intake
         self._log = log
         self._clock = clock
         self._date = DateStamp()
+        self._charset = "utf-8" if settings.smtputf8_enable else "us-ascii"
         self._double_bounce = f"{settings.double_bounce_sender}@{settings.myhostname}"
 
     @classmethod
     def open(cls, configuration: Configuration, intake: Intake, log: ProcessLog) -> "BounceNotices":
-        """From main.cf."""
-        return cls(read_settings(BounceSettings, configuration), intake, log)
+        """From main.cf. Raises ConfigError."""
+        settings = read_settings(BounceSettings, configuration)
+        templates: dict[Kind, Template] = {}
+        path = settings.bounce_template_file
+        if path:
+            try:
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    text = file.read()
+            except OSError as error:
+                raise ConfigError(f"open {path}: {os.strerror(error.errno or 0)}") from error
+            templates = parse_templates(text, path, configuration.expand, configuration.seconds)
+        return cls(settings, intake, log, templates=templates)
 
     async def failed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         """Non-delivery."""
@@ -123,10 +136,15 @@ class BounceNotices:
         whole: bool,
     ) -> None:
         settings = self._settings
-        text = prose(
-            kind, settings.myhostname, waited=settings.delay_warning_time, lifetime=settings.maximal_queue_lifetime
-        )
-        notice = self._notice(kind, kind.value, message, message.envelope.sender, "auto-replied", text, whole)
+        template = self._templates.get(kind)
+        if template is not None:
+            text = template.text
+        else:
+            text = prose(
+                kind, settings.myhostname, waited=settings.delay_warning_time, lifetime=settings.maximal_queue_lifetime
+            )
+        subject = (template.subject if template is not None else "") or kind.value
+        notice = self._notice(kind, subject, message, message.envelope.sender, "auto-replied", text, whole)
         queue_id = await self._send(notice, "", message, content, recipients)
         self._log.info(f"{message.queue_id}: sender {_NAMES[kind]}: {queue_id}")
 
@@ -140,7 +158,9 @@ class BounceNotices:
         *,
         whole: bool,
     ) -> None:
-        notice = self._notice(kind, POSTMASTER_SUBJECT[kind], message, to, "auto-generated", "", whole)
+        template = self._templates.get(kind)
+        subject = (template.postmaster_subject if template is not None else "") or POSTMASTER_SUBJECT[kind]
+        notice = self._notice(kind, subject, message, to, "auto-generated", "", whole)
         queue_id = await self._send(notice, self._double_bounce, message, content, recipients)
         self._log.info(f"{message.queue_id}: postmaster {_NAMES[kind]}: {queue_id}")
 
@@ -148,6 +168,7 @@ class BounceNotices:
         self, kind: Kind, subject: str, message: QueuedMessage, to: str, auto: str, text: str, whole: bool
     ) -> Notice:
         settings = self._settings
+        template = self._templates.get(kind)
         now = self._clock()
         until = message.arrival_time + settings.maximal_queue_lifetime
         return Notice(
@@ -162,9 +183,10 @@ class BounceNotices:
             date=self._date(now),
             arrival_date=self._date(message.arrival_time),
             hostname=settings.myhostname,
-            origin=settings.myorigin,
             mail_name=settings.mail_name,
-            utf8=settings.smtputf8_enable,
+            charset=template.charset if template is not None and text else self._charset,
+            sender=(template.sender if template is not None else "")
+            or f"Mail Delivery System <MAILER-DAEMON@{settings.myorigin}>",
             retry_until=self._date(until) if kind is Kind.DELAY else "",
         )
 

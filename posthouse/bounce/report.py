@@ -41,10 +41,11 @@ class Notice:
     date: str
     arrival_date: str
     hostname: str
-    origin: str
     mail_name: str
-    utf8: bool
-    """smtputf8_enable: the text part says utf-8."""
+    charset: str
+    """Of the text part."""
+    sender: str
+    """The From field's value."""
     retry_until: str = ""
 
 
@@ -73,7 +74,7 @@ async def render(
     world = "global" if message.envelope.smtputf8 else "rfc822"
     lines = [
         f"Date: {notice.date}",
-        f"From: Mail Delivery System <MAILER-DAEMON@{notice.origin}>",
+        f"From: {notice.sender}",
         f"Subject: {notice.subject}",
         f"To: {clean(notice.to)}",
         f"Auto-Submitted: {notice.auto_submitted}",
@@ -87,7 +88,7 @@ async def render(
         "",
         f"--{boundary}",
         "Content-Description: Notification",
-        f"Content-Type: text/plain; charset={'utf-8' if notice.utf8 else 'us-ascii'}",
+        f"Content-Type: text/plain; charset={notice.charset}",
         "Content-Transfer-Encoding: 8bit",
         "",
         *notice.text.split("\n")[:-1],

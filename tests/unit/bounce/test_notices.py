@@ -12,6 +12,7 @@ from posthouse.bounce.folding import fold
 from posthouse.bounce.notices import BounceNotices
 from posthouse.bounce.prose import Kind, prose, span
 from posthouse.bounce.settings import BounceSettings
+from posthouse.bounce.template import parse_templates
 from posthouse.config.error import ConfigError
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.envelope.envelope import Envelope, Notify, Recipient
@@ -304,9 +305,67 @@ async def test_content_that_cannot_be_read_keeps_the_message():
     assert house.intake.aborted == 1
 
 
-def test_templates_are_refused():
-    with pytest.raises(ConfigError, match="bounce_template_file is not supported"):
-        House(bounce_template_file="/etc/postfix/bounce.cf")
+TEMPLATES = """\
+# our own words
+
+failure_template = <<EOF
+Charset: utf-8
+From: Post <post@example.com>
+Subject: Zurück
+Postmaster-Subject: Copy
+
+$myhostname could not, after ${delay_warning_time_hours} h.
+  Indented.
+EOF
+"""
+
+
+def values(text: str) -> str:
+    if "$nosuch" in text:
+        raise ConfigError("unknown parameter: nosuch")
+    return text.replace("$myhostname", "mail.example.com")
+
+
+async def test_templates_replace_the_words():
+    templates = parse_templates(TEMPLATES, "bounce.cf", values, lambda name: 14400)
+    house = House(notify_classes=("bounce",))
+    house.notices = BounceNotices(
+        BounceSettings(notify_classes=("bounce",)),
+        house.intake,
+        ProcessLog(house.sink, "postfix/bounce", 1),
+        templates=templates,
+    )
+    await house.notices.failed(message(), CONTENT, [recipient("b@x", UNKNOWN)])
+    assert "From: Post <post@example.com>\r\nSubject: Zurück\r\n" in house.texts[0]
+    assert "mail.example.com could not, after 4 h.\r\n  Indented.\r\n\r\n<b@x>: " in house.texts[0]
+    assert "Subject: Copy\r\n" in house.texts[1]
+    await house.notices.delayed(message(), CONTENT, [recipient("b@x", LATER)])
+    assert "Subject: Delayed Mail (still being retried)\r\n" in house.texts[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "diagnostic"),
+    [
+        ("nonsense", "bounce.cf, line 1: need: template_name = <<EOF"),
+        ("\nother_template = <<EOF\nEOF", "bounce.cf, line 2: unknown template name: other_template"),
+        ("failure_template = <<EOF\nSubject: x", "bounce.cf, line 1: missing end of template: EOF"),
+        ("failure_template = <<EOF\nBcc: x\n\ny\nEOF", "bounce.cf, line 1: unknown or missing header label: Bcc: x"),
+        ("failure_template = <<EOF\nSubject: x\n\n$nosuch\nEOF", "bounce.cf, line 1: unknown parameter: nosuch"),
+    ],
+)
+def test_a_wrong_template_is_refused(text, diagnostic):
+    with pytest.raises(ConfigError) as refusal:
+        parse_templates(text, "bounce.cf", values, lambda name: 0)
+    assert str(refusal.value) == diagnostic
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_templates_or_a_clean_error(text):
+    for body in (text, f"failure_template = <<E\n{text}\nE"):
+        try:
+            parse_templates(body, "bounce.cf", lambda t: t, lambda name: 1)
+        except ConfigError:
+            pass
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -1,0 +1,113 @@
+"""bounce_template_file: the operator's own words for notices, as bounce(5) describes them.
+
+    failure_template = <<EOF
+    Charset: us-ascii
+    From: MAILER-DAEMON (Mail Delivery System)
+    Subject: Undelivered Mail Returned to Sender
+    Postmaster-Subject: Postmaster Copy: Undelivered Mail
+
+    This is the mail system at host $myhostname.
+    EOF
+
+Templates failure, delay, success and verify; those that are missing keep Posthouse's words.
+$name of main.cf is replaced in the text (not in the header); time parameters take a unit:
+$delay_warning_time_hours. Errors are ConfigError with file and line: an unknown $name, too.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from posthouse.bounce.prose import Kind
+from posthouse.config.error import ConfigError
+
+NAMES = {
+    "failure_template": Kind.FAILURE,
+    "delay_template": Kind.DELAY,
+    "success_template": Kind.SUCCESS,
+    "verify_template": Kind.VERIFY,
+}
+FIELDS = ("charset", "from", "subject", "postmaster-subject")
+START = re.compile(r"(\w+)\s*=\s*<<\s*(\S+)\s*")
+TIME = re.compile(
+    r"\$(?:\{(?P<braced>\w+?)_(?P<braced_unit>seconds|minutes|hours|days|weeks)\}"
+    r"|\((?P<round>\w+?)_(?P<round_unit>seconds|minutes|hours|days|weeks)\)"
+    r"|(?P<bare>\w+?)_(?P<bare_unit>seconds|minutes|hours|days|weeks)\b)"
+)
+UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
+TIMES = ("delay_warning_time", "bounce_queue_lifetime", "maximal_queue_lifetime")
+"""Parameters that take a unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template, expanded."""
+
+    text: str
+    """Lines ended by LF."""
+    charset: str = "us-ascii"
+    sender: str = ""
+    """The From field's value, or "" for Posthouse's own."""
+    subject: str = ""
+    postmaster_subject: str = ""
+
+
+def parse_templates(
+    text: str, path: str, expand: Callable[[str], str], seconds: Callable[[str], int]
+) -> dict[Kind, Template]:
+    """The templates of one file. `expand` replaces $name; `seconds` gives a time parameter's value."""
+    found: dict[Kind, Template] = {}
+    lines = text.split("\n")
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        start = START.fullmatch(line)
+        if start is None:
+            raise ConfigError(f"{path}, line {number}: need: template_name = <<EOF")
+        first = number
+        try:
+            end = lines.index(start[2], number)
+        except ValueError:
+            raise ConfigError(f"{path}, line {number}: missing end of template: {start[2]}") from None
+        number = end + 1
+        kind = NAMES.get(start[1])
+        if kind is None:
+            raise ConfigError(f"{path}, line {first}: unknown template name: {start[1]}")
+        found[kind] = _template(lines[first:end], f"{path}, line {first}", expand, seconds)
+    return found
+
+
+def _template(lines: list[str], where: str, expand: Callable[[str], str], seconds: Callable[[str], int]) -> Template:
+    fields: dict[str, str] = {}
+    number = 0
+    for number, line in enumerate(lines):  # noqa: B007 - where the header ended matters after the loop
+        if not line.strip():
+            break
+        name, colon, value = line.partition(":")
+        if not colon or name.strip().lower() not in FIELDS:
+            raise ConfigError(f"{where}: unknown or missing header label: {line}")
+        fields[name.strip().lower()] = value.strip()
+    body = "\n".join(lines[number + 1 :])
+
+    def time(match: re.Match[str]) -> str:
+        name = match["braced"] or match["round"] or match["bare"]
+        unit = match["braced_unit"] or match["round_unit"] or match["bare_unit"]
+        if name not in TIMES:
+            return match[0]
+        return str(seconds(name) // UNITS[unit])
+
+    try:
+        body = expand(TIME.sub(time, body))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    # Lines that look like what follows the text would mislead whoever parses the notice; bounce(5) forbids none.
+    return Template(
+        body + "\n" if body else "",
+        fields.get("charset", "us-ascii"),
+        fields.get("from", ""),
+        fields.get("subject", ""),
+        fields.get("postmaster-subject", ""),
+    )
