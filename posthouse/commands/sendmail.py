@@ -11,7 +11,7 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from posthouse.address.address_list import addresses
@@ -21,12 +21,12 @@ from posthouse.config.error import ConfigError
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.config.settings import read_settings
 from posthouse.envelope.envelope import Notify, Recipient
-from posthouse.host.maildrop import drop, make_maildrop
+from posthouse.host.maildrop import drop, maildrop_folder, make_maildrop
 from posthouse.host.submission import ABSENT, HandOverFailed, submit
 from posthouse.message.header import scan_fields
 from posthouse.message.header_recipients import header_recipients
 from posthouse.message.incoming_lines import IncomingLines
-from posthouse.wire.intake import NotTaken, Submission
+from posthouse.wire.intake import NotTaken, Submission, Taken
 
 TEMPORARY_FAILURE = 75
 """sysexits.h EX_TEMPFAIL."""
@@ -84,6 +84,8 @@ def _run(options: SendmailOptions) -> int:
         os.environ["MAIL_CONFIG"] = path if os.path.isdir(path) or not os.path.exists(path) else os.path.dirname(path)
     if options.mode == IGNORE:
         return 0
+    if options.mode == "s":
+        return _smtp(options)
     if options.mode != DELIVERY:
         return _other(options)
     configuration = read_configuration(configuration_directory())
@@ -94,8 +96,6 @@ def _other(options: SendmailOptions) -> int:
     """Another command does it."""
     if options.mode == "v":
         raise Fatal("-bv (a report of what would be delivered) is not made yet: use posthouse explain")
-    if options.mode == "s":
-        raise Fatal("-bs (SMTP on standard input) is not made yet: connect to the SMTP port")
     name, arguments = {
         "p": ("postqueue", ["-p"]),
         "q": ("postqueue", list(options.flush)),
@@ -107,13 +107,34 @@ def _other(options: SendmailOptions) -> int:
     return status
 
 
+def _smtp(options: SendmailOptions) -> int:
+    """-bs: SMTP on standard input."""
+    from posthouse.commands.sendmail_smtp import SmtpInput, SmtpInputSettings
+
+    configuration = read_configuration(configuration_directory())
+    settings = read_settings(SendmailSettings, configuration)
+    login, gecos = _login()
+    _check_user(settings, configuration, login, os.getuid())
+
+    def hand_over(submission: Submission, content: Iterator[bytes]) -> Taken | NotTaken:
+        return _submit_or_drop(settings, submission, lambda: content)
+
+    full_name = _full_name(options, login, gecos)
+    return SmtpInput(read_settings(SmtpInputSettings, configuration), full_name, hand_over).run()
+
+
+def _login() -> tuple[str, str]:
+    """Login name and GECOS field of the caller."""
+    try:
+        user = pwd.getpwuid(os.getuid())
+    except KeyError:
+        return "unknown", ""
+    return user.pw_name, user.pw_gecos
+
+
 def _deliver(options: SendmailOptions, configuration: Configuration, settings: SendmailSettings) -> int:
     uid = os.getuid()
-    try:
-        user = pwd.getpwuid(uid)
-        login, gecos = user.pw_name, user.pw_gecos
-    except KeyError:
-        login, gecos = "unknown", ""
+    login, gecos = _login()
     _check_user(settings, configuration, login, uid)
     sender = login if options.sender is None else _sender(options.sender)
     if options.sender is None and login == "unknown":
@@ -154,20 +175,26 @@ def _deliver(options: SendmailOptions, configuration: Configuration, settings: S
 
 
 def _hand_over(settings: SendmailSettings, submission: Submission, reading: "_Reading") -> None:
-    result = submit(settings.queue_directory, submission, reading.content())
+    result = _submit_or_drop(settings, submission, reading.content)
     if isinstance(result, NotTaken):
         text = f"{submission.sender}({os.getuid()}): {result.text.removeprefix('Error: ')}"
         raise Fatal(result.text if "not allowed to submit" in result.text else text)
-    if result is ABSENT:
-        try:
-            drop(settings.queue_directory, submission, reading.content())
-        except FileNotFoundError:
-            if os.geteuid() != 0:
-                raise
-            owner = pwd.getpwnam(settings.mail_owner)  # nothing was ever started here: root may make the folder
-            make_maildrop(settings.queue_directory, owner.pw_uid, owner.pw_gid)
-            drop(settings.queue_directory, submission, reading.content())
-        _say("warning: unable to look up public/pickup: No such file or directory", "postdrop")
+
+
+def _submit_or_drop(
+    settings: SendmailSettings, submission: Submission, content: Callable[[], Iterator[bytes]]
+) -> Taken | NotTaken:
+    """To whoever listens, or to the maildrop. Nothing of the content is read before it is known where it goes."""
+    result = submit(settings.queue_directory, submission, content())
+    if result is not ABSENT:
+        return result
+    folder = maildrop_folder(settings.queue_directory)
+    if not os.path.isdir(folder) and os.geteuid() == 0:
+        owner = pwd.getpwnam(settings.mail_owner)  # nothing was ever started here: root may make the folder
+        make_maildrop(settings.queue_directory, owner.pw_uid, owner.pw_gid)
+    queue_id = drop(settings.queue_directory, submission, content())
+    _say("warning: unable to look up public/pickup: No such file or directory", "postdrop")
+    return Taken(queue_id)
 
 
 class _TooBig(Exception):

@@ -11,7 +11,10 @@ from posthouse.host.maildrop import dropped, read_drop
 from posthouse.wire.intake import Submission
 
 HERE = str(Path(posthouse.__file__).parents[1])
-RUN = f"import sys; sys.path.insert(0, {HERE!r})\nfrom posthouse.commands.sendmail import main\nsys.exit(main(sys.argv[1:]))"
+RUN = (
+    f"import sys\nsys.path.insert(0, {HERE!r})\n"
+    "from posthouse.commands.sendmail import main\nsys.exit(main(sys.argv[1:]))"
+)
 WARNING = "postdrop: warning: unable to look up public/pickup: No such file or directory\n"
 MESSAGE = b"From: me@example.com\nTo: you@example.net\nSubject: test\n\nHello\n.\nAfter dot\n"
 
@@ -136,3 +139,20 @@ def test_modes() -> None:
     assert parse_options(["-ti", "--", "-x"]).recipients == ["-x"]
     assert parse_options(["-V", "+=", "a"]).verp == "+="
     assert parse_options(["a", "-f", "b"]).recipients == ["a", "-f", "b"]
+
+
+def test_smtp_on_standard_input(house: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", RUN, "-bs"],
+        input=b"EHLO x\r\nDATA\r\nMAIL FROM:<a@b.c> BODY=8BITMIME\r\nRCPT TO:<x@y.z> NOTIFY=NEVER\r\nDATA\r\n"
+        b"Subject: t\r\n\r\n..x\r\n.\r\nFOO\r\nQUIT\r\n",
+        capture_output=True,
+        env={"MAIL_CONFIG": str(house), "PATH": os.environ["PATH"]},
+        timeout=60,
+        check=False,
+    )
+    ((submission, content),) = waiting(house)
+    assert (submission.sender, [r.address for r in submission.recipients]) == ("a@b.c", ["x@y.z"])
+    assert content == b"Subject: t\r\n\r\n.x\r\n"
+    replies = [line[:4] for line in done.stdout.decode().splitlines() if line[3:4] == " "]
+    assert replies == ["220 ", "250 ", "503 ", "250 ", "250 ", "354 ", "250 ", "500 ", "221 "]
