@@ -25,7 +25,8 @@ from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.transport.smtp.tls_policy import Contexts, TlsPolicy, certificate_fits
 from posthouse.wire.smtp.client_auth import MECHANISMS, choose_mechanism
 from posthouse.wire.smtp.client_offer import Offer, parse_offer
-from posthouse.wire.smtp.reply import RemoteProtocolError, Reply, ReplyReader
+from posthouse.wire.smtp.client_reader import ClientReplyReader
+from posthouse.wire.smtp.reply import RemoteProtocolError, Reply
 
 Connect = Callable[[Candidate, float, str | None], Awaitable[Stream]]
 """Opens a stream to a candidate: (candidate, timeout, local address or None). Raises OSError, StreamTimeout."""
@@ -44,7 +45,7 @@ class Connection:
     candidate: Candidate
     settings: SmtpSettings
     offer: Offer
-    reader: ReplyReader
+    reader: ClientReplyReader
     opened: float
     """Monotonic seconds."""
     uses: int = 0
@@ -132,7 +133,7 @@ class Opener:
             raise SiteFailed(Dsn("4.4.1", f"connect to {candidate.relay}: Connection timed out")) from None
         except OSError as error:
             raise SiteFailed(Dsn("4.4.1", f"connect to {candidate.relay}: {os_reason(error)}")) from None
-        connection = Connection(stream, candidate, settings, Offer(), ReplyReader(), opened)
+        connection = Connection(stream, candidate, settings, Offer(), ClientReplyReader(), opened)
         try:
             await self._greet(connection, nexthop, policy, login, detect_loop)
         except SiteFailed:
@@ -226,7 +227,7 @@ class Opener:
         server_name = names.get(policy.servername, policy.servername)
         try:
             context: ssl.SSLContext = self._contexts.context(policy)
-            connection.reader = ReplyReader()
+            connection.reader = ClientReplyReader()
             info = await connection.stream.start_tls(
                 context, server_side=False, server_name=server_name, timeout=settings.smtp_starttls_timeout
             )

@@ -9,7 +9,8 @@ from posthouse.wire.smtp.client import Step, Transaction
 from posthouse.wire.smtp.client_auth import MECHANISMS, choose_mechanism
 from posthouse.wire.smtp.client_commands import mail_command, rcpt_command, xtext
 from posthouse.wire.smtp.client_offer import Offer, parse_offer
-from posthouse.wire.smtp.reply import Reply
+from posthouse.wire.smtp.client_reader import ClientReplyReader
+from posthouse.wire.smtp.reply import RemoteProtocolError, Reply
 
 FULL = Offer(extended=True, pipelining=True, eight_bit=True, dsn=True, smtputf8=True, size=1000, mechanisms=("PLAIN",))
 OK = Reply(250, "2.0.0", "Ok")
@@ -160,3 +161,43 @@ def test_cram_md5_is_the_rfc_s_example():
 )
 def test_the_mechanism_is_the_best_that_is_allowed(offered, options, chosen):
     assert choose_mechanism(offered, options) == chosen
+
+
+def read_all(chunks: list[bytes]) -> list[Reply]:
+    reader = ClientReplyReader()
+    replies = []
+    for chunk in chunks:
+        reader.receive(chunk)
+        while (reply := reader.next_reply()) is not None:
+            replies.append(reply)
+    return replies
+
+
+REPLIES = b"220 hi\r\nnoise\r\n250-one\r\n250 two\n550\r\n" + b"451 " + b"x" * 5000 + b"\r\n250 after\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096, 10_000])
+def test_replies_are_read_however_they_are_cut(size):
+    chunks = [REPLIES[n : n + size] for n in range(0, len(REPLIES), size)]
+    replies = read_all(chunks)
+    assert [r.code for r in replies] == [220, 250, 550, 451, 250]
+    assert replies[1].text == "one\ntwo"
+    assert replies[3].text.startswith("xxxx")
+    assert len(replies[3].text) <= 2048
+
+
+def test_endless_noise_is_a_protocol_error():
+    with pytest.raises(RemoteProtocolError):
+        read_all([b"noise\r\n" * 200])
+    with pytest.raises(RemoteProtocolError):
+        read_all([b"n" * 4096] * 200)
+    with pytest.raises(RemoteProtocolError):
+        read_all([b"250-more\r\n" * 200])
+
+
+@given(st.lists(st.binary(max_size=80)))
+def test_any_bytes_are_replies_or_a_protocol_error(chunks):
+    try:
+        read_all(chunks)
+    except RemoteProtocolError:
+        pass
