@@ -39,6 +39,7 @@ STATES = {State.INCOMING: 0, State.ACTIVE: 0, State.DEFERRED: 1, State.HOLD: 2, 
 _STATES = (State.INCOMING, State.DEFERRED, State.HOLD, State.CORRUPT)
 
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS message(
   number INTEGER PRIMARY KEY, queue_id TEXT NOT NULL, state INTEGER NOT NULL, next_attempt REAL NOT NULL,
   flags INTEGER NOT NULL, packed BLOB NOT NULL);
@@ -48,6 +49,7 @@ CREATE TABLE IF NOT EXISTS outcome(
   number INTEGER NOT NULL, recipient INTEGER NOT NULL, packed BLOB NOT NULL,
   PRIMARY KEY(number, recipient)) WITHOUT ROWID;
 PRAGMA user_version = 1;
+COMMIT;
 """
 
 
@@ -61,45 +63,6 @@ def check_version(version: str = "") -> None:
     if tuple(int(part) for part in version.split(".")[:3]) < SQLITE_FIXED:
         fixed = ".".join(map(str, SQLITE_FIXED))
         raise OldSqlite(f"SQLite {version} can corrupt a queue in WAL mode: {fixed} or later is needed")
-
-
-# One statement for many rows, not executemany: apsw gives the interpreter lock away at every step, and a busy event
-# loop takes up to a switch interval to give it back (20 rows: 96 ms with executemany, 10 ms in one statement).
-# The statements are few, so that apsw's cache of prepared ones holds them: powers of two.
-CHUNK = 128
-"""Most rows in one statement."""
-
-
-def _chunks(rows: list[Any]) -> Iterable[list[Any]]:
-    at = 0
-    while at < len(rows):
-        size = min(CHUNK, 1 << ((len(rows) - at).bit_length() - 1))
-        yield rows[at : at + size]
-        at += size
-
-
-def _insert(cursor: Any, head: str, rows: list[tuple[Any, ...]]) -> None:
-    mark = "(" + ",".join("?" * len(rows[0])) + ")"
-    for chunk in _chunks(rows):
-        cursor.execute(head + ",".join([mark] * len(chunk)), [value for row in chunk for value in row])
-
-
-def _update(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
-    for chunk in _chunks(rows):
-        marks = ",".join(["(?,?,?,?)"] * len(chunk))
-        cursor.execute(
-            f"WITH change(n,s,a,f) AS (VALUES {marks}) UPDATE message SET"
-            " state=coalesce(s,state), next_attempt=coalesce(a,next_attempt), flags=flags|f FROM change WHERE number=n",
-            [value for row in chunk for value in row],
-        )
-
-
-def _delete(cursor: Any, head: str, numbers: list[int]) -> None:
-    for at in range(0, len(numbers), CHUNK):
-        chunk = numbers[at : at + CHUNK]
-        size = 1 << (len(chunk) - 1).bit_length()
-        chunk += chunk[:1] * (size - len(chunk))
-        cursor.execute(head + "(" + ",".join("?" * size) + ")", chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +91,63 @@ class Change:
     remove: bool = False
 
 
+# One statement for many rows, not executemany: apsw gives the interpreter lock away at every step, and a busy event
+# loop takes up to a switch interval to give it back (20 rows: 96 ms with executemany, 10 ms in one statement).
+# The statements are few, so that apsw's cache of prepared ones holds them: powers of two.
+CHUNK = 128
+"""Most rows in one statement."""
+
+
+def _chunks(rows: list[Any]) -> Iterable[list[Any]]:
+    at = 0
+    while at < len(rows):
+        size = min(CHUNK, 1 << ((len(rows) - at).bit_length() - 1))
+        yield rows[at : at + size]
+        at += size
+
+
+def _merged(changes: Sequence[Change]) -> Sequence[Change]:
+    """One change per message: UPDATE … FROM takes just one row for each that it changes."""
+    by_number: dict[int, Change] = {}
+    for change in changes:
+        earlier = by_number.get(change.number)
+        if earlier is not None:
+            change = Change(
+                change.number,
+                tuple({**dict(earlier.outcomes), **dict(change.outcomes)}.items()),
+                earlier.state if change.state is None else change.state,
+                earlier.next_attempt if change.next_attempt is None else change.next_attempt,
+                earlier.set_flags | change.set_flags,
+                earlier.remove or change.remove,
+            )
+        by_number[change.number] = change
+    return list(by_number.values())
+
+
+def _insert(cursor: Any, head: str, rows: list[tuple[Any, ...]]) -> None:
+    mark = "(" + ",".join("?" * len(rows[0])) + ")"
+    for chunk in _chunks(rows):
+        cursor.execute(head + ",".join([mark] * len(chunk)), [value for row in chunk for value in row])
+
+
+def _update(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+    for chunk in _chunks(rows):
+        marks = ",".join(["(?,?,?,?)"] * len(chunk))
+        cursor.execute(
+            f"WITH change(n,s,a,f) AS (VALUES {marks}) UPDATE message SET"
+            " state=coalesce(s,state), next_attempt=coalesce(a,next_attempt), flags=flags|f FROM change WHERE number=n",
+            [value for row in chunk for value in row],
+        )
+
+
+def _delete(cursor: Any, head: str, numbers: list[int]) -> None:
+    for at in range(0, len(numbers), CHUNK):
+        chunk = numbers[at : at + CHUNK]
+        size = 1 << (len(chunk) - 1).bit_length()
+        chunk += chunk[:1] * (size - len(chunk))
+        cursor.execute(head + "(" + ",".join("?" * size) + ")", chunk)
+
+
 class ShardDatabase:
     """One connection to queue.db: the writer's, or a reader's."""
 
@@ -142,12 +162,16 @@ class ShardDatabase:
             self.connection.pragma("synchronous", "full")
             self.connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             self.connection.pragma("journal_size_limit", 64 << 20)
-            if self.connection.pragma("user_version") == 0:
-                self.connection.execute(_SCHEMA)
+            self.open_tables()
         else:
             self.connection.pragma("query_only", True)
             self.connection.pragma("wal_autocheckpoint", 0)
         self.connection.pragma("cache_size", -16_000 if writer else -4_000)
+
+    def open_tables(self) -> None:
+        """Make the tables of a new file."""
+        if self.connection.pragma("user_version") == 0:
+            self.connection.execute(_SCHEMA)
 
     def close(self) -> None:
         """Close; the last connection folds the WAL into the file."""
@@ -181,6 +205,7 @@ class ShardDatabase:
 
     @staticmethod
     def _change(cursor: Any, changes: Sequence[Change]) -> None:
+        changes = _merged(changes)
         outcomes = [(c.number, i, packed) for c in changes if not c.remove for i, packed in c.outcomes]
         if outcomes:
             _insert(cursor, "INSERT OR REPLACE INTO outcome VALUES", outcomes)
