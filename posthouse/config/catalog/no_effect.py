@@ -7,6 +7,8 @@ _QUEUE_FILES = "the queue is a database, not a tree of files"
 _RANDOM = "random numbers come from the operating system"
 _DOCUMENTATION = "it only tells installation programs where files are"
 _BERKELEY = "tables are not made with Berkeley DB's own library"
+_SET_GID = "submission needs no set-gid program: the kernel tells who is calling"
+_OLD_CIPHERS = "TLS libraries of today have neither export nor low-grade ciphers"
 _DEBUG = "it is an aid for debugging the original's source code"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
@@ -49,12 +51,15 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     _DOCUMENTATION: (
         *("html_directory", "mailq_path", "manpage_directory", "meta_directory", "newaliases_path"),
         *("openssl_path", "readme_directory", "sample_directory", "sendmail_path", "shlib_directory"),
+        *("command_directory", "daemon_directory"),
     ),
     _BERKELEY: (
         *("berkeley_db_create_buffer_size", "berkeley_db_read_buffer_size"),
         *("non_bdb_custom_mapping", "non_bdb_migration_allow_root_prefixes", "non_bdb_migration_allow_user_prefixes"),
         *("non_bdb_migration_level", "non_bdb_migration_log_redirect", "non_bdb_migration_service_name"),
     ),
+    _SET_GID: ("setgid_group",),
+    _OLD_CIPHERS: ("smtpd_tls_dh512_param_file", "tls_export_cipherlist", "tls_low_cipherlist"),
     _DEBUG: (
         *("debugger_command", "dont_remove", "fault_injection_code", "backwards_bounce_logfile_compatibility"),
         *("sun_mailtool_compatibility", "process_id", "process_name"),
@@ -64,5 +69,5 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
 REASONS: dict[str, str] = {name: reason for reason, names in _BY_REASON.items() for name in names}
 """The reason, by name."""
 
-SILENT = frozenset(_BY_REASON[_DOCUMENTATION])
+SILENT = frozenset((*_BY_REASON[_DOCUMENTATION], *_BY_REASON[_SET_GID]))
 """Names whose setting is not worth a word: distributions set them all."""
