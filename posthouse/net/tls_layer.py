@@ -61,6 +61,8 @@ class TlsLayer:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise TlsFailed("lost connection") from error
         except (ssl.SSLError, ssl.CertificateError, OSError) as error:
             raise TlsFailed(reason(error)) from error
         return True

@@ -49,7 +49,7 @@ async def data(session: SmtpSession, argument: str) -> bytes | Reply:
                 await intake.write(content)
         if reader.ended:
             break
-        session.where = f"DATA ({reader.received} bytes)"
+        session.where = f"DATA ({reader.lines_received} bytes)"
         chunk = await session.read()
     session.dialogue.receive(reader.leftover)
     session.where = "END-OF-MESSAGE"

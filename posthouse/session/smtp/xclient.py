@@ -82,7 +82,9 @@ async def xclient(session: SmtpSession, argument: str) -> bytes | Reply:
             return Reply(501, "5.5.4", f"Bad DESTPORT syntax: {value}")
     session.reset()
     session.begin_again(client)
+    xforward = session.xforward_authorized
     await know(session)
+    session.xforward_authorized = xforward  # what the front end itself may say does not depend on whom it speaks for
     if session.tls is not None:
         session.stage.tls(session.tls)
     if client.sasl_username:

@@ -25,7 +25,7 @@ _OPEN_LIMIT = 4
 class DataReader:
     """Reads content up to the end of data, in any cut."""
 
-    __slots__ = ("_held", "_start", "ended", "leftover", "received")
+    __slots__ = ("_held", "_start", "ended", "leftover", "lines_received", "received")
 
     def __init__(self) -> None:
         self._held = b"\r\n"  # the line end of the DATA command: ".\r\n" may follow at once
@@ -35,9 +35,14 @@ class DataReader:
         """What followed the end of data: the next commands."""
         self.received = 0
         """Bytes taken from the network, end of data included."""
+        self.lines_received = 0
+        """Bytes of whole lines among them: what the log says of a connection that broke."""
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes; gives content in canonical form, possibly none. When `ended`, the rest is in leftover."""
+        line_end = data.rfind(b"\n")
+        if line_end >= 0:
+            self.lines_received = self.received + line_end + 1
         self.received += len(data)
         buffer = self._held + data
         end = buffer.find(END)
