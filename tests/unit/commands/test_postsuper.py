@@ -1,0 +1,144 @@
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+
+from posthouse.commands import postcat, postqueue, postsuper
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import Client, Envelope, Notify, Recipient
+from posthouse.host.log import MemorySink, ProcessLog
+from posthouse.queue.local import QueueSettings, open_queue
+from posthouse.queue.store import NewMessage, QueuedMessage, State, StoredRecipient
+
+CLIENT = Client("localhost", "127.0.0.1", "46426", "localhost", "client.example", "ESMTP")
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "main.cf").write_text(
+        f"queue_directory = {tmp_path}/spool\nmaillog_file = {tmp_path}/log\nmaillog_file_prefixes = {tmp_path}\n"
+    )
+    (tmp_path / "spool").mkdir()
+    monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
+    return tmp_path
+
+
+def fill(folder: Path, *states: State, body: bytes = b"body line\r\n.dot\r\n") -> list[str]:
+    async def put() -> list[str]:
+        root = str(folder / "spool" / "posthouse" / "queue")
+        store = await open_queue(root, QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr", 1))
+        ids = []
+        who = Recipient("a@example.net", "a@example.net", Notify.SUCCESS | Notify.FAILURE, "rfc822;x@example.net")
+        for state in states:
+            queue_id = store.new_queue_id()
+            envelope = Envelope("s@example.org", (who,), CLIENT, ret="HDRS", envid="abc123", body="8BITMIME")
+            message = QueuedMessage(queue_id, 1_795_495_934.0, envelope, (StoredRecipient(0, who),), 30, state)
+            await store.enqueue(NewMessage(message, Content(b"Subject: hello\r\n", MemoryBody(body))))
+            ids.append(queue_id)
+        await store.close()
+        return ids
+
+    return asyncio.run(put())
+
+
+def listing(capfd: pytest.CaptureFixture[str]) -> str:
+    capfd.readouterr()
+    postqueue.main(["-p"])
+    return capfd.readouterr().out
+
+
+def test_a_message_is_held_released_expired_and_removed(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (one,) = fill(instance, State.DEFERRED)
+    assert postsuper.main(["-h", one]) == 0
+    assert postsuper.main(["-h", one]) == 0
+    assert postsuper.main(["-f", one]) == 0
+    assert postsuper.main(["-r", one, "-d", one]) == 0
+    assert capfd.readouterr().err == (
+        f"postsuper: {one}: placed on hold\npostsuper: Placed on hold: 1 message\n"
+        "postsuper: Placed on hold: 0 messages\n"
+        f"postsuper: {one}: expired\npostsuper: {one}: released from hold\n"
+        "postsuper: Force-expired: 1 message\npostsuper: Released from hold: 1 message\n"
+        f"postsuper: {one}: requeued\npostsuper: {one}: removed\n"
+        "postsuper: Requeued: 1 message\npostsuper: Deleted: 1 message\n"
+    )
+    assert "postfix/postsuper" in (instance / "log").read_text()
+
+
+def test_marks_show_hold_and_expiry(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (one,) = fill(instance, State.HOLD)
+    postsuper.main(["-e", one])
+    assert f"{one}!# " in listing(capfd)
+
+
+def test_all_reports_only_totals_and_queues_narrow_it(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fill(instance, State.DEFERRED, State.HOLD, State.HOLD)
+    postsuper.main(["-d", "ALL", "hold"])
+    postsuper.main(["-d", "ALL"])
+    assert capfd.readouterr().err == "postsuper: Deleted: 2 messages\npostsuper: Deleted: 1 message\n"
+
+
+def test_ids_come_from_standard_input(
+    instance: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = fill(instance, State.DEFERRED, State.DEFERRED)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{one}\nbad/id\n{two}\n"))
+    postsuper.main(["-d", "-"])
+    assert capfd.readouterr().err == (
+        "postsuper: warning: invalid mail queue id: bad/id\n"
+        f"postsuper: {one}: removed\npostsuper: {two}: removed\npostsuper: Deleted: 2 messages\n"
+    )
+
+
+def test_purge_and_check_touch_no_mail(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (one,) = fill(instance, State.DEFERRED)
+    (shard,) = (instance / "spool/posthouse/queue").glob("0*")
+    (shard / "content" / "0123456789").write_bytes(b"left over")
+    assert postsuper.main(["-p"]) == 0
+    assert list((shard / "content").iterdir()) == []
+    assert capfd.readouterr().err == ""
+    assert one in listing(capfd)
+
+
+def test_postcat_shows_records_as_postfix_does(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (one,) = fill(instance, State.DEFERRED)
+    assert postcat.main(["-q", one]) == 0
+    out = capfd.readouterr().out.splitlines()
+    assert out[0] == f"*** ENVELOPE RECORDS deferred/{one} ***"
+    assert out[1].startswith("message_size:              30")
+    assert out[4:8] == [
+        f"named_attribute: log_ident={one}",
+        "named_attribute: rewrite_context=local",
+        "named_attribute: envelope_id=abc123",
+        "named_attribute: ret_flags=2",
+    ]
+    assert out[-12:] == [
+        "named_attribute: client_address_type=2",
+        "named_attribute: notify_flags=6",
+        "named_attribute: dsn_orig_rcpt=rfc822;x@example.net",
+        "original_recipient: a@example.net",
+        "recipient: a@example.net",
+        f"*** MESSAGE CONTENTS deferred/{one} ***",
+        "Subject: hello",
+        "",
+        "body line",
+        ".dot",
+        f"*** HEADER EXTRACTED deferred/{one} ***",
+        f"*** MESSAGE FILE END deferred/{one} ***",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [("-b", "\nbody line\n.dot\n"), ("-h", "Subject: hello\n"), ("-bh", "Subject: hello\n\nbody line\n.dot\n")],
+)
+def test_postcat_shows_parts(instance: Path, capfd: pytest.CaptureFixture[str], options: str, expected: str) -> None:
+    (one,) = fill(instance, State.HOLD)
+    assert postcat.main([options, "-q", one]) == 0
+    assert capfd.readouterr().out == expected
+
+
+def test_postcat_shows_a_large_body_whole(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (one,) = fill(instance, State.HOLD, body=b"0123456789\r\n" * 20_000)
+    assert postcat.main(["-b", "-q", one]) == 0
+    assert capfd.readouterr().out == "\n" + "0123456789\n" * 20_000
