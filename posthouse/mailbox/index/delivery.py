@@ -46,7 +46,7 @@ async def deliver_draft(
             return uids
         return Delivered(name, row.uid_validity, uids[0], created)
 
-    return await lane.write(job, draft.abort)
+    return await lane.write(job, draft.abort, quick=True)
 
 
 def _find(file: AccountFile, name: str, create: bool) -> tuple[MailboxRow, bool] | Refused:

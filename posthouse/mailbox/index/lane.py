@@ -25,6 +25,9 @@ T = TypeVar("T")
 THREADS = 8
 # Open account files: three descriptors and up to 1 MiB of cache each.
 OPEN_FILES = 256
+# Groups of quick batches at the same time: each account a thread of its own cost four times the work itself in
+# switches of threads; one at a time would wait for the disk with idle processors.
+GROUPS = 3
 # Jobs of one commit: bounds how long the first of a batch waits for the last.
 BATCH = 200
 
@@ -32,7 +35,7 @@ BATCH = 200
 class _Job:
     """One call that waits."""
 
-    __slots__ = ("cleanup", "fault", "future", "result", "run", "write")
+    __slots__ = ("cleanup", "fault", "future", "quick", "result", "run", "write")
 
     def __init__(
         self,
@@ -40,9 +43,11 @@ class _Job:
         write: bool,
         future: "asyncio.Future[object]",
         cleanup: Callable[[], None] | None,
+        quick: bool,
     ) -> None:
         self.run = run
         self.write = write
+        self.quick = quick
         self.cleanup = cleanup
         self.future = future
         self.result: object = None
@@ -59,21 +64,29 @@ class Lane:
         self.running = False
         self.file: AccountFile | None = None
 
-    async def write(self, job: Callable[[AccountFile], T], cleanup: Callable[[], None] | None = None) -> T:
+    async def write(
+        self,
+        job: Callable[[AccountFile], T],
+        cleanup: Callable[[], None] | None = None,
+        *,
+        quick: bool = False,
+    ) -> T:
         """Run in a write transaction; durable when it returns. A Refused result undoes what the job did.
 
         cleanup runs in the same thread after the transaction, however it ended and whether or not the caller
-        still waits.
+        still waits. quick: a few statements only (a delivery): such batches of several accounts share a thread.
         """
-        return await self._enter(job, True, cleanup)
+        return await self._enter(job, True, cleanup, quick)
 
     async def read(self, job: Callable[[AccountFile], T]) -> T:
         """Run without a transaction of its own (with one where the disk has to be looked at first)."""
-        return await self._enter(job, False, None)
+        return await self._enter(job, False, None, False)
 
-    async def _enter(self, job: Callable[[AccountFile], T], write: bool, cleanup: Callable[[], None] | None) -> T:
+    async def _enter(
+        self, job: Callable[[AccountFile], T], write: bool, cleanup: Callable[[], None] | None, quick: bool
+    ) -> T:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self.waiting.append(_Job(job, write, future, cleanup))
+        self.waiting.append(_Job(job, write, future, cleanup, quick))
         if not self.running:
             self._start()
         # A caller that is cancelled gives up the answer; the job itself may be in a commit already.
@@ -82,11 +95,13 @@ class Lane:
     def _start(self) -> None:
         batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
         self.running = True
-        task = asyncio.get_running_loop().run_in_executor(self._lanes.pool, self._work, batch)
-        task.add_done_callback(lambda done: self._done(batch, done))
+        if all(job.quick for job in batch):
+            self._lanes.enqueue(self, batch)
+        else:
+            self._lanes.start([(self, batch)])
 
-    def _done(self, batch: list[_Job], done: "asyncio.Future[bool]") -> None:
-        broken = done.exception()
+    def done(self, batch: list[_Job], changed: bool, broken: BaseException | None) -> None:
+        """Back on the loop: answers go out, and the next batch begins."""
         for job in batch:
             if job.future.done():
                 continue
@@ -95,7 +110,7 @@ class Lane:
                 job.future.set_exception(fault)
             else:
                 job.future.set_result(job.result)
-        if broken is None and done.result():
+        if changed:
             self._lanes.on_change(self.account)
         if self.waiting:
             self._start()
@@ -103,7 +118,7 @@ class Lane:
             self.running = False
             self._lanes.settle(self)
 
-    def _work(self, batch: list[_Job]) -> bool:
+    def work(self, batch: list[_Job]) -> bool:
         """In the pool: one transaction, then the reads. Whether something changed."""
         try:
             if self.file is None:
@@ -202,8 +217,50 @@ class Lanes:
         self.on_change = on_change
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="mailbox")
         self._open_files = open_files
+        self._ready: list[tuple[Lane, list[_Job]]] = []
+        self._groups = 0
+        self._called = False
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
         self._closing: set[asyncio.Future[None]] = set()
+
+    def enqueue(self, lane: Lane, batch: list[_Job]) -> None:
+        """A batch of quick jobs waits for its group: those of one turn of the loop share a hop into the pool."""
+        self._ready.append((lane, batch))
+        if not self._called:
+            self._called = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        """Give what is ready to the groups that are free; the rest waits, and gathers."""
+        self._called = False
+        free = min(GROUPS - self._groups, len(self._ready))
+        if free > 0:
+            ready, self._ready = self._ready, []
+            self._groups += free
+            for first in range(free):
+                self.start(ready[first::free], grouped=True)
+
+    def start(self, group: list[tuple[Lane, list[_Job]]], *, grouped: bool = False) -> None:
+        """Run batches of several lanes one after the other in one thread."""
+        changed: list[bool] = []
+
+        def work() -> None:
+            for lane, batch in group:
+                changed.append(lane.work(batch))
+
+        def done(future: "asyncio.Future[None]") -> None:
+            broken = future.exception()
+            if grouped:
+                self._groups -= 1
+            for number, (lane, batch) in enumerate(group):
+                if number < len(changed):
+                    lane.done(batch, changed[number], None)
+                else:
+                    lane.done(batch, False, broken)
+            if self._ready:
+                self._dispatch()
+
+        asyncio.get_running_loop().run_in_executor(self.pool, work).add_done_callback(done)
 
     def lane(self, account: str) -> Lane:
         """The lane of an account; it becomes the one used last."""
