@@ -123,6 +123,17 @@ def _smtp(options: SendmailOptions) -> int:
     return SmtpInput(read_settings(SmtpInputSettings, configuration), full_name, hand_over).run()
 
 
+def hand_over(
+    settings: SendmailSettings, configuration: Configuration, submission: Submission, content: bytes
+) -> Taken | NotTaken:
+    """For postdrop: the caller's right is checked, then the message goes where sendmail's would. Raises OSError."""
+    try:
+        _check_user(settings, configuration, _login()[0], os.getuid())
+    except Fatal as error:
+        return NotTaken(550, "5.7.1", str(error))
+    return _submit_or_drop(settings, submission, lambda: iter((content,)))
+
+
 def _login() -> tuple[str, str]:
     """Login name and GECOS field of the caller."""
     try:
