@@ -107,7 +107,8 @@ class CidrTable:
         while position < len(rules):
             rule = rules[position]
             position += 1
-            if rule.network.holds(address) == rule.negated:
+            # A rule about one family says nothing about the other, negated or not.
+            if rule.network.family != address[0] or rule.network.holds(address) == rule.negated:
                 if rule.value is None:
                     position = rule.otherwise
             elif rule.value is not None:
@@ -154,10 +155,11 @@ def parse_cidr(lines: Iterable[str], path: str) -> list[CidrRule]:
                 value = text[len(pattern) :].strip(BLANKS)
                 if not pattern:
                     raise BadNetwork("no address pattern")
+                network = parse_network(pattern)
                 if not value:
                     raise BadNetwork("no lookup result")
                 source = f"!{pattern}" if negated else pattern
-                rules.append(CidrRule(source, parse_network(pattern), negated, value, line.number))
+                rules.append(CidrRule(source, network, negated, value, line.number))
         except BadNetwork as bad:
             warn(f"{where}: {bad}: skipping this rule")
     for start in reversed(unclosed):

@@ -21,6 +21,10 @@ LMDB_MAGIC = 0xBEEFC0DE
 LMDB_MAGIC_OFFSET = 16
 STALE_SECONDS = 100
 """A source changed this recently may be in the middle of being rebuilt: no warning yet."""
+LMDB_SIZE = 1 << 24
+"""Smallest map: address space, not disk."""
+LMDB_OVERHEAD = 64
+"""What a row costs besides its bytes, generously; half-full pages are allowed for on top."""
 LMDB_KEY_LIMIT = 511
 """LMDB refuses longer keys."""
 
@@ -115,7 +119,8 @@ class KeyedFile:
         if self._fold:
             key = fold_key(key, self._unicode)
         if self._unicode and not is_utf8(key):
-            warn(f'{self.name}: non-UTF-8 key "{key}": malformed UTF-8 or invalid codepoint')
+            shown = f"{self.name.partition(':')[0]}:{self.path}"
+            warn(f'{shown}: non-UTF-8 key "{key}": malformed UTF-8 or invalid codepoint')
             return None
         data = key_bytes(key)
         try:
@@ -173,33 +178,34 @@ def open_store(kind: str, file: str) -> Store:
     raise TableError(f"open database {file}: not a database of type {kind}")
 
 
-def write_keyed_file(kind: str, file: str, rows: dict[bytes, bytes], map_size: int) -> None:
-    """Make a file of these rows (without NUL) where `file` names a path that is not yet there."""
+def write_keyed_file(kind: str, file: str, rows: dict[bytes, bytes], *, nul: bool) -> None:
+    """Make a file of these rows where `file` names a path that is not yet there. Raises OSError, TableError."""
+    end = b"\0" if nul else b""
     if kind == "cdb":
         import cdbx
 
         maker = cdbx.CDB.make(file)
         for key, value in rows.items():
-            maker.add(key, value)
+            maker.add(key + end, value + end)
         maker.commit().close()
     elif kind != "lmdb" and available():
         database = BerkeleyDb(file, create=kind)
         for key, value in rows.items():
-            database.put(key + b"\0", value + b"\0")
+            database.put(key + end, value + end)
         database.close()
     else:
-        _write_lmdb(file, rows, map_size)
+        _write_lmdb(file, rows, end)
 
 
-def _write_lmdb(file: str, rows: dict[bytes, bytes], map_size: int) -> None:
+def _write_lmdb(file: str, rows: dict[bytes, bytes], end: bytes) -> None:
     import lmdb
 
-    needed = sum(len(key) + len(value) + 64 for key, value in rows.items()) * 4
+    size = max(LMDB_SIZE, sum(len(key) + len(value) + LMDB_OVERHEAD for key, value in rows.items()) * 4)
     try:
-        environment = lmdb.open(file, subdir=False, lock=False, map_size=max(map_size, needed), mode=0o600)
+        environment = lmdb.open(file, subdir=False, lock=False, map_size=size, mode=0o600)
         with environment.begin(write=True) as transaction:
             for key, value in rows.items():
-                transaction.put(key + b"\0", value + b"\0")
+                transaction.put(key + end, value + end)
         environment.close()
     except lmdb.Error as error:
         raise TableError(f"create database {file}: {error}") from error

@@ -1,0 +1,417 @@
+"""postmap: make, change and query lookup tables. Manual: postmap(1) of Postfix 3.7.
+
+postalias runs this too, with its own source format. It imports no more than it needs.
+"""
+
+import getopt
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.host.log import printable
+from posthouse.tables.build import Build, exclusive, require_creatable
+from posthouse.tables.fold import key_bytes
+from posthouse.tables.open import KEYED, Opening, open_now, opening, split_spec
+from posthouse.tables.source_text import Entry, entries, read_lines
+from posthouse.tables.table import Row, Table, TableError, TableRetry, drive
+from posthouse.tables.warning import send_warnings_to, warn
+
+T = TypeVar("T")
+
+SUSPENDING = ("tcp:", "socketmap:")
+"""Tables that need an event loop."""
+
+
+class Fatal(Exception):
+    """The command ends with these words and status 1."""
+
+
+class Usage(Exception):
+    """Bad options: getopt's complaint, or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What differs between postmap and postalias."""
+
+    name: str
+    usage: str
+    options: str
+    parse: Callable[[Iterable[str], str, bool], Iterator[Entry]]
+    """Rows from lines, the file's name, and whether it must be UTF-8."""
+    separator: str
+    """What stands after the key in a listing."""
+    bookkeeping: Callable[[Build, Configuration], None] | None = None
+    """Rows that are in every table of this kind."""
+
+
+@dataclass(slots=True)
+class Options:
+    """What the command line asks for."""
+
+    directory: str | None = None
+    query: str | None = None
+    delete: str | None = None
+    sequence: bool = False
+    incremental: bool = False
+    body: bool = False
+    header: bool = False
+    mime: bool = False
+    fold: bool = True
+    utf8: bool | None = None
+    files: bool = False
+    nul: bool | None = None
+    keep_root: bool = False
+    plain_mode: bool = False
+    replace: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    maps: tuple[str, ...] = ()
+
+
+def _parse_postmap(lines: Iterable[str], path: str, utf8: bool) -> Iterator[Entry]:
+    return entries(lines, path, warn, utf8=utf8)
+
+
+POSTMAP = Tool(
+    name="postmap",
+    usage="postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+    options="bc:d:fFhimnNopq:rsuUvw",
+    parse=_parse_postmap,
+    separator="\t",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    return run(POSTMAP, arguments)
+
+
+def run(tool: Tool, arguments: list[str]) -> int:
+    """Run postmap or postalias."""
+
+    def say(text: str) -> None:
+        sys.stdout.flush()
+        sys.stderr.buffer.write(key_bytes(f"{tool.name}: {printable(text)}\n"))
+        sys.stderr.flush()
+
+    before = send_warnings_to(lambda text: say(f"warning: {text}"))
+    try:
+        options = parse_options(tool, arguments)
+        return _run(tool, options, say)
+    except Usage as error:
+        if str(error):
+            say(str(error))
+        say(f"fatal: usage: {tool.usage}")
+    except ConfigError as error:
+        for text in error.warnings:
+            say(f"warning: {text}")
+        say(f"fatal: {error.text}")
+    except (Fatal, TableError, TableRetry) as error:
+        say(f"fatal: {error}")
+    finally:
+        sys.stdout.flush()
+        send_warnings_to(before)
+    return 1
+
+
+def parse_options(tool: Tool, arguments: list[str]) -> Options:
+    """The command line. Raises Usage, Fatal."""
+    try:
+        pairs, rest = getopt.getopt(arguments, tool.options)
+    except getopt.GetoptError as error:
+        if "requires argument" in error.msg:
+            raise Usage(f"option requires an argument -- '{error.opt}'") from error
+        raise Usage(f"invalid option -- '{error.opt}'") from error
+    options = Options(maps=tuple(rest))
+    switches = {
+        "-b": "body",
+        "-F": "files",
+        "-h": "header",
+        "-i": "incremental",
+        "-m": "mime",
+        "-o": "keep_root",
+        "-p": "plain_mode",
+        "-r": "replace",
+        "-v": "verbose",
+        "-w": "quiet",
+    }
+    for option, value in pairs:
+        if option in switches:
+            setattr(options, switches[option], True)
+        elif option == "-c":
+            options.directory = value
+        elif option == "-f":
+            options.fold = False
+        elif option in ("-u", "-U"):
+            options.utf8 = option == "-U"
+        elif option in ("-n", "-N"):
+            options.nul = option == "-N"
+        else:
+            if options.sequence or options.query is not None or options.delete is not None:
+                either = "-s or -q or -d" if option == "-s" else "-s -q or -d"
+                raise Fatal(f"specify only one of {either}")
+            if option == "-s":
+                options.sequence = True
+            elif option == "-q":
+                options.query = value
+            else:
+                options.delete = value
+    return options
+
+
+def _run(tool: Tool, options: Options, say: Callable[[str], None]) -> int:
+    configuration = read_configuration(configuration_directory(options.directory))
+    for text in configuration.warnings:
+        say(f"warning: {text}")
+    if (options.body or options.header or options.mime) and options.query != "-":
+        raise Fatal('specify -b -h or -m only with "-q -"')
+    if options.mime and not (options.body or options.header):
+        warn("ignoring -m option without -b or -h")
+    how = _opening(configuration, options)
+    # Without -s, -q or -d the maps are what is to be made; there must be one either way.
+    if not options.maps:
+        raise Usage
+    if options.verbose:
+        for spec in options.maps:
+            say(f"dict_open: {':'.join(split_spec(spec, how.default_type))}")
+    if options.delete is not None:
+        return _delete(options, how)
+    if options.query is not None:
+        return _query(tool, options, how)
+    if options.sequence:
+        return _list(tool, options, how)
+    for spec in options.maps:
+        _make(tool, spec, options, how, configuration)
+    return 0
+
+
+def _opening(configuration: Configuration, options: Options) -> Opening:
+    how = opening(configuration)
+    return Opening(
+        fold=options.fold,
+        unicode=how.unicode if options.utf8 is None else options.utf8,
+        default_type=how.default_type,
+        reply_limit=how.reply_limit,
+    )
+
+
+# Querying
+
+
+def _query(tool: Tool, options: Options, how: Opening) -> int:
+    tables = (open_now(spec, how) for spec in options.maps)
+    assert options.query is not None
+    if options.query != "-":
+        for table in tables:
+            row = _drive(_ask(table, options.query, options.files), options.maps)
+            if row is not None:
+                _show(row.value)
+                return 0
+        return 1
+    opened = list(tables)
+    return _drive(_query_all(tool, _keys(options), opened, options.files), options.maps)
+
+
+def _keys(options: Options) -> Iterator[str]:
+    lines = (data.decode("utf-8", "surrogateescape") for data in sys.stdin.buffer)
+    if not (options.body or options.header):
+        return (line.rstrip("\n") for line in lines)
+    from posthouse.tables.message_text import message_keys
+
+    return message_keys(lines, header=options.header, body=options.body, mime=options.mime)
+
+
+async def _query_all(tool: Tool, keys: Iterator[str], tables: list[Table], files: bool) -> int:
+    status = 1
+    for key in keys:
+        for table in tables:
+            row = await _ask(table, key, files)
+            if row is not None:
+                _show(f"{key}{tool.separator}{row.value}")
+                status = 0
+                break
+    return status
+
+
+async def _ask(table: Table, key: str, files: bool) -> Row | None:
+    # Postfix never asks a table for the empty string, except pattern tables.
+    if not key and not table.whole_key:
+        return None
+    row = await table.lookup(key)
+    if row is None:
+        return None
+    if not row.value:
+        warn(f"table {table.name}: key {key}: empty string result is not allowed")
+        warn(f"table {table.name} should return NO RESULT in case of NOT FOUND")
+    if files:
+        decoded = _decode(_file_name(table), key, row.value)
+        if decoded is None:
+            raise Fatal(f"table {_file_name(table)}: query error")
+        row = Row(decoded, row.table, row.key, row.line)
+    return row
+
+
+def _drive(coroutine: Coroutine[Any, Any, T], maps: tuple[str, ...]) -> T:
+    if any(kind in spec for spec in maps for kind in SUSPENDING):
+        import asyncio
+
+        return asyncio.run(coroutine)
+    return drive(coroutine)
+
+
+def _show(text: str) -> None:
+    sys.stdout.buffer.write(key_bytes(f"{text}\n"))
+
+
+def _file_name(table: Table) -> str:
+    """type:file, as diagnostics about a file's content name it."""
+    path = getattr(table, "path", "")
+    return f"{table.name.partition(':')[0]}:{path}" if path else table.name
+
+
+def _decode(name: str, key: str, value: str) -> str | None:
+    import base64
+    import binascii
+
+    try:
+        return base64.b64decode(key_bytes(value), validate=True).decode("utf-8", "surrogateescape")
+    except binascii.Error:
+        warn(f"table {name}: key {key}: malformed BASE64 value: {value}")
+        return None
+
+
+# Listing
+
+
+def _list(tool: Tool, options: Options, how: Opening) -> int:
+    # As in Postfix, only the first map is listed.
+    table = open_now(options.maps[0], how)
+    items = getattr(table, "items", None)
+    if items is None:
+        raise Fatal(f"table {table.name}: sequence operation is not supported")
+    for key, value in items():
+        if not key:
+            warn(f"table {table.name}: empty lookup key value is not allowed")
+        elif not value:
+            warn(f"table {table.name}: key {key}: empty string result is not allowed")
+            warn(f"table {table.name} should return NO RESULT in case of NOT FOUND")
+        text = _decode(_file_name(table), key, value) if options.files else value
+        if text is None:
+            break
+        _show(f"{key}{tool.separator}{text}")
+    return 0
+
+
+# Deleting
+
+
+def _delete(options: Options, how: Opening) -> int:
+    assert options.delete is not None
+    if options.delete == "-":
+        keys = [data.decode("utf-8", "surrogateescape").rstrip("\n") for data in sys.stdin.buffer]
+    else:
+        keys = [options.delete]
+    found = False
+    for spec in options.maps:
+        kind, path = split_spec(spec, how.default_type)
+        if kind not in KEYED:
+            open_now(spec, how).close()
+            raise Fatal(f"{kind}:{path} map requires O_RDONLY access mode")
+        build = Build(kind, path, fold=how.fold, unicode=how.unicode, nul=options.nul)
+        try:
+            owner = os.stat(build.file)
+        except OSError as error:
+            raise Fatal(f"open database {build.file}: {error.strerror}") from error
+        with as_owner(owner, keep_root=options.keep_root), exclusive(build.file):
+            build.load()
+            before = len(build.rows)
+            for key in keys:
+                found = build.remove(key) or found
+            if len(build.rows) != before:
+                build.write(None)
+    return 0 if found else 1
+
+
+# Making
+
+
+def _make(tool: Tool, spec: str, options: Options, how: Opening, configuration: Configuration) -> None:
+    kind, path = split_spec(spec, how.default_type)
+    source: os.stat_result | None = None
+    if options.incremental:
+        require_creatable(kind)
+        shown = "stdin"
+        lines: Iterable[str] = (data.decode("utf-8", "surrogateescape") for data in sys.stdin.buffer)
+    else:
+        shown = path
+        try:
+            source = os.stat(path)
+            lines = [] if os.path.isdir(path) else read_lines(path)
+        except OSError as error:
+            raise Fatal(f"open {path}: {error.strerror}") from error
+        require_creatable(kind)
+    build = Build(
+        kind,
+        path,
+        fold=how.fold,
+        unicode=how.unicode,
+        nul=options.nul,
+        replace=options.replace,
+        quiet=options.quiet,
+    )
+    encode = _encoder(shown) if options.files else None
+    owner = source
+    if owner is None and os.path.exists(path):
+        owner = os.stat(path)
+    with as_owner(owner, keep_root=options.keep_root), exclusive(build.file):
+        if options.incremental:
+            build.load()
+        for entry in tool.parse(lines, shown, how.unicode):
+            build.add(entry, encode)
+        if tool.bookkeeping is not None:
+            tool.bookkeeping(build, configuration)
+        build.write(None if source is None or options.plain_mode else source.st_mode)
+
+
+def _encoder(shown: str) -> Callable[[str, int], str | None]:
+    """-F: the value names files; what is stored is their content, with a line end between, in base64."""
+    import base64
+
+    def encode(value: str, line: int) -> str | None:
+        contents: list[bytes] = []
+        for name in value.replace(",", " ").split():
+            try:
+                with open(name, "rb") as file:
+                    contents.append(file.read())
+            except OSError as error:
+                warn(f"{shown}, line {line}: open {name}: {error.strerror}: skipping this entry")
+                return None
+        return base64.b64encode(b"\n".join(contents)).decode("ascii")
+
+    return encode
+
+
+@contextmanager
+def as_owner(owner: os.stat_result | None, *, keep_root: bool) -> Iterator[None]:
+    """As root, work as the owner of the source: whoever may write there must not steer root."""
+    if owner is None or keep_root or os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    groups = os.getgroups()
+    os.setgroups([owner.st_gid])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
