@@ -25,6 +25,7 @@ from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
 from posthouse.net.tcp import connect, connect_unix
 from posthouse.policy.access_action import AccessActions
 from posthouse.policy.facts import Facts, Subject
+from posthouse.policy.restrictions.certificate import names_of
 from posthouse.policy.settings import DelegationSettings
 
 ANSWER_LIMIT = 16_384
@@ -53,6 +54,8 @@ class PolicyServer:
     retry_delay: int
     timeout: int
     try_limit: int
+    digest: str = "sha256"
+    """smtpd_tls_fingerprint_digest, for the fingerprints of client certificates."""
 
 
 def parse_server(text: str, settings: DelegationSettings) -> PolicyServer:
@@ -67,6 +70,7 @@ def parse_server(text: str, settings: DelegationSettings) -> PolicyServer:
         settings.smtpd_policy_service_retry_delay,
         settings.smtpd_policy_service_timeout,
         settings.smtpd_policy_service_try_limit,
+        settings.smtpd_tls_fingerprint_digest,
     )
     if not text.startswith("{"):
         return replace(server, endpoint=_endpoint(text))
@@ -74,7 +78,7 @@ def parse_server(text: str, settings: DelegationSettings) -> PolicyServer:
     if not words:
         raise ConfigError(f'empty policy service: "{text}"')
     server = replace(server, endpoint=_endpoint(words[0]))
-    known = {field.name for field in fields(PolicyServer)} - {"endpoint"}
+    known = {field.name for field in fields(PolicyServer)} - {"endpoint", "digest"}
     # "name = value" comes as three words, "{ name = value with blanks }" as one.
     joined = " ".join(word for word in words[1:] if not word.startswith("{")).replace(" = ", "=")
     joined = joined.replace("= ", "=").replace(" =", "=")
@@ -105,9 +109,10 @@ def _inet(rest: str) -> tuple[str, str]:
     return host.strip("[]") or "127.0.0.1", port
 
 
-def request(facts: Facts, context: str) -> bytes:
+def request(facts: Facts, context: str, digest: str = "sha256") -> bytes:
     """The request, in the order in which Postfix 3.7 sends its attributes."""
     tls = facts.tls
+    certificate = names_of(tls, digest)
     facts.instance = facts.instance or secrets.token_hex(6)
     count = facts.accepted if facts.stage in ("DATA", "END-OF-MESSAGE") else 0
     lines = (
@@ -132,10 +137,10 @@ def request(facts: Facts, context: str) -> bytes:
         ("sasl_method", facts.sasl_method),
         ("sasl_username", facts.login),
         ("sasl_sender", facts.sasl_sender),
-        ("ccert_subject", ""),
-        ("ccert_issuer", ""),
-        ("ccert_fingerprint", ""),
-        ("ccert_pubkey_fingerprint", ""),
+        ("ccert_subject", certificate.subject),
+        ("ccert_issuer", certificate.issuer),
+        ("ccert_fingerprint", certificate.fingerprint),
+        ("ccert_pubkey_fingerprint", certificate.key_fingerprint),
         ("encryption_protocol", "" if tls is None else tls.protocol),
         ("encryption_cipher", "" if tls is None else tls.cipher),
         ("encryption_keysize", "0" if tls is None else str(tls.bits)),
@@ -193,7 +198,7 @@ class PolicyService:
     async def check_policy_service(self, facts: Facts, subject: Subject) -> Verdict:
         """Do what the server says."""
         endpoint = self.server.endpoint
-        action = await self._ask(request(facts, self.server.policy_context))
+        action = await self._ask(request(facts, self.server.policy_context, self.server.digest))
         if action is None:
             action = self.server.default_action
             fact = f"{endpoint} did not answer: {action}"

@@ -22,12 +22,13 @@ from posthouse.policy.facts import Facts, Subject
 from posthouse.policy.mynetworks import Mynetworks
 from posthouse.policy.restriction import Check, Restriction, evaluate
 from posthouse.policy.restrictions.access import Access, guarded, subject_of
+from posthouse.policy.restrictions.certificate import Certificates
 from posthouse.policy.restrictions.destination import Destination
 from posthouse.policy.restrictions.dnsbl import DnsLists, Filter, parse_site
 from posthouse.policy.restrictions.login import SenderLogin
 from posthouse.policy.restrictions.names import RECIPIENT, SENDER, Names
 from posthouse.policy.restrictions.plain import Plain
-from posthouse.policy.settings import CheckSettings, DelegationSettings
+from posthouse.policy.settings import CertificateSettings, CheckSettings, DelegationSettings
 from posthouse.tables.maps import open_maps
 from posthouse.tables.match_list import open_client_list
 from posthouse.tables.open import open_table
@@ -49,12 +50,9 @@ FINAL = frozenset({"permit", "reject", "defer"})
 
 MISSING = frozenset(
     {
-        "check_ccert_access",
         "check_relay_domains",
         "permit_mx_backup",
         "permit_naked_ip_address",
-        "permit_tls_all_clientcerts",
-        "permit_tls_clientcerts",
         "reject_maps_rbl",
         "reject_unverified_recipient",
         "reject_unverified_sender",
@@ -113,7 +111,17 @@ class ListParser:
         self._plain = Plain(settings, sleep)
         names = Names(settings, resolver, destinations)
         networks = Mynetworks(open_client_list(settings.mynetworks, configuration, "mynetworks"))
+        certificate_settings = read_settings(CertificateSettings, configuration)
+        certs = certificate_settings.relay_clientcerts
+        self._certificates = Certificates(
+            certificate_settings,
+            open_maps(certs, configuration, "relay_clientcerts") if certs else None,
+            self.actions,
+            warn,
+        )
         self._words: dict[str, Check] = {
+            "permit_tls_clientcerts": self._certificates.permit_tls_clientcerts,
+            "permit_tls_all_clientcerts": self._certificates.permit_tls_all_clientcerts,
             "permit": self._plain.permit,
             "reject": self._plain.reject,
             "defer": self._plain.defer,
@@ -150,6 +158,7 @@ class ListParser:
                 _TABLES, ("client", "reverse_client", "helo", "sender", "recipient", "sasl", "etrn"), strict=True
             )
         }
+        self._table_words["check_ccert_access"] = self._certificates.check_ccert_access
         self._server_words = {
             f"check_{what}_{rtype}_access": (what, rtype.upper()) for what in _SERVERS for rtype in ("a", "mx", "ns")
         }

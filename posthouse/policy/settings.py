@@ -52,6 +52,16 @@ class CheckSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateSettings:
+    """Client certificates as credentials."""
+
+    relay_clientcerts: str
+    smtpd_tls_ask_ccert: bool
+    smtpd_tls_req_ccert: bool
+    smtpd_tls_fingerprint_digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class DelegationSettings:
     """check_policy_service; each can be overridden in `{ server, name = value, … }`."""
 
@@ -64,3 +74,4 @@ class DelegationSettings:
     smtpd_policy_service_retry_delay: int
     smtpd_policy_service_timeout: int
     smtpd_policy_service_try_limit: int
+    smtpd_tls_fingerprint_digest: str

@@ -241,6 +241,8 @@ def subject_of(facts: Facts, what: str) -> Subject:
         return Subject(facts.login, "SASL login name")
     if what == "etrn":
         return Subject(facts.etrn_domain, "Etrn command")
+    if what == "ccert":
+        return Subject(facts.namaddr, "Client certificate")
     name, _, reply_class = _object(facts, what)
     return Subject(name, reply_class)
 
