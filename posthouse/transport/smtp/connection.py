@@ -85,15 +85,22 @@ class Connection:
         self.stream.write(line.encode("utf-8", "surrogateescape") + b"\r\n")
         return await self.reply(timeout, doing)
 
-    async def quit(self) -> None:
-        """Say goodbye and close; nothing that happens here matters to any message."""
+    def say_quit(self) -> bool:
+        """Say goodbye; close unless the server's answer is to be awaited (True: quit() does that)."""
         if self.usable:
             self.stream.write(b"QUIT\r\n")
             if not self.settings.smtp_skip_quit_response:
-                try:
-                    await self.reply(self.settings.smtp_quit_timeout, "sending QUIT")
-                except SiteFailed:
-                    pass
+                return True
+        self.usable = False
+        self.stream.close()
+        return False
+
+    async def quit(self) -> None:
+        """Wait for the answer to QUIT and close; nothing that happens here matters to any message."""
+        try:
+            await self.reply(self.settings.smtp_quit_timeout, "sending QUIT")
+        except SiteFailed:
+            pass
         self.usable = False
         self.stream.close()
 

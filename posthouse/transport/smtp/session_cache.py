@@ -91,7 +91,9 @@ class SessionCache:
             self._schedule(limit)
 
     def leave(self, connection: Connection) -> None:
-        """Say goodbye in the background."""
+        """Say goodbye, in the background where the answer is awaited."""
+        if not connection.say_quit():
+            return
         if len(self._leaving) >= LEAVE_LIMIT:
             connection.stream.close()
             return

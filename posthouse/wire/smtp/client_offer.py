@@ -5,8 +5,8 @@ RFC 3461 (DSN); RFC 4954 (AUTH, and the old "AUTH=" spelling); RFC 6152 (8BITMIM
 RFC 6531 (SMTPUTF8).
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from posthouse.wire.smtp.reply import Reply
 
@@ -29,7 +29,8 @@ class Offer:
     xforward: frozenset[str] = frozenset()
 
 
-def parse_offer(reply: Reply, discard: Collection[str] = ()) -> Offer:
+@lru_cache(maxsize=1024)  # a server says the same each time
+def parse_offer(reply: Reply, discard: frozenset[str] = frozenset()) -> Offer:
     """Read a 250 reply to EHLO. `discard` names keywords to ignore, in lower case (smtp_discard_ehlo_keywords)."""
     seen: set[str] = set()
     size: int | None = None

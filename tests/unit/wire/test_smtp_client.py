@@ -124,7 +124,7 @@ def test_offers():
     reply = Reply(
         250, "", "h\nPIPELINING\nSIZE 100\nAUTH=LOGIN\nAUTH PLAIN login\n8bitmime\nSTARTTLS\nXFORWARD NAME ADDR\n\nFOO"
     )
-    assert parse_offer(reply, {"starttls"}) == Offer(
+    assert parse_offer(reply, frozenset({"starttls"})) == Offer(
         extended=True,
         pipelining=True,
         eight_bit=True,
