@@ -28,12 +28,13 @@ STALE_LOCK = 500.0
 PIECE = 65536
 
 
-@dataclass(frozen=True, slots=True)
 class DepositFailed(Exception):
     """Why not: an RFC 3463 status and the reason."""
 
-    status: str
-    reason: str
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

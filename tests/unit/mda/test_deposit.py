@@ -1,0 +1,85 @@
+"""Putting messages into mboxes and Maildirs."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.mda.copy import delivery_fields, from_line, unix_lines
+from posthouse.mda.deposit import DepositFailed, Locking, quoted_lines, to_maildir, to_mbox
+
+MESSAGE = b"Subject: hi\n\nFrom here\nend\n"
+
+
+def lines() -> Iterator[bytes]:
+    yield MESSAGE
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
+
+
+@given(
+    st.lists(st.sampled_from([b"From x", b"From", b"\n", b"a", b">From "]), max_size=12), st.lists(st.integers(0, 200))
+)
+def test_from_lines_are_quoted_whatever_the_cut(parts: list[bytes], places: list[int]) -> None:
+    data = b"".join(parts)
+    expected = (b"\n" + data).replace(b"\nFrom ", b"\n>From ")[1:]
+    assert expected == b"".join(quoted_lines(iter(cut(data, places))))
+
+
+@given(st.binary(max_size=60).map(lambda b: b.replace(b"\x00", b"\r\n")), st.lists(st.integers(0, 200)))
+def test_line_ends_are_unix_whatever_the_cut(data: bytes, places: list[int]) -> None:
+    assert data.replace(b"\r\n", b"\n") == b"".join(unix_lines(iter(cut(data, places))))
+
+
+def test_mbox_gets_a_from_line_quoted_body_and_empty_line(tmp_path: Path) -> None:
+    path = tmp_path / "tony"
+    to_mbox(str(path), lines, "a@x.test", now=0, locking=Locking())
+    assert from_line("a@x.test", 0) + b"Subject: hi\n\n>From here\nend\n\n" == path.read_bytes()
+    assert not (tmp_path / "tony.lock").exists()
+
+
+def test_mbox_over_its_limit_is_cut_back_to_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "tony"
+    to_mbox(str(path), lines, "a@x.test", now=0, locking=Locking())
+    before = path.read_bytes()
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox(str(path), lines, "a@x.test", now=0, locking=Locking(), size_limit=len(before) + 10)
+    assert failed.value.status == "5.2.2"
+    assert before == path.read_bytes()
+
+
+def test_mbox_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"")
+    (tmp_path / "tony").symlink_to(tmp_path / "target")
+    with pytest.raises(DepositFailed):
+        to_mbox(str(tmp_path / "tony"), lines, "a@x.test", now=0, locking=Locking())
+
+
+def test_mbox_locked_by_another_defers(tmp_path: Path) -> None:
+    (tmp_path / "tony.lock").write_bytes(b"1")
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox(str(tmp_path / "tony"), lines, "a@x.test", now=0, locking=Locking(attempts=2, delay=0.0))
+    assert failed.value.status == "4.2.0"
+
+
+def test_maildir_message_lands_in_new_and_nothing_stays_in_tmp(tmp_path: Path) -> None:
+    final = to_maildir(f"{tmp_path}/Maildir/", lines, now=1.5)
+    assert Path(final).read_bytes() == MESSAGE
+    assert Path(final).parent.name == "new"
+    assert os.listdir(tmp_path / "Maildir" / "tmp") == []
+
+
+def test_maildir_names_differ_within_one_moment(tmp_path: Path) -> None:
+    assert to_maildir(f"{tmp_path}/", lines, now=1.5) != to_maildir(f"{tmp_path}/", lines, now=1.5)
+
+
+def test_fields_stand_in_the_order_of_postfix() -> None:
+    assert delivery_fields("a@x", "o@x", "d@x") == b"Return-Path: <a@x>\r\nX-Original-To: o@x\r\nDelivered-To: d@x\r\n"
+    assert delivery_fields("") == b"Return-Path: <>\r\n"

@@ -1,0 +1,71 @@
+"""Running commands, and what their exit means."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from posthouse.envelope.outcome import Fate
+from posthouse.transport.command import command_words, exit_meaning, run_command
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "fate", "status", "reason"),
+    [
+        (67, "some error text", Fate.BOUNCED, "5.1.1", "user unknown. Command output: some error text"),
+        (75, "", Fate.DEFERRED, "4.3.0", "temporary failure"),
+        (1, "oops", Fate.BOUNCED, "5.3.0", 'Command died with status 1: "cmd". Command output: oops'),
+        (-9, "", Fate.DEFERRED, "4.3.0", 'Command died with signal 9: "cmd"'),
+        (99, "4.2.1 busy now", Fate.DEFERRED, "4.2.1", "busy now"),
+        (69, "", Fate.BOUNCED, "5.3.0", "service unavailable"),
+    ],
+)
+def test_exit_codes_mean_what_sysexits_says(code: int, output: str, fate: Fate, status: str, reason: str) -> None:
+    found, dsn = exit_meaning(code, "cmd", output)
+    assert (fate, status, reason) == (found, dsn.status, dsn.reason)
+
+
+def test_plain_commands_run_without_a_shell() -> None:
+    assert command_words("/usr/bin/procmail -a x") == ["/usr/bin/procmail", "-a", "x"]
+    assert command_words("cat > f") == ["/bin/sh", "-c", "cat > f"]
+    assert command_words("exit 75") == ["/bin/sh", "-c", "exit 75"]
+    assert command_words("x", "/bin/rsh -c") == ["/bin/rsh", "-c", "x"]
+
+
+def content(data: bytes) -> int:
+    descriptor = os.memfd_create("content")
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def test_a_command_reads_the_message_and_sees_only_its_environment(tmp_path: Path) -> None:
+    descriptor = content(b"hello\n")
+    words = command_words(f"cat > {tmp_path}/out; env | sort > {tmp_path}/env")
+    fate, _ = run_command(
+        words,
+        shown="x",
+        environment={"PATH": "/usr/bin:/bin", "SENDER": "a@x"},
+        folder="/",
+        content=descriptor,
+        time_limit=10,
+    )
+    os.close(descriptor)
+    assert Fate.DELIVERED is fate
+    assert (tmp_path / "out").read_text() == "hello\n"
+    names = {line.split("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+    assert {"PATH", "SENDER"} <= names <= {"PATH", "SENDER", "PWD", "_", "SHLVL", "OLDPWD"}
+
+
+def test_a_command_that_never_ends_is_killed_with_its_children() -> None:
+    descriptor = content(b"")
+    fate, dsn = run_command(
+        ["/bin/sh", "-c", "sleep 60 & wait"],
+        shown="sleepy",
+        environment={},
+        folder="/",
+        content=descriptor,
+        time_limit=0.2,
+    )
+    os.close(descriptor)
+    assert (fate, dsn.reason) == (Fate.BOUNCED, 'Command time limit exceeded: "sleepy"')

@@ -1,0 +1,227 @@
+"""local(8) as the mail worker sees it: aliases, owners, forwards, users, loops."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import Client, Envelope, Recipient
+from posthouse.envelope.handling import Handling
+from posthouse.envelope.outcome import Fate, Outcome
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.intake.transaction import Accepted, Refused
+from posthouse.tables.maps import Maps
+from posthouse.tables.table import Row, TableRetry
+from posthouse.transport.hands import Errand, Report, done
+from posthouse.transport.local.agent import LocalAgent
+from posthouse.transport.local.people import Person
+from posthouse.transport.local.settings import LocalSettings
+
+SETTINGS = LocalSettings(
+    alias_maps="",
+    recipient_delimiter="+",
+    expand_owner_alias=False,
+    owner_request_special=True,
+    reset_owner_alias=False,
+    propagate_unmatched_extensions=("canonical", "virtual"),
+    mailbox_transport="",
+    mailbox_transport_maps="",
+    fallback_transport="",
+    fallback_transport_maps="",
+    luser_relay="",
+    local_recipient_maps="",
+    mydomain="tony.test",
+    myhostname="mail.tony.test",
+    mail_name="Postfix",
+    myorigin="tony.test",
+    prepend_delivered_header=("command", "file", "forward"),
+    mailbox_size_limit=0,
+    message_size_limit=0,
+)
+
+
+class Rows:
+    """A table in a dict; the key "broken" cannot be looked up."""
+
+    name = "fake:aliases"
+    whole_key = False
+
+    def __init__(self, rows: dict[str, str]) -> None:
+        self._rows = rows
+
+    async def lookup(self, key: str) -> Row | None:
+        if key == "broken":
+            raise TableRetry("no answer")
+        value = self._rows.get(key.lower())
+        return None if value is None else Row(value, self.name, key.lower())
+
+    def close(self) -> None:
+        pass
+
+
+class Letters:
+    """An intake that keeps what it is given."""
+
+    def __init__(self, refuse: Refused | None = None) -> None:
+        self.taken: list[tuple[Envelope, bytes]] = []
+        self.refuse = refuse
+
+    def begin(self) -> "Letter":
+        return Letter(self)
+
+
+class Letter:
+    queue_id = "F0RWARD"
+
+    def __init__(self, letters: Letters) -> None:
+        self._letters = letters
+        self._content = b""
+
+    async def write(self, chunk: bytes) -> None:
+        self._content += chunk
+
+    async def commit(self, envelope: Envelope, received: bytes, handling: Handling) -> Accepted | Refused:
+        if self._letters.refuse is not None:
+            return self._letters.refuse
+        self._letters.taken.append((envelope, received + self._content))
+        return Accepted(self.queue_id)
+
+    def abort(self) -> None:
+        self._content = b""
+
+
+class Handy:
+    """Hands that write down their errands."""
+
+    def __init__(self, report: Report | None = None) -> None:
+        self.errands: list[Errand] = []
+        self._report = report or done("delivered to mailbox")
+
+    async def run(self, errand: Errand, content: Content) -> Report:
+        self.errands.append(errand)
+        return self._report
+
+
+class Crowd:
+    def find(self, login: str) -> Person | None:
+        return Person(login, 1000, 1000, f"/home/{login}") if login in {"tony", "alice"} else None
+
+
+def agent(rows: dict[str, str], hands: Handy, letters: Letters, settings: LocalSettings = SETTINGS) -> LocalAgent:
+    empty = Maps("maps", [])
+    return LocalAgent(
+        settings,
+        "local",
+        alias_maps=Maps("alias_maps", [Rows(rows)]),
+        mailbox_transport_maps=empty,
+        fallback_transport_maps=empty,
+        people=Crowd(),
+        hands=hands,
+        intake=letters,
+        agents={},
+        qualify=lambda address: address if "@" in address else f"{address}@tony.test",
+        received=lambda queue_id: b"Received: by mail.tony.test id %b\r\n" % queue_id.encode(),
+    )
+
+
+def request(address: str, header: bytes = b"Subject: x\r\n") -> DeliveryRequest:
+    return DeliveryRequest(
+        queue_id="ABC",
+        arrival_time=0.0,
+        sender="s@x.test",
+        recipients=(QueuedRecipient(4, Recipient(address, "first@x.test")),),
+        transport="local",
+        nexthop="tony.test",
+        content=Content(header, MemoryBody(b"body\r\n")),
+        client=Client(),
+    )
+
+
+async def deliver(
+    address: str, rows: dict[str, str], *, settings: LocalSettings = SETTINGS, header: bytes = b"Subject: x\r\n"
+) -> tuple[Outcome, Handy, Letters]:
+    hands, letters = Handy(), Letters()
+    outcomes: Sequence[Outcome] = await agent(rows, hands, letters, settings).deliver(request(address, header))
+    (outcome,) = outcomes
+    assert outcome.index == 4
+    return outcome, hands, letters
+
+
+async def test_a_user_is_an_errand_for_his_hands() -> None:
+    outcome, hands, _ = await deliver("tony@tony.test", {})
+    assert (outcome.fate, outcome.dsn.reason) == (Fate.DELIVERED, "delivered to mailbox")
+    assert [(errand.operation, errand.names) for errand in hands.errands] == [("user", ("tony",))]
+
+
+async def test_an_extension_is_no_part_of_the_login() -> None:
+    _, hands, _ = await deliver("tony+lists@tony.test", {})
+    assert [(errand.names, errand.extension) for errand in hands.errands] == [(("tony",), "lists")]
+
+
+async def test_an_alias_forwards_all_its_addresses_as_one_message() -> None:
+    outcome, hands, letters = await deliver("group@tony.test", {"group": "tony, alice, z@else.test"})
+    ((envelope, content),) = letters.taken
+    assert outcome.dsn.reason == "forwarded as F0RWARD"
+    assert [r.address for r in envelope.recipients] == ["tony@tony.test", "alice@tony.test", "z@else.test"]
+    assert {"first@x.test"} == {r.original for r in envelope.recipients}
+    assert content.startswith(
+        b"Received: by mail.tony.test id F0RWARD\r\nDelivered-To: group@tony.test\r\nSubject: x\r\n\r\n"
+    )
+    assert hands.errands == []
+
+
+async def test_owner_takes_the_bounces_of_a_list() -> None:
+    _, _, letters = await deliver("list@tony.test", {"list": "tony", "owner-list": "alice"})
+    assert [envelope.sender for envelope, _ in letters.taken] == ["owner-list@tony.test"]
+
+
+async def test_commands_of_an_alias_are_an_errand_and_its_addresses_a_forward() -> None:
+    outcome, hands, letters = await deliver("both@tony.test", {"both": '"|cat", z@else.test'})
+    assert [errand.operation for errand in hands.errands] == ["alias"]
+    assert len(letters.taken) == 1
+    assert [part.dsn.reason for part in outcome.parts] == ["delivered to mailbox", "forwarded as F0RWARD"]
+
+
+async def test_an_alias_that_names_its_own_user_reaches_the_mailbox() -> None:
+    _, hands, letters = await deliver("tony@tony.test", {"tony": "\\tony, z@else.test"})
+    assert [errand.operation for errand in hands.errands] == ["user"]
+    assert [r.address for envelope, _ in letters.taken for r in envelope.recipients] == ["z@else.test"]
+
+
+async def test_an_unknown_user_bounces() -> None:
+    outcome, _, _ = await deliver("nobody.here@tony.test", {})
+    assert (
+        outcome.fate,
+        outcome.dsn.status,
+        outcome.dsn.reason,
+    ) == (Fate.BOUNCED, "5.1.1", 'unknown user: "nobody.here"')
+
+
+async def test_luser_relay_takes_unknown_users() -> None:
+    settings = replace(SETTINGS, luser_relay="$user@else.test")
+    _, _, letters = await deliver("gone@tony.test", {}, settings=settings)
+    assert [r.address for envelope, _ in letters.taken for r in envelope.recipients] == ["gone@else.test"]
+
+
+async def test_a_table_that_cannot_be_asked_defers() -> None:
+    outcome, _, _ = await deliver("broken@tony.test", {})
+    assert (outcome.fate, outcome.dsn.status) == (Fate.DEFERRED, "4.3.0")
+
+
+async def test_delivered_to_ourselves_already_is_a_loop() -> None:
+    outcome, _, _ = await deliver("tony@tony.test", {}, header=b"Delivered-To: Tony@tony.test\r\n")
+    assert (outcome.fate, outcome.dsn.status) == (Fate.BOUNCED, "5.4.6")
+
+
+@pytest.mark.parametrize(("code", "fate"), [(452, Fate.DEFERRED), (554, Fate.BOUNCED)])
+async def test_a_forward_that_is_not_taken_is_not_delivered(code: int, fate: Fate) -> None:
+    letters = Letters(Refused(code, f"{code // 100}.4.0", "no"))
+    (outcome,) = await agent({"group": "z@else.test"}, Handy(), letters).deliver(request("group@tony.test"))
+    assert fate is outcome.fate
+
+
+async def test_a_transport_that_is_not_there_defers() -> None:
+    settings = replace(SETTINGS, mailbox_transport="lmtp:unix:private/x")
+    outcome, _, _ = await deliver("tony@tony.test", {}, settings=settings)
+    assert (outcome.fate, outcome.dsn.reason) == (Fate.DEFERRED, "mail transport unavailable")

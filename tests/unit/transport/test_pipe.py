@@ -1,0 +1,68 @@
+"""pipe(8): the words of a command line, and what the service's line may say."""
+
+import pytest
+
+from posthouse.config.error import ConfigError
+from posthouse.transport.hands import Errand
+from posthouse.transport.pipe import PipeHands, PipeSettings, parse_pipe, pipe_identity
+
+SETTINGS = PipeSettings(
+    export_environment=(), recipient_delimiter="+", queue_directory="/", mail_owner="postfix", default_privs="nobody"
+)
+
+
+def errand(*names: str, **more: object) -> Errand:
+    return Errand(
+        operation="pipe",
+        service="pip",
+        names=names,
+        queue_id="ABC",
+        sender="ann@v.example.com",
+        recipient=names[0],
+        original_recipient="",
+        arrival_time=0.0,
+        size=10,
+        nexthop="pip.example",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def words(line: str, *names: str) -> list[str]:
+    command = parse_pipe(line.split(), 1, 10)
+    return PipeHands(SETTINGS, lambda: 0.0).words(command, errand(*names))
+
+
+def test_a_word_with_a_recipient_macro_stands_once_for_each_recipient() -> None:
+    found = words(
+        "flags=q user=nobody argv=/x -f ${sender} -- ${recipient} ${user} ${nexthop}", "a@p.test", "b c@p.test"
+    )
+    assert found == ["/x", "-f", "ann@v.example.com", "--", "a@p.test", '"b c"@p.test', "a", "b c", "pip.example"]
+
+
+def test_flags_h_and_u_fold_domain_and_user() -> None:
+    assert ["/x", "tony+Ext@p.test".lower()] == words("flags=hu user=nobody argv=/x ${recipient}", "Tony+Ext@P.Test")
+
+
+def test_double_dollar_is_a_dollar() -> None:
+    assert words("user=nobody argv=/x lit-$$x", "a@p.test") == ["/x", "lit-$x"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("user=nobody", "missing argv= attribute"),
+        ("argv=/x", "missing user= attribute"),
+        ("user=nobody colour=red argv=/x", "unknown attribute name: colour=red"),
+        ("flags=Z user=nobody argv=/x", "unknown flag: Z"),
+    ],
+)
+def test_a_bad_line_says_what_is_wrong_and_where(line: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_pipe(line.split(), 7, 10)
+    assert f"master.cf, line 7: {said}" == str(error.value)
+
+
+def test_root_is_no_user_for_a_command() -> None:
+    with pytest.raises(ConfigError) as error:
+        pipe_identity(parse_pipe(["user=root", "argv=/x"], 3, 10), 3)
+    assert "root privileges" in str(error.value)
