@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
-from posthouse.intake.content_checks import ContentChecks, Decision, Finding
+from posthouse.intake.content_checks import MIME_FIELDS, ContentChecks, Decision, Finding
 from posthouse.message.mime_fields import parse_type
 
 NESTING_LIMIT = 100
@@ -37,6 +37,12 @@ class BodyChecks:
     def open(cls, configuration: Configuration, checks: dict[str, ContentChecks]) -> "BodyChecks":
         """From main.cf and the checks that are configured, by parameter."""
         return cls(read_settings(BodyCheckSettings, configuration), checks)
+
+    @property
+    def mime(self) -> ContentChecks | None:
+        """The checks for MIME fields of the header itself."""
+        off = self._settings.disable_mime_input_processing
+        return self._checks.get("header_checks" if off else "mime_header_checks")
 
     def begin(self, content_type: bytes) -> "BodyPass | None":
         """A pass over one message with that Content-Type (b"" when it has none), or None when nothing is to be seen."""
@@ -122,7 +128,7 @@ class BodyPass:
             name = lines[0].partition(b":")[0].strip().lower()
             if name == b"content-type":
                 self._kind = _type(b"\r\n".join(lines).partition(b":")[2])
-            await self._check(self._header, lines, out)
+            await self._check(self._mime if name in MIME_FIELDS else self._header, lines, out)
         if self._pending is not None:
             self._in_header, self._header, self._kind = self._pending, self._mime, ("", "")
             self._seen, self._pending = 0, None

@@ -16,6 +16,18 @@ from posthouse.tables.maps import Maps
 TEXT_SHOWN = 200
 """Characters of the matching line in the log."""
 
+MIME_FIELDS = frozenset(
+    {
+        b"content-description",
+        b"content-disposition",
+        b"content-id",
+        b"content-transfer-encoding",
+        b"content-type",
+        b"mime-version",
+    }
+)
+"""Fields that mime_header_checks looks at wherever they stand, instead of header_checks and nested_header_checks."""
+
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 _HEADER = re.compile(r"[!-9;-~]+[ \t]*:")
 

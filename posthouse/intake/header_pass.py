@@ -6,7 +6,7 @@ Standards: RFC 5322 sections 3.6 and 3.6.6; RFC 5321 section 6.3.
 """
 
 from posthouse.envelope.verdict import Evidence
-from posthouse.intake.content_checks import KEEP, Decision
+from posthouse.intake.content_checks import KEEP, MIME_FIELDS, Decision
 from posthouse.intake.header_rewrite import RECIPIENTS, RESENT, SENDERS
 from posthouse.intake.missing_headers import missing_headers
 from posthouse.intake.service import Cleanup
@@ -55,7 +55,7 @@ class HeaderPass:
             await self._given(text + b"\r\n")
         if received:
             await self._given(received)
-        if self._cleanup.header_checks is None:
+        if self._cleanup.header_checks is None and self._cleanup.mime_checks is None:
             await self._unchecked(header, fields)
         else:
             for field in fields:
@@ -117,7 +117,7 @@ class HeaderPass:
             self._out.append(b"\r\n")
 
     async def _field(self, header: bytes, field: Field) -> None:
-        checks = self._cleanup.header_checks
+        checks = self._cleanup.mime_checks if field.name in MIME_FIELDS else self._cleanup.header_checks
         if checks is not None and not self.decision.done:
             finding = await checks.check(field_text(header, field), self.decision)
             if finding is not KEEP:

@@ -85,4 +85,5 @@ class Cleanup:
                 checks[parameter] = ContentChecks(parameter, origin, open_maps(value, configuration, parameter), log)
         self.header_checks = checks.get("header_checks")
         self.body_checks = BodyChecks.open(configuration, checks)
+        self.mime_checks = self.body_checks.mime
         self.drop = frozenset(name.lower().encode() for name in settings.message_drop_headers)

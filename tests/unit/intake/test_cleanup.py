@@ -217,6 +217,23 @@ async def test_parts_of_a_message_are_checked_by_their_place(open_house: Callabl
     ]
 
 
+async def test_mime_fields_have_checks_of_their_own(open_house: Callable[..., Any]) -> None:
+    house = open_house(
+        header_checks="static:{WARN head}",
+        mime_header_checks="static:{WARN mime}",
+        nested_header_checks="static:{WARN in}",
+    )
+    content = (
+        b"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Length: 4\r\n\r\n--b\r\nX-Part: 1\r\n"
+        b"Content-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n"
+        b"X-Deep: 1\r\n\r\nt\r\n--c--\r\n--b--\r\n"
+    )
+    await send(house, content, envelope(local=False))
+    logged = [line for line in house.sink.lines if "warning: header" in line]
+    expected = ["head", "mime", "head", "mime", "mime", "in", "mime", "mime"]
+    assert [line.rpartition(": ")[2] for line in logged] == expected
+
+
 async def test_limits(open_house: Callable[..., Any]) -> None:
     house = open_house(message_size_limit="1000", header_size_limit="60", hopcount_limit="3")
     result = await send(house, b"A: b\r\n\r\n" + b"x" * 1001)
