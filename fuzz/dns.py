@@ -1,6 +1,7 @@
 """Any bytes give a Message or DnsFormatError; a message that can be written again reads the same."""
 
-from posthouse.wire.dns import DnsFormatError, encode_message, parse_message
+from posthouse.wire.dns import encode_message, parse_message
+from posthouse.wire.dns_name import DnsFormatError
 
 
 def fuzz(data: bytes) -> None:

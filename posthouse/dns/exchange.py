@@ -8,17 +8,8 @@ import asyncio
 from collections.abc import Callable
 
 from posthouse.dns.servers import Server
-from posthouse.wire.dns import (
-    FORMERR,
-    NOTIMP,
-    QR,
-    TC,
-    DnsFormatError,
-    Message,
-    Question,
-    encode_query,
-    parse_message,
-)
+from posthouse.wire.dns import FORMERR, NOTIMP, QR, TC, Message, Question, encode_query, parse_message
+from posthouse.wire.dns_name import DnsFormatError
 
 PAYLOAD_SIZE = 1232
 """Octets a UDP answer may have: what passes without fragments (DNS flag day 2020)."""

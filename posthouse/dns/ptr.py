@@ -14,7 +14,7 @@ from ipaddress import ip_address
 
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import DnsRetry, Resolver
-from posthouse.wire.dns import DnsFormatError, split_labels
+from posthouse.wire.dns_name import DnsFormatError, split_labels
 
 UNKNOWN = "unknown"
 NAME_LIMIT = 4

@@ -20,7 +20,8 @@ from posthouse.dns.cache import AnswerCache
 from posthouse.dns.exchange import ExchangeFailed, ask
 from posthouse.dns.resolver import Answer, DnsRetry, Record
 from posthouse.dns.servers import FixedServers, Server, ServerList, servers_of
-from posthouse.wire.dns import AD, NOERROR, NXDOMAIN, DnsFormatError, Message, Question, split_labels
+from posthouse.wire.dns import AD, NOERROR, NXDOMAIN, Message, Question
+from posthouse.wire.dns_name import DnsFormatError, split_labels
 
 CNAME_LIMIT = 10
 """CNAMEs followed for one question, as Postfix's DNS client does."""

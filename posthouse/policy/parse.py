@@ -28,7 +28,8 @@ from posthouse.policy.restrictions.dnsbl import DnsLists, Filter, parse_site
 from posthouse.policy.restrictions.login import SenderLogin
 from posthouse.policy.restrictions.names import RECIPIENT, SENDER, Names
 from posthouse.policy.restrictions.plain import Plain
-from posthouse.policy.settings import CertificateSettings, CheckSettings, DelegationSettings
+from posthouse.policy.restrictions.verify import Prober, Verify
+from posthouse.policy.settings import CertificateSettings, CheckSettings, DelegationSettings, VerifySettings
 from posthouse.tables.maps import open_maps
 from posthouse.tables.match_list import open_client_list
 from posthouse.tables.open import open_table
@@ -58,7 +59,8 @@ MISSING = frozenset(
         "reject_unverified_sender",
     }
 )
-"""Restrictions of Postfix that this program does not have; they refuse mail rather than let it pass unchecked."""
+"""Restrictions that this program does not have (reject_unverified_*: not without a prober). They refuse mail
+rather than let it pass unchecked."""
 
 _TABLES = ("client", "reverse_client_hostname", "helo", "sender", "recipient", "sasl", "etrn")
 _SERVERS = ("client", "reverse_client_hostname", "helo", "sender", "recipient")
@@ -77,6 +79,7 @@ class ListParser:
         classes: Sequence[str] = (),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         open_stream: Open | None = None,
+        prober: Prober | None = None,
     ) -> None:
         settings = read_settings(CheckSettings, configuration)
         self._configuration = configuration
@@ -152,6 +155,10 @@ class ListParser:
             "reject_known_sender_login_mismatch": login.reject_known_sender_login_mismatch,
             "reject_unauthenticated_sender_login_mismatch": login.reject_unauthenticated_sender_login_mismatch,
         }
+        if prober is not None:
+            verify = Verify(read_settings(VerifySettings, configuration), prober)
+            self._words["reject_unverified_sender"] = verify.reject_unverified_sender()
+            self._words["reject_unverified_recipient"] = verify.reject_unverified_recipient()
         self._table_words = {
             f"check_{what}_access": getattr(self._access, name)
             for what, name in zip(

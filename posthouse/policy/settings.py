@@ -62,6 +62,20 @@ class CertificateSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """Address verification."""
+
+    unverified_recipient_defer_code: int
+    unverified_recipient_reject_code: int
+    unverified_recipient_reject_reason: str
+    unverified_recipient_tempfail_action: str
+    unverified_sender_defer_code: int
+    unverified_sender_reject_code: int
+    unverified_sender_reject_reason: str
+    unverified_sender_tempfail_action: str
+
+
+@dataclass(frozen=True, slots=True)
 class DelegationSettings:
     """check_policy_service; each can be overridden in `{ server, name = value, … }`."""
 

@@ -34,6 +34,7 @@ from posthouse.policy.facts import Facts, LogEvent, Subject
 from posthouse.policy.handling import Handling
 from posthouse.policy.parse import ListParser
 from posthouse.policy.restriction import Restriction, evaluate
+from posthouse.policy.restrictions.verify import Prober
 from posthouse.policy.settings import ListSettings
 
 RELAY_CONTROL = (
@@ -83,8 +84,10 @@ class Stages:
         warn: Callable[[str], None] = lambda text: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         open_stream: Open | None = None,
+        prober: Prober | None = None,
     ) -> "Stages":
-        """From main.cf and the service's overrides. Raises ConfigError, among others without any relay control."""
+        """From main.cf and the service's overrides. Raises ConfigError, among others without any relay control.
+        Without a prober reject_unverified_* refuse all mail for now."""
         settings = read_settings(ListSettings, configuration)
         parser = ListParser(
             configuration,
@@ -94,6 +97,7 @@ class Stages:
             classes=settings.smtpd_restriction_classes,
             sleep=sleep,
             open_stream=open_stream,
+            prober=prober,
         )
         require_relay_control(
             parser.expanded(settings.smtpd_relay_restrictions) + parser.expanded(settings.smtpd_recipient_restrictions)

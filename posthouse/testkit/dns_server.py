@@ -40,13 +40,13 @@ from posthouse.wire.dns import (
     REFUSED,
     SERVFAIL,
     TC,
-    DnsFormatError,
     Message,
     Resource,
     encode_message,
     parse_message,
     type_number,
 )
+from posthouse.wire.dns_name import DnsFormatError
 
 BEHAVIOURS = frozenset({"SERVFAIL", "REFUSED", "SILENT", "TRUNCATED", "SECURE"})
 TTL = 300

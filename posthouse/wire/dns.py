@@ -13,6 +13,8 @@ RFC 6891 (EDNS0); RFC 3225 (DO); RFC 4035 section 3.2.3 (AD).
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from posthouse.wire.dns_name import DnsFormatError, read_name, split_labels
+
 RTYPES: dict[str, int] = {
     "A": 1,
     "NS": 2,
@@ -33,10 +35,6 @@ RTYPE_NAMES = {number: name for name, number in RTYPES.items()}
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 
 CLASS_IN = 1
-NAME_LIMIT = 255
-"""RFC 1035 section 2.3.4: octets in a name, length octets included."""
-LABEL_LIMIT = 63
-"""RFC 1035 section 2.3.4: octets in a label."""
 MESSAGE_LIMIT = 65_535
 """RFC 1035 section 4.2.2: what a length in two octets can say."""
 RECORD_LIMIT = 4_000
@@ -45,10 +43,6 @@ RECORD_LIMIT = 4_000
 QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
 """RFC 1035 section 4.1.1 and RFC 4035 section 3.2: the bits of the flags word."""
 EDNS_DO = 0x8000
-
-
-class DnsFormatError(Exception):
-    """Bytes that are no DNS message, or a value that cannot be put into one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,95 +102,6 @@ def type_number(rtype: str) -> int:
             raise DnsFormatError(f"unknown record type {rtype}")
         number = int(digits)
     return number
-
-
-# --- names
-
-
-def split_labels(name: str) -> list[bytes]:
-    """The labels of a name in presentation form, unescaped. The root is []."""
-    if name in ("", "."):
-        return []
-    if "\\" not in name:
-        labels = name.removesuffix(".").encode("utf-8", "surrogateescape").split(b".")
-    else:
-        labels = _unescape(name)
-    total = 1
-    for label in labels:
-        if not 0 < len(label) <= LABEL_LIMIT:
-            raise DnsFormatError(f"bad label in domain name {name[:100]}")
-        total += len(label) + 1
-    if total > NAME_LIMIT:
-        raise DnsFormatError(f"domain name too long: {name[:100]}")
-    return labels
-
-
-def _unescape(name: str) -> list[bytes]:
-    labels = [bytearray()]
-    i = 0
-    while i < len(name):
-        char = name[i]
-        if char == "\\":
-            digits = name[i + 1 : i + 4]
-            if len(digits) == 3 and digits.isascii() and digits.isdigit() and int(digits) < 256:
-                labels[-1].append(int(digits))
-                i += 4
-                continue
-            if i + 1 == len(name):
-                raise DnsFormatError("domain name ends in a backslash")
-            labels[-1] += name[i + 1].encode("utf-8", "surrogateescape")
-            i += 2
-            continue
-        if char == ".":
-            labels.append(bytearray())
-        else:
-            labels[-1] += char.encode("utf-8", "surrogateescape")
-        i += 1
-    if not labels[-1] and len(labels) > 1:
-        labels.pop()
-    return [bytes(label) for label in labels]
-
-
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/*+:=@!#$%&'?[]^`{|}~<>,;\"()")
-
-
-def _label_text(label: bytes) -> str:
-    if _PLAIN.issuperset(label):
-        return label.decode("ascii")
-    return "".join(chr(c) if c in _PLAIN else f"\\{chr(c)}" if c in b".\\" else f"\\{c:03d}" for c in label)
-
-
-def _read_name(data: bytes, offset: int) -> tuple[str, int]:
-    """The name at an offset, and the offset after it. RFC 1035 section 4.1.4: pointers lead to a prior occurrence."""
-    labels: list[str] = []
-    end = -1
-    barrier = offset
-    total = 1
-    while True:
-        if offset >= len(data):
-            raise DnsFormatError("name runs out of the message")
-        length = data[offset]
-        if length >= 0xC0:
-            if offset + 2 > len(data):
-                raise DnsFormatError("pointer runs out of the message")
-            target = (length & 0x3F) << 8 | data[offset + 1]
-            if end < 0:
-                end = offset + 2
-            if target >= barrier:
-                raise DnsFormatError("compression pointer does not lead backwards")
-            barrier = offset = target
-            continue
-        if length > LABEL_LIMIT:
-            raise DnsFormatError("bad label type")
-        offset += 1
-        if length == 0:
-            break
-        total += length + 1
-        if total > NAME_LIMIT or offset + length > len(data):
-            raise DnsFormatError("name too long")
-        labels.append(_label_text(data[offset : offset + length]))
-        offset += length
-    return ".".join(labels), end if end >= 0 else offset
 
 
 class _Writer:
@@ -319,8 +224,8 @@ def _read_data(message: bytes, rtype: str, start: int, end: int) -> tuple[str, i
             raise DnsFormatError("short TLSA record")
         return f"{message[start]} {message[start + 1]} {message[start + 2]} {message[start + 3 : end].hex()}", 0
     if rtype == "SOA":
-        mname, start = _read_name(message, start)
-        rname, start = _read_name(message, start)
+        mname, start = read_name(message, start)
+        rname, start = read_name(message, start)
         if end - start != 20:
             raise DnsFormatError("SOA record of a wrong length")
         numbers = [int.from_bytes(message[i : i + 4], "big") for i in range(start, end, 4)]
@@ -329,7 +234,7 @@ def _read_data(message: bytes, rtype: str, start: int, end: int) -> tuple[str, i
 
 
 def _whole_name(message: bytes, start: int, end: int) -> str:
-    name, after = _read_name(message, start)
+    name, after = read_name(message, start)
     if after != end:
         raise DnsFormatError("name and record end at different places")
     return name
@@ -389,7 +294,7 @@ def parse_message(data: bytes) -> Message:
     offset = 12
     asked: list[Question] = []
     for _ in range(questions):
-        name, offset = _read_name(data, offset)
+        name, offset = read_name(data, offset)
         if offset + 4 > len(data):
             raise DnsFormatError("question runs out of the message")
         asked.append(Question(name, _type_name(int.from_bytes(data[offset : offset + 2], "big"))))
@@ -400,7 +305,7 @@ def parse_message(data: bytes) -> Message:
     for count in counts:
         records: list[Resource] = []
         for _ in range(count):
-            name, offset = _read_name(data, offset)
+            name, offset = read_name(data, offset)
             if offset + 10 > len(data):
                 raise DnsFormatError("record runs out of the message")
             number = int.from_bytes(data[offset : offset + 2], "big")

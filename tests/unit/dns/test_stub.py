@@ -10,7 +10,7 @@ import pytest_asyncio
 from posthouse.dns.resolver import DnsRetry
 from posthouse.dns.stub import StubResolver, wire_name
 from posthouse.testkit.dns_server import DnsServer
-from posthouse.wire.dns import DnsFormatError
+from posthouse.wire.dns_name import DnsFormatError
 
 ZONES = """
 example.com        60 MX 20 backup.example.com

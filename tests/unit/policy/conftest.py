@@ -109,7 +109,13 @@ MakeHouse = Callable[..., House]
 @pytest.fixture
 def house() -> MakeHouse:
     def make(
-        client: str = "192.0.2.9", name: str = "unknown", *, open_stream: Any = None, sleep: Any = None, **settings: str
+        client: str = "192.0.2.9",
+        name: str = "unknown",
+        *,
+        open_stream: Any = None,
+        sleep: Any = None,
+        prober: Any = None,
+        **settings: str,
     ) -> House:
         values = {
             "compatibility_level": "3.6",
@@ -125,7 +131,7 @@ def house() -> MakeHouse:
         zone = Zone()
         options = {} if sleep is None else {"sleep": sleep}
         stages = Stages.open(
-            configuration, zone, Destinations(), warn=warnings.append, open_stream=open_stream, **options
+            configuration, zone, Destinations(), warn=warnings.append, open_stream=open_stream, prober=prober, **options
         )
         session = stages.begin(Client(name, client, "4711", name), "192.0.2.1", 25, log=lambda *line: log.append(line))
         return House(session, stages, zone, log, warnings)

@@ -6,19 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.wire.dns import (
-    AD,
-    QR,
-    RA,
-    DnsFormatError,
-    Message,
-    Question,
-    Resource,
-    encode_message,
-    encode_query,
-    parse_message,
-    split_labels,
-)
+from posthouse.wire.dns import AD, QR, RA, Message, Question, Resource, encode_message, encode_query, parse_message
+from posthouse.wire.dns_name import DnsFormatError, split_labels
 
 RECORDS = [
     Resource("mail.example.com", "A", 300, "192.0.2.1"),
