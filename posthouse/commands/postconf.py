@@ -8,6 +8,7 @@ import sys
 
 from posthouse.config.error import ConfigError
 from posthouse.config.listing import Listing, Selection
+from posthouse.config.logical_line import printable
 from posthouse.config.options import Options, UsageError, parse_options
 from posthouse.config.read import configuration_directory
 
@@ -28,7 +29,7 @@ def _note(text: str) -> None:
 
 def _say(text: str) -> None:
     sys.stdout.flush()
-    sys.stderr.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
 
 

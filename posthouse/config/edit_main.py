@@ -7,8 +7,8 @@ edited, when there are several. New names go to the end, in the order given.
 from collections.abc import Iterable, Mapping
 
 from posthouse.config.error import ConfigError
-from posthouse.config.logical_line import BLANKS
-from posthouse.config.main_cf import printable, split_name_value
+from posthouse.config.logical_line import BLANKS, printable
+from posthouse.config.main_cf import split_name_value
 
 
 def parse_assignments(arguments: Iterable[str]) -> tuple[dict[str, str], list[str]]:

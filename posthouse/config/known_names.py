@@ -13,8 +13,8 @@ from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
 from posthouse.config.catalog.service_parameters import service_parameters
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import MacroError, expand, references
-from posthouse.config.logical_line import read_text
-from posthouse.config.main_cf import parse_main_cf, printable
+from posthouse.config.logical_line import printable, read_text
+from posthouse.config.main_cf import parse_main_cf
 from posthouse.config.master_cf import Service
 from posthouse.config.parameter import Parameter
 
@@ -31,12 +31,12 @@ class KnownNames:
         self.master_path = master_path
         self.by_service: dict[str, Parameter] = {}
         self.by_user: dict[str, str] = {}
+        self.by_override: list[dict[str, str]] = [{} for _ in self.services]
+        """For each service the names of its -o settings that something mentions."""
         self.early_warnings: list[str] = []
         self.late_warnings: list[str] = []
         self._checked_files: set[str] = set()
         for service in self.services:
-            if service.type != "unix":
-                continue
             for parameter in service_parameters(service.name, service.command):
                 if parameter.name not in POSTFIX_PARAMETERS:
                     self.by_service[parameter.name] = parameter
@@ -59,17 +59,15 @@ class KnownNames:
 
     def scan(self) -> None:
         """Find the user's own names in use, and all there is to warn about."""
+        self._require_level()
         for name in LEGACY_NAMES & self.values.keys():
             self.by_user[name] = self.values[name]
         for name, value in self.values.items():
             self._scan_value(name, value, self.values, self.by_user, self.main_path)
-        own_names: list[dict[str, str]] = []
-        for service in self.services:
-            local = dict(service.overrides)
-            own: dict[str, str] = {}
-            for name, value in local.items():
-                self._scan_value(name, value, local, own, self.master_path)
-            own_names.append(own)
+        for service, own in zip(self.services, self.by_override, strict=True):
+            for name, value in service.overrides.items():
+                self._scan_value(name, value, service.overrides, own, self.master_path)
+        own_names = self.by_override
         self._check_databases(self.values, self.by_user, self.values)
         for service, own in zip(self.services, own_names, strict=True):
             self._check_databases(service.overrides, own, {**self.values, **service.overrides})
@@ -121,8 +119,23 @@ class KnownNames:
             own[name] = local[name]
         elif name in self.values:
             self.by_user[name] = self.values[name]
-        elif name not in LEGACY_NAMES:
+        elif name not in LEGACY_NAMES and not (local is self.values and self._mention_override(name)):
             self.early_warnings.append(f"{path}: undefined parameter: {name}")
+
+    def _mention_override(self, name: str) -> bool:
+        """A name in main.cf that only -o settings define: it gives those a meaning."""
+        found = False
+        for service, own in zip(self.services, self.by_override, strict=True):
+            if name in service.overrides:
+                own[name] = service.overrides[name]
+                found = True
+        return found
+
+    def _require_level(self) -> None:
+        try:
+            expand("${{$compatibility_level} <level {1} ? {} : {}}", self.lookup)
+        except MacroError as error:
+            raise ConfigError("macro processing error", (*self.early_warnings, error.text)) from error
 
     def _check_databases(self, local: dict[str, str], own: dict[str, str], scope: dict[str, str]) -> None:
         for name, value in local.items():

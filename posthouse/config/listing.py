@@ -10,7 +10,8 @@ from posthouse.config.error import ConfigError
 from posthouse.config.expand import MacroError, expand
 from posthouse.config.fold import print_command, print_service, print_words
 from posthouse.config.known_names import READ_ONLY, KnownNames
-from posthouse.config.main_cf import printable, read_main_cf
+from posthouse.config.logical_line import printable
+from posthouse.config.main_cf import read_main_cf
 from posthouse.config.master_cf import FIELDS, MasterCf, Service, load_master_cf
 from posthouse.config.options import Options
 from posthouse.config.read import DEFAULT_DIRECTORY
@@ -189,7 +190,8 @@ class Listing:
             if pattern not in found:
                 self.warn(f'unmatched request: "{argument}"')
         for text in self.names.late_warnings:
-            self.warn(text)
+            if text.startswith(f"{self.master_path}: "):
+                self.warn(text)
 
     def _words(self, service: Service) -> tuple[str, ...]:
         """The command's words, its settings expanded when asked for."""

@@ -49,9 +49,17 @@ def read_text(path: str) -> str:
         return file.read().decode("utf-8", "surrogateescape")
 
 
+def printable(text: str) -> str:
+    """The text as Postfix's warnings show it: what cannot be printed is "?"."""
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join("?" if byte < 32 or byte > 126 else chr(byte) for byte in text.encode("utf-8", "surrogateescape"))
+
+
 def orphan_warning(path: str, text: str) -> str:
     """The warning about a line that continues nothing; its text is shown to the thirtieth character."""
-    shown = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    visible = printable(text)
+    shown = visible if len(visible) <= SHOWN else visible[:SHOWN] + "..."
     return f'{path}: logical line must not start with whitespace: "{shown}"'
 
 

@@ -7,7 +7,7 @@ and one without a name.
 from typing import NamedTuple
 
 from posthouse.config.error import ConfigError
-from posthouse.config.logical_line import BLANKS, logical_lines, orphan_warning, read_text
+from posthouse.config.logical_line import BLANKS, logical_lines, orphan_warning, printable, read_text
 
 
 class Entry(NamedTuple):
@@ -39,13 +39,6 @@ def split_name_value(text: str) -> tuple[str, str] | str:
     if not rest.startswith("="):
         return "missing '=' after attribute name"
     return name, rest[1:].strip(BLANKS)
-
-
-def printable(text: str) -> str:
-    """The text as Postfix's warnings show it: what cannot be printed is "?"."""
-    if text.isprintable() and text.isascii():
-        return text
-    return "".join("?" if byte < 32 or byte > 126 else chr(byte) for byte in text.encode("utf-8", "surrogateescape"))
 
 
 def parse_main_cf(text: str, path: str) -> MainCf:

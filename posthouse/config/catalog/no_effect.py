@@ -8,7 +8,7 @@ _RANDOM = "random numbers come from the operating system"
 _DOCUMENTATION = "it only tells installation programs where files are"
 _BERKELEY = "tables are not made with Berkeley DB's own library"
 _SET_GID = "submission needs no set-gid program: the kernel tells who is calling"
-_OLD_CIPHERS = "TLS libraries of today have neither export nor low-grade ciphers"
+_OLD_CIPHERS = "TLS libraries of today have no export ciphers"
 _DEBUG = "it is an aid for debugging the original's source code"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
@@ -59,7 +59,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         *("non_bdb_migration_level", "non_bdb_migration_log_redirect", "non_bdb_migration_service_name"),
     ),
     _SET_GID: ("setgid_group",),
-    _OLD_CIPHERS: ("smtpd_tls_dh512_param_file", "tls_export_cipherlist", "tls_low_cipherlist"),
+    _OLD_CIPHERS: ("smtpd_tls_dh512_param_file",),
     _DEBUG: (
         *("debugger_command", "dont_remove", "fault_injection_code", "backwards_bounce_logfile_compatibility"),
         *("sun_mailtool_compatibility", "process_id", "process_name"),
