@@ -292,14 +292,10 @@ class ShardDatabase:
             return int(row[0])
         return -1
 
-    def file_ids(self) -> set[str]:
-        """Queue ids whose body is a content file."""
-        return {
-            row[0]
-            for row in self.connection.execute(
-                "SELECT queue_id FROM content JOIN message USING(number) WHERE body IS NULL"
-            )
-        }
+    def has_file(self, queue_id: str) -> bool:
+        """Whether a message's body is a content file."""
+        query = "SELECT 1 FROM content JOIN message USING(number) WHERE number=? AND queue_id=? AND body IS NULL"
+        return bool(list(self.connection.execute(query, (number_of(queue_id), queue_id))))
 
 
 def corrupt_message(queue_id: str) -> QueuedMessage:

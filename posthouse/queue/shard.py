@@ -58,16 +58,17 @@ class Shard:
         make_folder(self.content_folder)
         database = self.open()
         try:
-            self.files = database.file_ids()
+            for name in os.listdir(self.content_folder):
+                if database.has_file(name):
+                    self.files.add(name)
+                else:
+                    os.unlink(os.path.join(self.content_folder, name))
             number = -1
             while (number := database.first_from(number + 1)) >= 0:
                 self.blocks.add(number // BLOCK)
                 number = (number // BLOCK + 1) * BLOCK - 1
         finally:
             database.close()
-        for name in os.listdir(self.content_folder):
-            if name not in self.files:
-                os.unlink(os.path.join(self.content_folder, name))
         self.restore_reserve()
 
     def restore_reserve(self) -> None:
