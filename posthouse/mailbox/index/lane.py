@@ -27,7 +27,7 @@ THREADS = 8
 OPEN_FILES = 256
 # Groups of quick batches at the same time: each account a thread of its own cost four times the work itself in
 # switches of threads; one at a time would wait for the disk with idle processors.
-GROUPS = 3
+GROUPS = 4
 # Jobs of one commit: bounds how long the first of a batch waits for the last.
 BATCH = 200
 

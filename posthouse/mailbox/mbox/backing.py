@@ -32,9 +32,12 @@ from posthouse.mailbox.mbox.format import (
     wrap,
     write_status,
 )
-from posthouse.mailbox.mbox.locks import LockRules, MboxLock, lock_mbox
+from posthouse.mailbox.mbox.locks import LockRules, MboxLock, lock_mbox, lock_to_read
 from posthouse.mailbox.mbox.rewrite import Rewriter
 from posthouse.mailbox.store import MailboxFault, Refusal, Refused, StoredContent
+
+# A file changed less than this ago may change again in the same tick of the kernel's clock, with the same size.
+TICK = 0.05
 
 ONE_MAILBOX = Refused(Refusal.CANNOT, "an mbox spool holds INBOX only")
 
@@ -121,7 +124,8 @@ class MboxBacking:
                 if not found and data[:].strip():
                     raise MailboxFault(f"{self._spool}: not an mbox file")
                 self._reconcile(file, row, data, found)
-        self._clean = (self._mark(), row.modseq)
+        if time.time() - os.fstat(descriptor).st_mtime > TICK:
+            self._clean = (self._mark(), row.modseq)
 
     def _reconcile(self, file: AccountFile, row: MailboxRow, data: mmap.mmap, found: list[Found]) -> None:
         known: defaultdict[str, deque[tuple[MessageRow, Where]]] = defaultdict(deque)
@@ -283,7 +287,10 @@ class MboxBacking:
         """Handles on open descriptors' ranges: checked by digest when read, found again when the file was rewritten."""
         return {
             message.uid: CanonicalFile(
-                message.size, message.header_size, _opener(self._spool, Where.parse(message.disk)), self._pool
+                message.size,
+                message.header_size,
+                _opener(self._spool, Where.parse(message.disk), self._rules),
+                self._pool,
             )
             for message in messages
         }
@@ -299,14 +306,14 @@ class MboxBacking:
         self.release()
 
 
-def _opener(spool: str, where: Where) -> Callable[[], tuple[int, Callable[[], bytes]]]:
+def _opener(spool: str, where: Where, rules: LockRules) -> Callable[[], tuple[int, Callable[[], bytes]]]:
     def open_raw() -> tuple[int, Callable[[], bytes]]:
-        descriptor = os.open(spool, os.O_RDONLY | os.O_CLOEXEC)
+        locked = lock_to_read(spool, rules)
         try:
-            raw = _read(descriptor, where)
-        except MailboxFault:
-            os.close(descriptor)
-            raise
+            raw = _read(locked, where)
+        finally:
+            os.close(locked)
+        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # the whole message is in memory: no lock is held
         position = 0
 
         def following() -> bytes:

@@ -3,12 +3,16 @@
 Every program that delivers into or rewrites a spool file takes some of them; who takes them in
 the same order never waits for itself. A dot lock older than stale_lock_time is a dead program's.
 
+fcntl locks are those of the open file (F_OFD_SETLK): they keep out every other program's fcntl locks,
+and, unlike those, are not lost when this process closes another descriptor of the same file.
+
 Standards: mailbox_delivery_lock, deliver_lock_attempts, deliver_lock_delay, stale_lock_time (postconf(5)).
 """
 
 import errno
 import fcntl
 import os
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +73,7 @@ def lock_mbox(
             raise
         for style in rules.styles:
             if style == "fcntl":
-                _wait_for(lambda: fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), path, rules, wait)
+                _wait_for(lambda: _lock_open_file(descriptor, fcntl.F_WRLCK), path, rules, wait)
             elif style == "flock":
                 _wait_for(lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB), path, rules, wait)
         lock = MboxLock(path, descriptor, dot_lock)
@@ -82,6 +86,25 @@ def lock_mbox(
             os.close(descriptor)
         if dot_lock:
             os.unlink(dot_lock)
+
+
+def lock_to_read(path: str, rules: LockRules, *, wait: Callable[[float], None] = time.sleep) -> int:
+    """Open for reading while nobody rewrites: a descriptor whose locks go when it is closed. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if "fcntl" in rules.styles:
+            _wait_for(lambda: _lock_open_file(descriptor, fcntl.F_RDLCK), path, rules, wait)
+        elif "flock" in rules.styles:
+            _wait_for(lambda: fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB), path, rules, wait)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock_open_file(descriptor: int, kind: int) -> None:
+    """The whole file, or EAGAIN. struct flock: type, whence, start, length, pid (0 for these locks)."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("@hhqqi", kind, os.SEEK_SET, 0, 0, 0))
 
 
 def _wait_for(take: Callable[[], object], path: str, rules: LockRules, wait: Callable[[float], None]) -> None:

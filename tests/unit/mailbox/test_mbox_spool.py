@@ -1,6 +1,8 @@
 """The mbox spool, seen by other programs: what it reads from them, and what it leaves them."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.mailbox.index.disk_store import DiskMailStore
 from posthouse.mailbox.mbox.format import messages_of, raw_content, unwrap, wrap
-from posthouse.mailbox.mbox.locks import LockRules, lock_mbox
+from posthouse.mailbox.mbox.locks import LockRules, lock_mbox, lock_to_read
 from posthouse.mailbox.mbox.rewrite import Rewriter
 from posthouse.mailbox.mbox.store import mbox_store
 from posthouse.mailbox.store import Mailbox, MailboxFault, Refusal, Refused
@@ -164,6 +166,21 @@ def test_a_stale_dot_lock_is_broken(tmp_path: Path) -> None:
     assert lock is not None
     lock.release()
     assert not Path(f"{spool}.lock").exists()
+
+
+def test_an_fcntl_lock_keeps_others_out_and_outlives_another_descriptor(tmp_path: Path) -> None:
+    spool = tmp_path / "alice"
+    lock = lock_mbox(str(spool), LockRules(("fcntl",)))
+    assert lock is not None
+    os.close(os.open(spool, os.O_RDWR))  # drops a classic fcntl lock of this process
+    script = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    held = subprocess.run([sys.executable, "-I", "-c", script, str(spool)], stderr=subprocess.PIPE)
+    assert b"BlockingIOError" in held.stderr
+    with pytest.raises(MailboxFault, match="unable to lock"):
+        lock_to_read(str(spool), LockRules(("fcntl",), attempts=2), wait=lambda _seconds: None)
+    lock.release()
+    assert subprocess.run([sys.executable, "-I", "-c", script, str(spool)]).returncode == 0
+    os.close(lock_to_read(str(spool), LockRules(("fcntl",), attempts=1)))
 
 
 class Stop(Exception):
