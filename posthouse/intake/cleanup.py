@@ -13,7 +13,7 @@ from collections.abc import Callable
 from posthouse.config.configuration import Configuration
 from posthouse.host.log import ProcessLog
 from posthouse.intake.room import Room, disk_space
-from posthouse.intake.service import Cleanup, OnQueued
+from posthouse.intake.service import Cleanup, GiveBack, OnQueued
 from posthouse.intake.transaction import Refused
 from posthouse.intake.writing import CleanupTransaction
 from posthouse.journal.journal import Journal
@@ -41,10 +41,22 @@ class CleanupIntake:
         internal: str = "",
         clock: Callable[[], float] = time.time,
         free_space: Callable[[], int] | None = None,
+        on_expanded: GiveBack | None = None,
     ) -> "CleanupIntake":
         """For one service: `configuration` with its -o settings, `log` as postfix/cleanup. `internal` is "" for mail
-        from outside and from users, else "bounce", "notify" or "forward" (made here: no copies, no filter)."""
-        cleanup = Cleanup(configuration, router, store, log, journal, on_queued, internal=internal, clock=clock)
+        from outside and from users, else "bounce", "notify" or "forward" (made here: no copies, no filter).
+        `on_expanded` tells senders who asked for NOTIFY=SUCCESS that an alias became several recipients."""
+        cleanup = Cleanup(
+            configuration,
+            router,
+            store,
+            log,
+            journal,
+            on_queued,
+            internal=internal,
+            clock=clock,
+            on_expanded=on_expanded,
+        )
         free = free_space if free_space is not None else disk_space(configuration.value("queue_directory"))
         return cls(cleanup, Room(cleanup.settings.message_size_limit, cleanup.settings.queue_minfree, free))
 

@@ -3,7 +3,7 @@
 Two recipients are the same when address, original recipient and DSN wishes are: one reached
 through two aliases is delivered twice, as Postfix does, unless enable_original_recipient is off.
 
-Standards: RFC 3461 sections 5.2.1 and 5.2.7.2 (NOTIFY=SUCCESS of an alias with several members ends here).
+Standards: RFC 3461 sections 5.2.1 and 5.2.7 (NOTIFY=SUCCESS of an alias with several members ends here).
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ class Expanded:
 
     recipients: tuple[Recipient, ...]
     expanded: tuple[Recipient, ...]
-    """Those with NOTIFY=SUCCESS that became several: they are told "expanded" (RFC 3461 section 6.2.7.4 (a))."""
+    """Those with NOTIFY=SUCCESS that became several: they are told "expanded" (RFC 3461 section 5.2.7)."""
 
 
 class Expansion:

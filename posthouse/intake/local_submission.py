@@ -11,9 +11,10 @@ from posthouse.config.settings import read_settings
 from posthouse.envelope.envelope import LOCAL_CLIENT, Envelope
 from posthouse.host.log import ProcessLog
 from posthouse.intake.cleanup import CleanupIntake
+from posthouse.intake.service import GiveBack
 from posthouse.intake.stamp import DateStamp
 from posthouse.intake.transaction import Accepted, Handling, Refused
-from posthouse.intake.writing import CleanupTransaction, GiveBack
+from posthouse.intake.writing import CleanupTransaction
 from posthouse.message.received import received_local
 from posthouse.wire.intake import Submission
 
@@ -26,6 +27,8 @@ class PickupSettings:
 
     myhostname: str
     mail_name: str
+    smtputf8_enable: bool
+    smtputf8_autodetect_classes: tuple[str, ...]
 
 
 class LocalSubmission:
@@ -92,5 +95,16 @@ class LocalSubmission:
         )
         give_back = self._give_back if users else None
         return await transaction.commit(
-            envelope, received, NO_HANDLING, full_name=submission.full_name, give_back=give_back
+            envelope,
+            received,
+            NO_HANDLING,
+            full_name=submission.full_name,
+            give_back=give_back,
+            detect_smtputf8=self._detects(submission.source),
         )
+
+    def _detects(self, source: str) -> bool:
+        """smtputf8_autodetect_classes: "sendmail" stands for users' mail."""
+        classes = self._settings.smtputf8_autodetect_classes
+        word = "sendmail" if source == "pickup" else source
+        return self._settings.smtputf8_enable and (word in classes or "all" in classes)

@@ -1,7 +1,7 @@
 """What the transactions of one service share: settings, maps and checks, opened once, and where messages go."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from posthouse.config.configuration import Configuration
@@ -16,7 +16,7 @@ from posthouse.intake.header_rewrite import HeaderRewrite
 from posthouse.intake.settings import CleanupSettings
 from posthouse.intake.stamp import DateStamp
 from posthouse.journal.journal import Journal
-from posthouse.queue.store import QueuedMessage, QueueStore
+from posthouse.queue.store import QueuedMessage, QueueStore, StoredRecipient
 from posthouse.routing.router import Router
 from posthouse.tables.maps import Maps, open_maps
 
@@ -29,6 +29,15 @@ class OnQueued(Protocol):
 
     def __call__(self, message: QueuedMessage, content: Content) -> None:
         """Take it."""
+
+
+class GiveBack(Protocol):
+    """Tells a sender what became of recipients, durably (bounce's BounceNotices.failed and .succeeded fit)."""
+
+    def __call__(
+        self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]
+    ) -> Awaitable[None]:
+        """The recipients carry the reason."""
 
 
 class Cleanup:
@@ -45,6 +54,7 @@ class Cleanup:
         *,
         internal: str = "",
         clock: Callable[[], float] = time.time,
+        on_expanded: GiveBack | None = None,
     ) -> None:
         settings = read_settings(CleanupSettings, configuration)
         self.settings = settings
@@ -53,6 +63,7 @@ class Cleanup:
         self.log = log
         self.journal = journal
         self.on_queued = on_queued
+        self.on_expanded = on_expanded
         self.clock = clock
         self.date = DateStamp()
         overrides = settings.receive_override_options

@@ -3,9 +3,7 @@
 Standards: RFC 5321 sections 4.1.1.4 and 6.3; RFC 5322 section 2.1.
 """
 
-from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from posthouse.address.local_part import quote_address
 from posthouse.envelope.content import Content, MemoryBody
@@ -14,10 +12,11 @@ from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.verdict import Evidence
 from posthouse.intake.body_checks import BodyPass
 from posthouse.intake.content_checks import Decision
+from posthouse.intake.expansion import Expanded
 from posthouse.intake.header_pass import HeaderPass
-from posthouse.intake.service import Cleanup
+from posthouse.intake.service import Cleanup, GiveBack
+from posthouse.intake.steps import record_steps
 from posthouse.intake.transaction import Accepted, Handling, Refused
-from posthouse.journal.journal import Entry
 from posthouse.message.header import Field, canonical, scan_fields, without_from_line
 from posthouse.queue.store import (
     ContentWriter,
@@ -45,15 +44,20 @@ TOO_MANY_HOPS = Refused(554, "5.4.0", "Error: too many hops")
 NO_RECIPIENTS = Refused(550, "5.1.0", "Error: no recipients specified")
 TABLE_TROUBLE = Refused(451, "4.3.0", "Error: queue file write error")
 EXPANSION_TROUBLE = Refused(451, "4.6.0", "Alias expansion error")
+EXPANDED = Dsn("2.0.0", "alias expanded", action="expanded")
+"""RFC 3461 section 5.2.7: what the sender of an alias with several members is told."""
 
 
-class GiveBack(Protocol):
-    """Returns a message to its sender, durably (bounce's BounceNotices.failed fits)."""
-
-    def __call__(
-        self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]
-    ) -> Awaitable[None]:
-        """The recipients carry the reason."""
+def _has_utf8(sender: str, recipients: tuple[Recipient, ...], header: bytes) -> bool:
+    if not sender.isascii() or not all(recipient.address.isascii() for recipient in recipients):
+        return True
+    if header.isascii():
+        return False
+    try:
+        header.decode()
+    except UnicodeDecodeError:
+        return False  # some other 8-bit text: SMTPUTF8 would not make it right
+    return True
 
 
 class CleanupTransaction:
@@ -94,18 +98,19 @@ class CleanupTransaction:
             self._cleanup.log.warning(f"{self._queue_id}: queue file size limit exceeded")
             self._fail(TOO_LARGE)
         elif self._header is None:
+            searched = max(0, len(self._buffer) - 3)
             self._buffer = self._buffer + chunk if self._buffer else chunk
-            await self._find_body()
+            await self._find_body(searched)
         else:
             await self._body(chunk)
 
-    async def _find_body(self) -> None:
-        """Split the buffer when the header has ended."""
+    async def _find_body(self, searched: int = 0) -> None:
+        """Split the buffer when the header has ended; up to `searched` no empty line was found before."""
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
             await self._begin_body(0, 2)
             return
-        end = buffer.find(b"\r\n\r\n")
+        end = buffer.find(b"\r\n\r\n", searched)
         if end >= 0:
             fields, scanned = scan_fields(buffer, end + 2)
             await self._begin_body(scanned, end + 4 if scanned == end + 2 else scanned, fields)
@@ -204,11 +209,13 @@ class CleanupTransaction:
         *,
         full_name: str = "",
         give_back: GiveBack | None = None,
+        detect_smtputf8: bool = False,
     ) -> Accepted | Refused:
         """Clean up, expand, make durable. `full_name` is of the user who submitted here, for a missing From.
 
         With `give_back` a message that content checks or the hop count reject counts as accepted and goes back to
-        its sender: whoever submits on this machine has gone when pickup finds out.
+        its sender: whoever submits on this machine has gone when pickup finds out. `detect_smtputf8`: UTF-8 in
+        addresses or header makes it a message for SMTPUTF8 servers (RFC 6531 section 3.2), though nobody said so.
         """
         await self._finish()
         if self._failure is not None:
@@ -270,13 +277,15 @@ class CleanupTransaction:
         if not chosen and self._cleanup.filtered:
             chosen = self._cleanup.settings.content_filter
         evidence += [reason for d in decisions for reason in d.evidence]
-        return await self._enqueue(envelope, sender, expanded.recipients, header, chosen, hold, evidence)
+        if detect_smtputf8 and not envelope.smtputf8 and _has_utf8(sender, expanded.recipients, header.text):
+            envelope = replace(envelope, smtputf8=True)
+        return await self._enqueue(envelope, sender, expanded, header, chosen, hold, evidence)
 
     async def _enqueue(
         self,
         envelope: Envelope,
         sender: str,
-        recipients: tuple[Recipient, ...],
+        expanded: Expanded,
         header: HeaderPass,
         content_filter: str,
         hold: bool,
@@ -286,7 +295,7 @@ class CleanupTransaction:
             body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
             content = Content(header.text, body)
             message = replace(
-                self._message(envelope, sender, recipients),
+                self._message(envelope, sender, expanded.recipients),
                 size=content.size,
                 state=State.HOLD if hold else State.INCOMING,
                 message_id=header.message_id,
@@ -301,9 +310,16 @@ class CleanupTransaction:
             self._fail(WRITE_ERROR)
             return WRITE_ERROR
         self._writer = None  # the queue owns the body now
-        self._tell_journal(envelope, message, evidence)
+        if self._cleanup.journal is not None:
+            record_steps(self._cleanup.journal, envelope, message, evidence)
         if self._cleanup.on_queued is not None:
             self._cleanup.on_queued(message, content)
+        if expanded.expanded and self._cleanup.on_expanded is not None:
+            told = [
+                StoredRecipient(number, recipient, RecipientState.DONE, EXPANDED)
+                for number, recipient in enumerate(expanded.expanded)
+            ]
+            await self._cleanup.on_expanded(message, content, told)
         return Accepted(self._queue_id)
 
     def _message(self, envelope: Envelope, sender: str, recipients: tuple[Recipient, ...]) -> QueuedMessage:
@@ -386,25 +402,3 @@ class CleanupTransaction:
         if client.protocol:
             text += f" proto={client.protocol}"
         return f"{text} helo=<{client.helo}>" if client.helo else text
-
-    def _tell_journal(self, envelope: Envelope, message: QueuedMessage, evidence: list[Evidence]) -> None:
-        journal = self._cleanup.journal
-        if journal is None:
-            return
-        sender, now = message.envelope.sender, self._arrival
-        if sender != envelope.sender:
-            step = f"sender {envelope.sender} -> {sender}"
-            journal.record(Entry(now, "rewritten", self._queue_id, message.message_id, "", sender, "", step))
-        given = {recipient.address for recipient in envelope.recipients}
-        if given != {stored.recipient.address for stored in message.recipients}:
-            for stored in message.recipients:
-                address, original = stored.recipient.address, stored.recipient.original
-                if address not in given:
-                    step = f"{original} -> {address}" if original else f"-> {address}"
-                    entry = Entry(
-                        now, "expanded", self._queue_id, message.message_id, "", sender, address, step, tuple(evidence)
-                    )
-                    journal.record(entry)
-        step = f"size={message.size} nrcpt={len(message.recipients)} {message.state.value}"
-        entry = Entry(now, "queued", self._queue_id, message.message_id, "", sender, "", step, tuple(evidence))
-        journal.record(entry)

@@ -8,7 +8,7 @@ from posthouse.envelope.content import Body, Content, MemoryBody
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.intake.cleanup import CleanupIntake
 from posthouse.journal.journal import MemoryJournal
-from posthouse.queue.store import ContentWriter, Fate, NewMessage, QueuedMessage, QueueFault
+from posthouse.queue.store import ContentWriter, Fate, NewMessage, QueuedMessage, QueueFault, StoredRecipient
 from posthouse.routing.router import Router
 
 BASE = {
@@ -88,6 +88,7 @@ class House:
     told: list[str]
     configuration: Configuration
     log: ProcessLog
+    expanded: list[tuple[QueuedMessage, Sequence[StoredRecipient]]]
 
 
 @pytest.fixture
@@ -96,6 +97,11 @@ def open_house() -> Callable[..., House]:
         configuration = Configuration("/nonexistent", {**BASE, **settings})
         sink, store, journal, told = MemorySink(), MemoryStore(), MemoryJournal(), []
         log = ProcessLog(sink, "postfix/cleanup")
+        expanded: list[tuple[QueuedMessage, Sequence[StoredRecipient]]] = []
+
+        async def tell(message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+            expanded.append((message, recipients))
+
         intake = CleanupIntake.open(
             configuration,
             Router.open(configuration, log),
@@ -106,7 +112,8 @@ def open_house() -> Callable[..., House]:
             internal=internal,
             clock=lambda: NOW,
             free_space=lambda: 1 << 40,
+            on_expanded=tell,
         )
-        return House(intake, store, sink, journal, told, configuration, log)
+        return House(intake, store, sink, journal, told, configuration, log, expanded)
 
     return make

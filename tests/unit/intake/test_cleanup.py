@@ -305,6 +305,8 @@ async def test_success_of_an_alias_with_several_members_is_not_passed_on(open_ho
     given = Envelope("s@example.org", (Recipient("a1@example.com", "", Notify.SUCCESS),), REMOTE)
     await send(house, COMPLETE, given)
     assert {stored.recipient.notify for stored in house.store.messages[-1].message.recipients} == {Notify.NEVER}
+    ((_, told),) = house.expanded
+    assert [(r.recipient.address, r.dsn.action) for r in told] == [("a1@example.com", "expanded")]
 
 
 async def test_copies(open_house: Callable[..., Any]) -> None:

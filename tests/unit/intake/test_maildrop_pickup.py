@@ -151,3 +151,21 @@ async def test_rejected_mail_goes_back_to_its_sender(open_house: Callable[..., A
         "postfix/cleanup: 0000000001: to=<bob@example.com>, orig_to=<bob>, relay=none, delay=0, delays=0/0/0/0, "
         "dsn=5.7.1, status=bounced (no)"
     )
+
+
+@pytest.mark.parametrize(
+    ("sender", "content", "smtputf8"),
+    [
+        ("joe", CONTENT, False),
+        ("jöe@x.example", CONTENT, True),
+        ("joe", "Subject: ü\r\n\r\n".encode(), True),
+        ("joe", b"Subject: \xfc\r\n\r\n", False),
+    ],
+)
+async def test_utf8_of_users_is_detected(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str, sender: str, content: bytes, smtputf8: bool
+) -> None:
+    pickup, house = open_pickup()
+    drop(queue_directory, Submission(sender, (Recipient("bob"),)), [content])
+    assert await pickup.run() == 1
+    assert house.store.messages[0].message.envelope.smtputf8 == smtputf8
