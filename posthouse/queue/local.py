@@ -118,7 +118,7 @@ class LocalQueueStore:
     async def tend(self) -> bool:
         """What wants doing now and then: adopt, delete drained shards, refill reserves. True when some were adopted."""
         for shard in list(self._adopted):
-            if shard not in self._troubled and await shard.read(ShardDatabase.empty):
+            if shard not in self._troubled and await self._drained(shard):
                 self._adopted.remove(shard)
                 for block in shard.blocks:
                     self._blocks.pop(block, None)
@@ -129,6 +129,13 @@ class LocalQueueStore:
         if self._current is None and not self._closed and self._replacing is None:
             self._replace()
         return await self.adopt() > 0
+
+    async def _drained(self, shard: Shard) -> bool:
+        try:
+            return await shard.read(ShardDatabase.empty)
+        except (apsw.Error, OSError) as error:
+            self._log.error(f"queue shard {shard.folder}: {error}")
+            return False
 
     def _on_fault(self, shard: Shard, text: str) -> None:
         self._log.error(f"queue shard {shard.folder}: {text}")
@@ -163,10 +170,7 @@ class LocalQueueStore:
         if self._replacing is not None:
             await self._replacing
         for shard in self.shards:
-            try:
-                empty = not shard.unsound and await shard.read(ShardDatabase.empty)
-            except (apsw.Error, OSError):  # then it is not deleted, and the next owner looks at it
-                empty = False
+            empty = not shard.unsound and await self._drained(shard)
             await shard.close(delete=empty)
         self._adopted.clear()
         self._current = None
@@ -317,7 +321,11 @@ class LocalQueueStore:
             for shard in self.shards:
                 after = (-1.0, -1)
                 while True:
-                    page = await shard.read(lambda db, s=state, a=after: db.due(s, now, a, limit))  # type: ignore[misc]  # defaults bind the loop's values
+                    try:
+                        page = await shard.read(lambda db, s=state, a=after: db.due(s, now, a, limit))  # type: ignore[misc]  # defaults bind the loop's values
+                    except (apsw.Error, OSError) as error:
+                        self._log.error(f"queue shard {shard.folder}: {error}")
+                        break  # the others' mail goes on
                     for message in page:
                         if message.state is state:
                             yield message

@@ -10,6 +10,7 @@ takes no new mail any more and is drained; that is also how files shrink.
 """
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -155,7 +156,12 @@ class Shard:
         os.rmdir(self.content_folder)
         for name in sorted(os.listdir(self.folder), key=lambda name: name == "lock"):
             os.unlink(os.path.join(self.folder, name))
-        os.rmdir(self.folder)
+        try:
+            os.rmdir(self.folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            return  # another worker has just made a lock in it: the empty shard is its own now
         sync_folder(os.path.dirname(self.folder))
 
 

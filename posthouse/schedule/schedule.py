@@ -12,7 +12,7 @@ Log lines: qmgr's (queue active, removed, expired) and each agent's.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from posthouse.address.address import split_address
@@ -53,6 +53,9 @@ RESOLVERS = 10
 TICK = 1.0
 """Seconds between looks at what time has brought: all delays are whole seconds."""
 
+RESTART_DELAY = 1.0
+"""Seconds before a part that broke by a fault of ours is started again."""
+
 BLOCKED_POLL = 1.0
 """Seconds between looks at a queue that cannot be written."""
 
@@ -92,6 +95,7 @@ class Schedule:
         self.recipients = 0
         """Recipients in memory."""
         self._to_resolve: asyncio.Queue[ActiveMessage] = asyncio.Queue()
+        self._services: dict[asyncio.Task[None], Callable[[], Coroutine[Any, Any, None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[tuple[float, Transport, Destination | None]] = []
         self._watch = ClockWatch(self.clock.now(), self.clock.steady())
@@ -107,13 +111,16 @@ class Schedule:
         """Begin to deliver. Everything it starts ends with stop()."""
         for _ in range(RESOLVERS):
             self._start_resolver()
-        self._spawn(self.recorder.run())
-        self._spawn(self.feeder.run())
-        self._spawn(self._tick_forever())
+        for run in (self.recorder.run, self.feeder.run, self._tick_forever):
+            self._spawn(run(), run)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, None], again: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
+        if again is not None:
+            self._services[task] = again
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -121,9 +128,11 @@ class Schedule:
         if not task.cancelled() and (error := task.exception()) is not None:
             # A fault of ours. Its message is deferred as if nobody had answered; the log has to say why.
             self.log.error(f"{type(error).__name__}: {error}")
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a delivery broke", "exception": error, "task": task}
-            )
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler({"message": "a part of the schedule broke", "exception": error, "task": task})
+            again = self._services.pop(task, None)
+            if again is not None and not self._stopping:
+                loop.call_later(RESTART_DELAY, lambda: self._spawn(again(), again))
 
     async def stop(self, grace: float = 0.0) -> None:
         """Start no more deliveries, give those that run a time to end, record what is known, and end."""
@@ -294,12 +303,14 @@ class Schedule:
             return
         for _ in range(transport.lanes_wanted):
             transport.lanes += 1
+            transport.starting += 1
             self._spawn(self._lane(transport))
 
     async def _lane(self, transport: Transport) -> None:
         """Deliver one entry after the other while there are some that may start."""
         me = asyncio.current_task()
         assert me is not None
+        transport.starting -= 1
         try:
             while not self._stopping and not self._paused:
                 if self.store.blocked:
@@ -307,6 +318,7 @@ class Schedule:
                 entry = transport.take()
                 if entry is None:
                     return
+                self._kick(transport)
                 active = entry.active
                 if active.withdrawn:
                     self._done(transport, entry)
@@ -327,6 +339,7 @@ class Schedule:
                     self._timers.append((transport.paused_until, transport, None))
         finally:
             transport.lanes -= 1
+            self._kick(transport)
 
     def _goes_on(self, active: ActiveMessage) -> bool:
         return active.withdrawn and not self._stopping
@@ -378,8 +391,6 @@ class Schedule:
             destination.paused_until = self.clock.steady() + delay
             self._timers.append((destination.paused_until, transport, destination))
         transport.list(destination)
-        if destination.window > 1:
-            self._kick(transport)
         transport.forget(destination)
         active = entry.active
         active.pending -= 1

@@ -41,6 +41,8 @@ class Transport:
         self._first: deque[Destination] = deque()
         self.slots = DeliverySlots(service.settings)
         self.lanes = 0
+        self.starting = 0
+        """Lanes that were made and have not run yet."""
         self.paused_until = 0.0
 
     def destination(self, nexthop: str, recipient: str) -> Destination:
@@ -73,7 +75,7 @@ class Transport:
         """How many more lanes could start a delivery now."""
         if self.paused_until:
             return 0
-        wanted = len(self._ready) + len(self._first)
+        wanted = len(self._ready) + len(self._first) - self.starting
         limit = 1 if self.settings.transport_rate_delay else self.service.process_limit
         return min(wanted, limit - self.lanes) if limit else wanted
 
