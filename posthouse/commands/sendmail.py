@@ -21,7 +21,6 @@ from posthouse.config.error import ConfigError
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.config.settings import read_settings
 from posthouse.envelope.envelope import Notify, Recipient
-from posthouse.host.maildrop import drop, maildrop_folder, make_maildrop
 from posthouse.host.submission import ABSENT, HandOverFailed, submit
 from posthouse.message.header import scan_fields
 from posthouse.message.header_recipients import header_recipients
@@ -199,6 +198,8 @@ def _submit_or_drop(
     result = submit(settings.queue_directory, submission, content())
     if result is not ABSENT:
         return result
+    from posthouse.host.maildrop import drop, maildrop_folder, make_maildrop  # not needed as long as somebody listens
+
     folder = maildrop_folder(settings.queue_directory)
     if not os.path.isdir(folder) and os.geteuid() == 0:
         owner = pwd.getpwnam(settings.mail_owner)  # nothing was ever started here: root may make the folder

@@ -10,7 +10,6 @@ Format of a file: posthouse.wire.intake.
 
 import errno
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterable
@@ -75,8 +74,8 @@ def drop(queue_directory: str, submission: Submission, content: Iterable[bytes])
     """Leave a message; returns its id. It is durable when this returns. Raises OSError; nothing is left behind then."""
     folder = maildrop_folder(queue_directory)
     while True:
-        queue_id = f"{time.time_ns() // 1000 % 1_000_000:05X}{secrets.randbits(28):07X}"
-        path = os.path.join(folder, f"{queue_id}-{secrets.token_hex(12)}")
+        queue_id = f"{time.time_ns() // 1000 % 1_000_000:05X}{int.from_bytes(os.urandom(4), 'big') >> 4:07X}"
+        path = os.path.join(folder, f"{queue_id}-{os.urandom(12).hex()}")
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             break

@@ -276,7 +276,7 @@ class CleanupTransaction:
         chosen = next((d.content_filter for d in reversed(decisions) if d.content_filter), handling.content_filter)
         if not chosen and self._cleanup.filtered:
             chosen = self._cleanup.settings.content_filter
-        evidence += [reason for d in decisions for reason in d.evidence]
+        evidence += [*header.evidence, *(reason for d in decisions for reason in d.evidence)]
         if detect_smtputf8 and not envelope.smtputf8 and _has_utf8(sender, expanded.recipients, header.text):
             envelope = replace(envelope, smtputf8=True)
         return await self._enqueue(envelope, sender, expanded, header, chosen, hold, evidence)
