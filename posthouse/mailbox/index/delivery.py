@@ -7,10 +7,10 @@ delivery): the message gets the next uid, and what others put there gets later o
 from posthouse.envelope.content import Content
 from posthouse.mailbox.flags import encode_flags
 from posthouse.mailbox.index import folders, messages
-from posthouse.mailbox.index.account import OVER_QUOTA
 from posthouse.mailbox.index.backing import StoredDraft
 from posthouse.mailbox.index.lane import Lane
 from posthouse.mailbox.index.rows import AccountFile, MailboxRow
+from posthouse.mailbox.index.surroundings import OVER_QUOTA
 from posthouse.mailbox.names import spell_name
 from posthouse.mailbox.store import ContentWriter, Delivered, Refused
 
