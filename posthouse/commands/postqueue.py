@@ -135,8 +135,7 @@ def _list(configuration: Configuration, queue_directory: str, *, as_json: bool) 
         answers = ask_all(queue_directory, ControlRequest("list"))
         first = next(answers, None)
         running = answers if first is None else itertools.chain((first,), answers)
-        rows = itertools.chain(maildrop_rows(queue_directory), running)
-        _write(rows, configuration, as_json=as_json)
+        _write(running, configuration, as_json=as_json)
         return 0
     except Refused as refusal:
         raise Fatal(str(refusal)) from refusal
@@ -147,7 +146,7 @@ def _list(configuration: Configuration, queue_directory: str, *, as_json: bool) 
         raise Fatal("Queue report unavailable - mail system is down")
     _say(f"warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq service: {down})")
     _write(
-        itertools.chain(maildrop_rows(queue_directory), _offline_rows(queue_directory)), configuration, as_json=as_json
+        itertools.chain(_maildrop_rows(queue_directory), _offline_rows(queue_directory)), configuration, as_json=as_json
     )
     return 0
 
@@ -166,30 +165,16 @@ def _write_lines(lines: Iterator[str]) -> None:
         out.flush()
 
 
-def maildrop_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
-    """Rows of mail that waits for pickup; nothing when the caller may not list it (then the owner does)."""
+def _maildrop_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
     folder = os.path.join(queue_directory, "posthouse", "maildrop")
     try:
         if not os.listdir(folder):
             return
     except OSError:
         return
-    from posthouse.host.maildrop import NotADrop, dropped, read_drop
+    from posthouse.queue.dropped import maildrop_rows
 
-    for one in dropped(queue_directory):
-        try:
-            submission, content = read_drop(one.path)
-        except (NotADrop, OSError):
-            continue
-        yield {
-            "queue_name": "maildrop",
-            "queue_id": one.queue_id,
-            "arrival_time": int(one.arrival_time),
-            "message_size": len(content),
-            "forced_expire": False,
-            "sender": submission.sender or "MAILER-DAEMON",
-            "recipients": [{"address": recipient.address} for recipient in submission.recipients],
-        }
+    yield from maildrop_rows(queue_directory)
 
 
 def _offline_rows(queue_directory: str) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 from posthouse.journal.journal import Entry as JournalEntry
 from posthouse.journal.journal import Journal
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
+from posthouse.queue.dropped import maildrop_rows
 from posthouse.queue.operations import DEFAULT_QUEUES, DONE, fate_of
 from posthouse.queue.records import envelope_records
 from posthouse.queue.row import row_of
@@ -36,10 +37,12 @@ _STEPS = {"delete": "deleted", "hold": "held", "release": "released", "requeue":
 class QueueControl:
     """Control over one mail worker's queue."""
 
-    def __init__(self, schedule: Schedule, store: QueueStore, journal: Journal) -> None:
+    def __init__(self, schedule: Schedule, store: QueueStore, journal: Journal, *, maildrop_of: str = "") -> None:
+        """`maildrop_of` is the queue_directory whose maildrop is listed, too: one worker's task, "" for others."""
         self._schedule = schedule
         self._store = store
         self._journal = journal
+        self._maildrop_of = maildrop_of
         self._pauses = 0
 
     def queue_of(self, message: QueuedMessage) -> str:
@@ -48,6 +51,8 @@ class QueueControl:
 
     async def rows(self) -> AsyncIterator[list[dict[str, Any]]]:
         """Every message's row (postqueue -j), in pages."""
+        if self._maildrop_of:
+            yield await asyncio.to_thread(lambda: list(maildrop_rows(self._maildrop_of)))
         after: tuple[str, int] | None = ("", -1)
         while after is not None:
             page, after = await self._store.page(after)

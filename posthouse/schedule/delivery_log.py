@@ -10,7 +10,7 @@ SIGNIFICANT_DIGITS = 2
 
 def format_delay(seconds: float, resolution: int = 2) -> str:
     """Seconds with two significant digits, at most `resolution` after the point, no trailing zeros."""
-    if seconds <= 0:
+    if seconds < 0.0005:
         return "0"
     digits = resolution
     whole = int(seconds)

@@ -252,6 +252,7 @@ class Schedule:
         return routes
 
     def _assign(self, active: ActiveMessage, routes: Sequence[tuple[StoredRecipient, str, str, str]]) -> None:
+        alone = len(routes) == 1
         by_transport: dict[Transport, dict[Destination, list[QueuedRecipient]]] = {}
         for stored, name, nexthop, address in routes:
             transport = self._transports.get(name)
@@ -269,9 +270,14 @@ class Schedule:
             recipient = stored.recipient
             if address != recipient.address:
                 recipient = Recipient(address, recipient.original, recipient.notify, recipient.orcpt)
-            by_transport.setdefault(transport, {}).setdefault(destination, []).append(
-                QueuedRecipient(stored.index, recipient)
-            )
+            queued = QueuedRecipient(stored.index, recipient)
+            if alone:  # most mail: no grouping
+                active.pending += 1
+                self._places[active.queue_id] = [(transport, destination)]
+                transport.add({destination: Job((Entry(active, destination, (queued,), False),))}, 1)
+                self._kick(transport)
+                return
+            by_transport.setdefault(transport, {}).setdefault(destination, []).append(queued)
         for transport, groups in by_transport.items():
             size = transport.settings.recipient_limit or len(routes)
             deliveries = sum(-(-len(group) // size) for group in groups.values())
@@ -660,4 +666,5 @@ def _wants_notice(recipient: StoredRecipient) -> bool:
         return False
     if recipient.dsn.action == "failed":
         return True
-    return bool(recipient.recipient.notify & Notify.SUCCESS)
+    notify = recipient.recipient.notify
+    return notify is not Notify.NONE and bool(notify & Notify.SUCCESS)

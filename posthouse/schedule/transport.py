@@ -56,13 +56,16 @@ class Transport:
 
     def add(self, groups: dict[Destination, Job], deliveries: int) -> None:
         """Take the entries of one message."""
-        first = not self.slots.is_large(deliveries) and bool(self._ready) and self.slots.overtake(deliveries)
+        first = self._large_is_next() and not self.slots.is_large(deliveries) and self.slots.overtake(deliveries)
         for destination, job in groups.items():
             if first:
                 destination.todo.appendleft(job)
             else:
                 destination.todo.append(job)
             self.list(destination, first=first)
+
+    def _large_is_next(self) -> bool:
+        return bool(self._ready) and bool(todo := self._ready[0].todo) and todo[0][0].large
 
     def list(self, destination: Destination, *, first: bool = False) -> None:
         """Let a destination take its turn if it can start a delivery."""

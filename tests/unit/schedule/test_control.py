@@ -12,16 +12,20 @@ from posthouse.envelope.envelope import Envelope, Recipient
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest
 from posthouse.envelope.verdict import Evidence
+from posthouse.host.clock import VirtualClock
 from posthouse.host.log import MemorySink, ProcessLog
+from posthouse.host.maildrop import drop
 from posthouse.journal.journal import MemoryJournal
 from posthouse.net.pair import stream_pair
 from posthouse.queue.local import LocalQueueStore, QueueSettings, open_queue
 from posthouse.queue.store import NewMessage, QueuedMessage, State, StoredRecipient
 from posthouse.schedule.control import QueueControl, serve_control
+from posthouse.schedule.probe import Prober
 from posthouse.schedule.schedule import Schedule
 from posthouse.schedule.settings import ScheduleSettings
 from posthouse.schedule.transport import TransportService
 from posthouse.wire.control import ControlRequest, LineReader, encode_request, parse_line
+from posthouse.wire.intake import Submission
 
 
 @dataclass
@@ -202,3 +206,28 @@ async def test_pause_holds_deliveries_until_the_connection_ends(house: House) ->
     await house.quiet()
     assert house.agent.calls == 1
     assert await house.store.load(queue_id) is not None
+
+
+async def test_a_probe_delivers_nothing_but_asks_the_agent(house: House) -> None:
+    asked: list[DeliveryRequest] = []
+
+    class Asked:
+        async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
+            asked.append(request)
+            return [Outcome(0, Fate.DELIVERED, Dsn("2.1.5", "250 ok"), "mx")]
+
+    service = TransportService("smtp", Asked(), ProcessLog(MemorySink(), "postfix/smtp"))
+    prober = Prober(Route(), {"smtp": service}, VirtualClock())
+    (outcome,) = await prober.probe("0123456789", "", "a@example.net")
+    assert outcome.fate is Fate.DELIVERED
+    assert asked[0].trace_only
+    (outcome,) = await Prober(Route(), {}, VirtualClock()).probe("0123456789", "", "a@example.net")
+    assert outcome.dsn.reason == "mail transport unavailable"
+
+
+async def test_the_maildrop_is_listed_by_the_worker_that_serves_it(house: House, tmp_path: Path) -> None:
+    (tmp_path / "posthouse/maildrop").mkdir(parents=True)
+    queue_id = drop(str(tmp_path), Submission("s@example.com", (Recipient("r@example.net"),)), [b"body\r\n"])
+    control = QueueControl(house.schedule, house.store, house.journal, maildrop_of=str(tmp_path))
+    rows = [row async for page in control.rows() for row in page]
+    assert [(row["queue_name"], row["queue_id"]) for row in rows] == [("maildrop", queue_id)]

@@ -88,7 +88,9 @@ class Told:
 
 
 class House:
-    def __init__(self, store: LocalQueueStore, settings: ScheduleSettings, transport: TransportSettings) -> None:
+    def __init__(
+        self, store: LocalQueueStore, settings: ScheduleSettings, transport: TransportSettings, process_limit: int
+    ) -> None:
         self.store = store
         self.clock = VirtualClock()
         self.sink = MemorySink()
@@ -98,7 +100,11 @@ class House:
         self.schedule = Schedule(
             store,
             Route(),
-            {"smtp": TransportService("smtp", self.agent, ProcessLog(self.sink, "postfix/smtp", 1), transport)},
+            {
+                "smtp": TransportService(
+                    "smtp", self.agent, ProcessLog(self.sink, "postfix/smtp", 1), transport, process_limit
+                )
+            },
             self.told,
             settings,
             ProcessLog(self.sink, "postfix/qmgr", 1),
@@ -144,9 +150,13 @@ Maker = Callable[..., "asyncio.Future[House]"]
 async def make(tmp_path: Path) -> AsyncIterator[Callable[..., object]]:
     houses: list[House] = []
 
-    async def make(transport: TransportSettings = TransportSettings(), **settings: object) -> House:  # noqa: B008
+    async def make(
+        transport: TransportSettings = TransportSettings(),  # noqa: B008
+        process_limit: int = 100,
+        **settings: object,
+    ) -> House:
         store = await open_queue(str(tmp_path), QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr"))
-        house = House(store, ScheduleSettings(**settings), transport)  # type: ignore[arg-type]  # by name
+        house = House(store, ScheduleSettings(**settings), transport, process_limit)  # type: ignore[arg-type]  # by name
         houses.append(house)
         house.schedule.start()
         await house.fed()
@@ -371,3 +381,49 @@ async def test_content_filter_overrides_routing(make) -> None:
     house.schedule.on_queued(message)
     await house.quiet()
     assert house.agent.requests[0].nexthop == "[127.0.0.1]:10024"
+
+
+async def test_a_small_message_overtakes_a_large_one(make) -> None:
+    house = await make(process_limit=1)
+    house.agent.gate = asyncio.Event()
+    await house.send(*(f"u@d{i}.example" for i in range(50)))
+    while not house.agent.running:
+        await asyncio.sleep(0)
+    await house.send("small@example.net")
+    while house.schedule._to_resolve.qsize():
+        await asyncio.sleep(0)
+    house.agent.gate.set()
+    await house.quiet()
+    order = [q.recipients[0].recipient.address for q in house.agent.requests]
+    assert order.index("small@example.net") < 5
+    assert len(order) == 51
+
+
+async def test_messages_for_one_destination_take_turns(make) -> None:
+    house = await make(TransportSettings(recipient_limit=1, concurrency_limit=1, initial_concurrency=1, slot_cost=0))
+    house.agent.gate = asyncio.Event()
+    await house.send("a@example.net", "a@example.net", "a@example.net")
+    second = await house.send("a@example.net")
+    while house.schedule._to_resolve.qsize() or not house.agent.running:
+        await asyncio.sleep(0)
+    house.agent.gate.set()
+    await house.quiet()
+    assert [q.queue_id for q in house.agent.requests].index(second) <= 2
+
+
+async def test_a_broken_agent_defers_its_message_and_the_others_go_on(make) -> None:
+    house = await make()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+
+    def broken(address: str) -> tuple[Fate, Dsn, bool]:
+        if address.startswith("bad"):
+            raise ZeroDivisionError
+        return Fate.DELIVERED, SENT, False
+
+    house.agent.answer = broken
+    bad = await house.send("bad@example.net")
+    good = await house.send("good@example.net")
+    await house.quiet()
+    assert (await house.store.load(bad)).state is State.DEFERRED
+    assert await house.store.load(good) is None
+    assert any("ZeroDivisionError" in line for line in house.sink.lines)

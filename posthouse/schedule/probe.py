@@ -1,0 +1,48 @@
+"""Probing an address: everything of a delivery but the message (address verification, sendmail -bv)."""
+
+from collections.abc import Mapping, Sequence
+
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import LOCAL_CLIENT, Recipient
+from posthouse.envelope.outcome import Fate, Outcome
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.host.clock import Clock
+from posthouse.schedule.notices import Router
+from posthouse.schedule.schedule import RESOLVER_FAILED, TRANSPORT_MISSING
+from posthouse.schedule.transport import TransportService
+from posthouse.tables.table import TableRetry
+
+
+class Prober:
+    """Asks a delivery agent about one address, outside the queue."""
+
+    def __init__(self, router: Router, transports: Mapping[str, TransportService], clock: Clock) -> None:
+        self._router = router
+        self._transports = transports
+        self._clock = clock
+
+    async def probe(self, queue_id: str, sender: str, address: str) -> Sequence[Outcome]:
+        """What would become of mail to the address. The queue id is for log lines."""
+        try:
+            resolution = await self._router.resolve(sender, address)
+        except TableRetry:
+            return [Outcome(0, Fate.DEFERRED, RESOLVER_FAILED, "none")]
+        service = self._transports.get(resolution.transport)
+        if service is None:
+            return [Outcome(0, Fate.DEFERRED, TRANSPORT_MISSING, "none")]
+        now = self._clock.now()
+        recipients = (QueuedRecipient(0, Recipient(resolution.recipient, address)),)
+        return await service.agent.deliver(
+            DeliveryRequest(
+                queue_id,
+                now,
+                sender,
+                recipients,
+                service.name,
+                resolution.nexthop,
+                Content(b"", MemoryBody(b"")),
+                LOCAL_CLIENT,
+                active_time=now,
+                trace_only=True,
+            )
+        )
