@@ -124,6 +124,9 @@ def parse_list(text: str) -> list[Node]:
             if position >= 0:
                 nodes.append(tokens[position])
             position = _copy_until(tokens, position - 1, ">;,:", nodes)
+            if position >= 0 and _is(tokens[position], ":") and not in_group:
+                nodes.append(tokens[position])  # a group that nothing ends: its name is an address
+                position -= 1
             continue
         elif special == ",":
             end_address(comma=False)
@@ -199,11 +202,11 @@ def _joined(tokens: tuple[Token, ...]) -> str:
 def _space_between(left: Node, right: Node) -> bool:
     if left is GROUP:
         return True
+    if _is_bracket(right, "<"):
+        return not _is_bracket(left, ",")
     leading = not isinstance(left, Token) or left.kind is not Kind.SPECIAL
     trailing = not isinstance(right, Token) or right.kind is not Kind.SPECIAL
-    if leading:
-        return trailing or _is_bracket(right, "<")
-    return _is_bracket(left, ">") and _is_bracket(right, "<")
+    return leading and trailing
 
 
 def _is_bracket(node: Node, bracket: str) -> bool:

@@ -51,6 +51,8 @@ FORMS = [
     ('tom, "open', "tom@example.com, open@example.com"),
     ("tom, J. R. Doe <x@y.z>", "tom@example.com, J.R.Doe <x@y.z>"),
     ("Mail Delivery (foo) System <x>", "Mail Delivery (foo) System <x@example.com>"),
+    ('G: "x" <j>', 'G@example.com:"x" <j@example.com>'),
+    ("a; <j>", "a@example.com; <j@example.com>"),
     ("undisclosed-recipients:;", "undisclosed-recipients: ;"),
 ]
 
