@@ -10,6 +10,7 @@ Standards: RFC 5321 sections 4.1.1.2, 4.1.1.3 and 4.1.2; RFC 6531 section 3.3.
 import re
 from itertools import pairwise
 
+from posthouse.address.domain import is_domain
 from posthouse.address.local_part import unquote_address
 from posthouse.address.tokens import Kind, Token, scan
 
@@ -31,7 +32,7 @@ def take_path(argument: str) -> tuple[str, str]:
 def parse_path(text: str, *, strict: bool = False) -> str | None:
     """The internal form of the address in a path, "" for the null path, None for what is no path at all."""
     if match := _USUAL.fullmatch(text):
-        return match.group(1)
+        return _with_domain(match.group(1))
     if text == "<>":
         return ""
     if strict and not (text.startswith("<") and text.endswith(">")):
@@ -45,7 +46,14 @@ def parse_path(text: str, *, strict: bool = False) -> str | None:
         return None
     if any(a.is_word and b.is_word for a, b in pairwise(inner)):
         return None
-    return strip_route("".join(_external(token) for token in inner), strict=strict)
+    address = strip_route("".join(_external(token) for token in inner), strict=strict)
+    return None if address is None else _with_domain(address)
+
+
+def _with_domain(address: str) -> str | None:
+    """The address when its domain, if there is one, can be one; a dot at its end is let through."""
+    _, at, domain = address.rpartition("@")
+    return address if not at or is_domain(domain.removesuffix(".")) else None
 
 
 def strip_route(text: str, *, strict: bool = False) -> str | None:

@@ -9,7 +9,6 @@ Standards: RFC 5321 sections 3.6 and 5.1; RFC 3463 section 3.2 (5.1.1, 5.1.3, 5.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from posthouse.address.domain import is_domain, is_ipv4
 from posthouse.address.local_part import quote_address
@@ -25,8 +24,6 @@ from posthouse.tables.maps import Maps, open_maps
 
 STRIP_LIMIT = 100
 """Times a local domain is cut off an address that hides another one before it."""
-
-_is_domain = lru_cache(maxsize=4096)(is_domain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,7 @@ class Resolver:
             address = f"{local_part}@{domain}"
         if not domain and settings.resolve_null_domain:
             address_class, why = AddressClass.LOCAL, self._why["local_transport"]
-        elif not _is_domain(domain):
+        elif not is_domain(domain):
             return Resolution("error", "5.1.3 bad address syntax", address, AddressClass.DEFAULT, ())
         else:
             address_class, why = await self._domains.classify(domain)

@@ -23,6 +23,13 @@ PATHS = [
     ("<a@b> x", None, None),
     ("<a,b@c>", None, None),
     ("<a@b:c>", None, None),
+    ("<a@>", None, None),
+    ("<a@-b.c>", None, None),
+    ("<a@192.0.2.1>", None, None),
+    ("<a@b..c>", None, None),
+    ("<a@b.c.>", "a@b.c.", "a@b.c."),
+    ("<a..b@c>", "a..b@c", "a..b@c"),
+    ("<a\\ b@c>", "a b@c", "a b@c"),
 ]
 
 
