@@ -18,6 +18,11 @@ class Recorder:
         self._progress: list[asyncio.Future[None]] = []
         self._recording = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether fates wait for their commit."""
+        return bool(self._waiting) or self._recording
+
     def add(self, fate: Fate, concluded: ActiveMessage | None = None) -> None:
         """Record a fate; with `concluded` its message has left the active set once it is committed."""
         self._waiting.append((fate, concluded))
@@ -53,5 +58,5 @@ class Recorder:
 
     async def flush(self) -> None:
         """Wait until all that is known is committed."""
-        while self._waiting or self._recording:
+        while self.busy:
             await self.progress()

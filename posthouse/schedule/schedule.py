@@ -53,6 +53,9 @@ RESOLVERS = 10
 TICK = 1.0
 """Seconds between looks at what time has brought: all delays are whole seconds."""
 
+WARNING_SLACK = 1.0
+"""Seconds a delay warning may come early: timers and queue runs count whole seconds."""
+
 RESTART_DELAY = 1.0
 """Seconds before a part that broke by a fault of ours is started again."""
 
@@ -206,7 +209,10 @@ class Schedule:
         self.log.info(
             f"{message.queue_id}: from=<{message.envelope.sender}>, size={message.size}, nrcpt={waiting} (queue active)"
         )
-        self._to_resolve.put_nowait(active)
+        if message.force_expired:
+            self._settle(active)  # as in Postfix: no further attempt
+        else:
+            self._to_resolve.put_nowait(active)
 
     def _start_resolver(self) -> None:
         self._spawn(self._resolve_forever())
@@ -511,7 +517,7 @@ class Schedule:
             pending
             and self.settings.delay_warning_time
             and not message.delay_warned
-            and now >= message.arrival_time + self.settings.delay_warning_time
+            and now >= message.arrival_time + self.settings.delay_warning_time - WARNING_SLACK
         )
         if warn or any(_wants_notice(r) for r in active.recipients):
             self._spawn(self._notify(active, warn))
