@@ -97,8 +97,18 @@ class Workbench:
                 return deferred("4.3.0", f"user lookup error for {errand.names[0]}")
             return Identity(0, 0) if errand.operation == "spool" else self._default(errand)
         if errand.operation == "spool":
-            return self._spool_identity(errand, person)
+            return self._spool_identity(self._local[errand.service].workshop.settings.mail_spool_directory, person)
         return Identity(person.uid, person.gid)
+
+    def session_identity(self, login: str) -> Identity | None:
+        """Whose rights a session of this login needs: the user's, and the spool folder's group for its locks."""
+        person = self._people.find(login)
+        if person is None or person.uid == 0:
+            return None
+        groups: tuple[int, ...] = ()
+        for local in self._local.values():
+            groups = self._spool_identity(local.workshop.settings.mail_spool_directory, person).groups or groups
+        return Identity(person.uid, person.gid, groups)
 
     def _default(self, errand: Errand) -> Identity | Report:
         name = self._local[errand.service].workshop.settings.default_privs
@@ -133,9 +143,8 @@ class Workbench:
             return Identity(entry.pw_uid, entry.pw_gid)
         return self._default(errand)
 
-    def _spool_identity(self, errand: Errand, person: Person) -> Identity:
+    def _spool_identity(self, folder: str, person: Person) -> Identity:
         """The user, with the spool folder's group where that is who may make files there."""
-        folder = self._local[errand.service].workshop.settings.mail_spool_directory
         try:
             found = os.stat(folder)
         except OSError:

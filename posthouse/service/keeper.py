@@ -16,6 +16,7 @@ import sys
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
+from posthouse.accounts.pam import pam_check
 from posthouse.config.error import ConfigError
 from posthouse.host.log import ProcessLog
 from posthouse.host.users import Identity, become
@@ -24,6 +25,7 @@ from posthouse.service.channel import FATAL, LOG, READY, RETIRE, STOP
 from posthouse.service.child import Inheritance
 from posthouse.service.hands import Workbench
 from posthouse.service.people import open_people
+from posthouse.service.session_child import serve_sessions
 from posthouse.transport.hands import UNAVAILABLE, Errand, Report, deferred
 
 CHILDREN_LIMIT = 100
@@ -31,6 +33,12 @@ CHILDREN_LIMIT = 100
 
 THREADS = 4
 """Errands that one identity carries out at a time."""
+
+ASKING_LIMIT = 16
+"""Questions to PAM at a time."""
+
+PAM_TIME = 25
+"""Seconds that PAM may take."""
 
 REQUEST_PATIENCE = 5.0
 """Seconds that a connected worker has to send its request, so that none can hold the parent up."""
@@ -45,7 +53,10 @@ class Keeper:
         self._listening = inheritance.keeper_socket
         self._workbench = workbench
         self._log = log
-        self._children: OrderedDict[Identity, socket.socket] = OrderedDict()
+        self._children: OrderedDict[tuple[Identity, bool], socket.socket] = OrderedDict()
+        """(identity, whether it speaks sessions) to the parent's end of its requests."""
+        self._asking: set[int] = set()
+        """Children that ask PAM."""
         self._retiring = False
 
     def run(self) -> int:
@@ -84,6 +95,7 @@ class Keeper:
                 return True
             if pid == 0:
                 return False
+            self._asking.discard(pid)
 
     def _accept(self) -> None:
         try:
@@ -98,11 +110,20 @@ class Keeper:
             if uid not in (0, self._inheritance.identity.uid):
                 return
             data, descriptors = keeper_wire.receive(connection, 1)
-            errand = keeper_wire.decode_errand(data)
-            if errand is None or len(descriptors) != 1:
-                return
             connection.setblocking(True)
-            self._pass_on(errand, data, connection, descriptors[0])
+            request = keeper_wire.decode_request(data)
+            if isinstance(request, keeper_wire.PasswordCheck):
+                self._ask_pam(request, connection)
+            elif isinstance(request, keeper_wire.SessionStart) and len(descriptors) == 1:
+                identity = self._workbench.session_identity(request.login)
+                if identity is not None:
+                    self._pass_on(data, identity, connection, descriptors[0], sessions=True)
+            elif isinstance(request, Errand) and len(descriptors) == 1:
+                found = self._workbench.identity(request)
+                if isinstance(found, Report):
+                    connection.sendall(keeper_wire.encode_report(found))
+                else:
+                    self._pass_on(data, found, connection, descriptors[0], sessions=False)
         except OSError as error:
             self._log.warning(f"keeper: {error}")
         finally:
@@ -110,26 +131,25 @@ class Keeper:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _pass_on(self, errand: Errand, data: bytes, connection: socket.socket, content: int) -> None:
-        identity = self._workbench.identity(errand)
-        if isinstance(identity, Report):
-            connection.sendall(keeper_wire.encode(identity))
-            return
+    def _pass_on(
+        self, data: bytes, identity: Identity, connection: socket.socket, descriptor: int, *, sessions: bool
+    ) -> None:
+        key = (identity, sessions)
         for attempt in range(2):
-            ours = self._children.get(identity) or self._fork(identity, connection, content)
-            self._children.move_to_end(identity)
+            ours = self._children.get(key) or self._fork(identity, connection, descriptor, sessions=sessions)
+            self._children.move_to_end(key)
             try:
-                keeper_wire.send(ours, data, connection.fileno(), content)
+                keeper_wire.send(ours, data, connection.fileno(), descriptor)
                 return
-            except OSError:  # The child is gone (killed): a new one takes the errand.
+            except OSError:  # The child is gone (killed): a new one takes the request.
                 ours.close()
-                del self._children[identity]
+                del self._children[key]
                 if attempt:
                     raise
 
-    def _fork(self, identity: Identity, connection: socket.socket, content: int) -> socket.socket:
-        """A child for an identity. It gets the errand under way like all others, so its copies of that are closed: an
-        open one would keep the worker waiting for the end of the report."""
+    def _fork(self, identity: Identity, connection: socket.socket, descriptor: int, *, sessions: bool) -> socket.socket:
+        """A child for an identity. It gets the request under way like all others, so its copies of that are closed: an
+        open one would keep the worker waiting for the end of the answer."""
         while len(self._children) >= CHILDREN_LIMIT:
             _, oldest = self._children.popitem(last=False)
             oldest.close()
@@ -138,24 +158,48 @@ class Keeper:
         if pid == 0:
             status = 1
             try:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 ours.close()
                 connection.close()
-                os.close(content)
-                for other in self._children.values():
-                    other.close()
-                self._listening.close()
-                self._inheritance.channel.close()
+                os.close(descriptor)
+                self._be_a_child()
                 become(identity)
-                status = _serve(theirs, self._workbench, identity)
+                if sessions:
+                    status = serve_sessions(theirs, self._inheritance, self._workbench, identity)
+                else:
+                    status = _serve(theirs, self._workbench, identity)
             except BaseException as error:
                 self._log.error(f"keeper child for uid {identity.uid}: {type(error).__name__}: {error}")
             finally:
                 sys.stdout.flush()
                 os._exit(status)
         theirs.close()
-        self._children[identity] = ours
+        self._children[identity, sessions] = ours
         return ours
+
+    def _be_a_child(self) -> None:
+        """Let go of what is the parent's."""
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for other in self._children.values():
+            other.close()
+        self._listening.close()
+        self._inheritance.channel.close()
+
+    def _ask_pam(self, request: keeper_wire.PasswordCheck, connection: socket.socket) -> None:
+        """PAM blocks and loads modules: a child of its own, as root, for one question."""
+        if len(self._asking) >= ASKING_LIMIT:
+            return  # No answer: the worker says "try again later".
+        pid = os.fork()
+        if pid:
+            self._asking.add(pid)
+            return
+        try:
+            self._be_a_child()
+            signal.alarm(PAM_TIME)
+            connection.sendall(b"yes" if pam_check(request.login, request.password) else b"no")
+        except BaseException as error:
+            self._log.error(f"PAM: {type(error).__name__}: {error}")
+        finally:
+            os._exit(0)
 
 
 def _serve(requests: socket.socket, workbench: Workbench, identity: Identity) -> int:
@@ -165,8 +209,8 @@ def _serve(requests: socket.socket, workbench: Workbench, identity: Identity) ->
             data, descriptors = keeper_wire.receive(requests, 2)
             if not data:
                 return 0
-            errand = keeper_wire.decode_errand(data)
-            if errand is None or len(descriptors) != 2:
+            errand = keeper_wire.decode_request(data)
+            if not isinstance(errand, Errand) or len(descriptors) != 2:
                 for descriptor in descriptors:
                     os.close(descriptor)
                 continue
@@ -180,7 +224,7 @@ def _carry_out(workbench: Workbench, errand: Errand, identity: Identity, connect
         except Exception as error:
             # A fault of ours must not lose mail: it defers, and says what happened.
             report = deferred(UNAVAILABLE.status, f"internal error: {type(error).__name__}: {error}")
-        data = keeper_wire.encode(report)
+        data = keeper_wire.encode_report(report)
         while data:
             data = data[os.write(connection, data) :]
     except OSError:

@@ -1,9 +1,10 @@
-"""The hands of a mail worker where a keeper runs: each errand is a connection to its socket."""
+"""Asking the keeper: errands, PAM, and sessions of system users. Each is a connection to its socket."""
 
 import asyncio
 import os
 import socket
 
+from posthouse.accounts.account import AccountRetry
 from posthouse.envelope.content import Content
 from posthouse.service import keeper_wire
 from posthouse.service.hands import content_file
@@ -28,7 +29,7 @@ class KeeperClient:
         try:
             async with asyncio.timeout(ERRAND_PATIENCE):
                 await loop.sock_connect(connection, self._path)
-                keeper_wire.send(connection, keeper_wire.encode(errand), descriptor)
+                keeper_wire.send(connection, keeper_wire.encode_request(errand), descriptor)
                 said = bytearray()
                 while chunk := await loop.sock_recv(connection, 65536):
                     said += chunk
@@ -39,3 +40,51 @@ class KeeperClient:
             os.close(descriptor)
         report = keeper_wire.decode_report(bytes(said))
         return report if report is not None else deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
+
+
+PAM_PATIENCE = 30.0
+"""Seconds to wait for PAM: its modules may ask a network, and delay after a wrong password."""
+
+
+class KeeperPam:
+    """PamCheck by way of the keeper."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def check(self, login: str, password: str) -> bool:
+        """Whether the password fits. Raises AccountRetry when the keeper or PAM does not answer."""
+        loop = asyncio.get_running_loop()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.setblocking(False)
+        try:
+            async with asyncio.timeout(PAM_PATIENCE):
+                await loop.sock_connect(connection, self._path)
+                keeper_wire.send(connection, keeper_wire.encode_request(keeper_wire.PasswordCheck(login, password)))
+                said = await loop.sock_recv(connection, 16)
+        except (OSError, TimeoutError) as error:
+            raise AccountRetry(f"PAM: {error}") from error
+        finally:
+            connection.close()
+        if said not in (b"yes", b"no"):
+            raise AccountRetry("PAM: no answer")
+        return said == b"yes"
+
+
+async def start_session(path: str, start: keeper_wire.SessionStart) -> socket.socket:
+    """Have a child of the user speak; returns our end of the plain stream. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        await loop.sock_connect(connection, path)
+        keeper_wire.send(connection, keeper_wire.encode_request(start), theirs.fileno())
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        connection.close()
+        theirs.close()
+    ours.setblocking(False)
+    return ours

@@ -1,12 +1,17 @@
-"""What the mail worker and the keeper say to each other: JSON with descriptors beside it.
+"""What workers and the keeper say to each other: a letter and JSON, with descriptors beside it.
 
-Worker to keeper, on a connection of its own per errand: one message (JSON of an Errand) with
-the content's descriptor. Keeper hands both and the connection on to the child of the right
-identity, which answers with the JSON of a Report and closes.
+On a connection of its own, a worker sends one of
+
+* E, an Errand, with the content's descriptor: the answer is the JSON of a Report
+* P, a PasswordCheck: the answer is "yes" or "no"
+* S, a SessionStart, with a stream socket: a child of that user speaks on it; no answer
+
+and the other side closes when it is done.
 """
 
 import array
 import socket
+from dataclasses import dataclass
 
 import msgspec
 
@@ -15,20 +20,58 @@ from posthouse.transport.hands import Errand, Report
 MESSAGE_LIMIT = 128 * 1024
 """Bytes of one message: a pipe errand of fifty long recipients fits many times over."""
 
+
+@dataclass(frozen=True, slots=True)
+class PasswordCheck:
+    """Ask PAM whether this password fits this login."""
+
+    login: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """Speak a protocol with somebody who has logged in."""
+
+    protocol: str
+    """"imap" or "pop3"."""
+    login: str
+    service: str
+    """master.cf service name, for settings and log."""
+    client_name: str
+    client_address: str
+    number: int
+    """The session's number in the log."""
+    tag: str = ""
+    """imap: the tag of the LOGIN or AUTHENTICATE that the child answers."""
+    tls: bool = False
+
+
+Request = Errand | PasswordCheck | SessionStart
+
 _encoder = msgspec.json.Encoder()
-_errands = msgspec.json.Decoder(Errand)
+_LETTERS: dict[type[Request], bytes] = {Errand: b"E", PasswordCheck: b"P", SessionStart: b"S"}
+_decoders: dict[bytes, msgspec.json.Decoder[Request]] = {
+    letter: msgspec.json.Decoder(kind) for kind, letter in _LETTERS.items()
+}
 _reports = msgspec.json.Decoder(Report)
 
 
-def encode(value: Errand | Report) -> bytes:
+def encode_request(value: Request) -> bytes:
+    """Letter and JSON."""
+    return _LETTERS[type(value)] + _encoder.encode(value)
+
+
+def encode_report(value: Report) -> bytes:
     """JSON."""
     return _encoder.encode(value)
 
 
-def decode_errand(data: bytes) -> Errand | None:
-    """An Errand, or None when it is none."""
+def decode_request(data: bytes) -> Request | None:
+    """A request, or None when it is none."""
+    decoder = _decoders.get(data[:1])
     try:
-        return _errands.decode(data)
+        return None if decoder is None else decoder.decode(data[1:])
     except msgspec.MsgspecError:
         return None
 
