@@ -57,7 +57,7 @@ class CleanupIntake:
             clock=clock,
             on_expanded=on_expanded,
         )
-        free = free_space if free_space is not None else disk_space(configuration.value("queue_directory"))
+        free = free_space if free_space is not None else disk_space(cleanup.settings.queue_directory)
         return cls(cleanup, Room(cleanup.settings.message_size_limit, cleanup.settings.queue_minfree, free))
 
     def begin(self) -> CleanupTransaction:

@@ -20,9 +20,6 @@ from posthouse.queue.store import QueuedMessage, QueueStore, StoredRecipient
 from posthouse.routing.router import Router
 from posthouse.tables.maps import Maps, open_maps
 
-CHECKS = ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks")
-"""In the order in which they inherit: an empty mime_ or nested_header_checks means header_checks."""
-
 
 class OnQueued(Protocol):
     """Told of each message after its commit, so that it can be delivered from memory."""
@@ -89,8 +86,13 @@ class Cleanup:
             copies=mapped and not internal,
         )
         checks: dict[str, ContentChecks] = {}
-        for parameter in CHECKS if checked else ():
-            value = configuration.value(parameter)
+        values = {
+            "header_checks": settings.header_checks,
+            "mime_header_checks": settings.mime_header_checks,
+            "nested_header_checks": settings.nested_header_checks,
+            "body_checks": settings.body_checks,
+        }
+        for parameter, value in values.items() if checked else ():
             if value:
                 origin = configuration.origin(parameter)
                 checks[parameter] = ContentChecks(parameter, origin, open_maps(value, configuration, parameter), log)

@@ -8,6 +8,7 @@ class CleanupSettings:
     """The parameters of cleanup(8) that act here."""
 
     myhostname: str
+    queue_directory: str
     message_size_limit: int
     header_size_limit: int
     queue_minfree: int
@@ -24,6 +25,10 @@ class CleanupSettings:
     canonical_classes: tuple[str, ...]
     sender_canonical_classes: tuple[str, ...]
     recipient_canonical_classes: tuple[str, ...]
+    header_checks: str
+    mime_header_checks: str
+    nested_header_checks: str
+    body_checks: str
     always_bcc: str
     sender_bcc_maps: str
     recipient_bcc_maps: str

@@ -4,13 +4,23 @@ A list of user names, "!name", "/file" with such words, and tables (static:anyon
 in order: the first that matches decides. root and mail_owner always may.
 """
 
+from dataclasses import dataclass
+
 from posthouse.config.configuration import Configuration
+from posthouse.config.settings import read_settings
 from posthouse.config.words import split_words
 from posthouse.tables.maps import Maps, open_maps
 
 PARAMETER = "authorized_submit_users"
 ANYONE = ("static:anyone",)
 """The default, which needs no look-up."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitSettings:
+    """The list."""
+
+    authorized_submit_users: tuple[str, ...]
 
 
 class SubmitUsers:
@@ -21,6 +31,11 @@ class SubmitUsers:
         self._rules: list[tuple[bool, str, Maps | None]] = []
         for word in () if self._anyone else words:
             self._add(word, configuration)
+
+    @classmethod
+    def open(cls, configuration: Configuration) -> "SubmitUsers":
+        """From main.cf."""
+        return cls(read_settings(SubmitSettings, configuration).authorized_submit_users, configuration)
 
     def _add(self, word: str, configuration: Configuration) -> None:
         name = word.lstrip("!")

@@ -213,5 +213,6 @@ class Resolver:
         if found is None or found[0].value.upper() == "DUNNO":
             return None
         row = found[0]
-        evidence.append(Evidence(maps.title, fact=f"{row.table}: {row.key} -> {row.value}"))
+        origin = self._configuration.origin(maps.title)
+        evidence.append(Evidence(maps.title, origin, fact=f"{row.table}: {row.key} -> {row.value}"))
         return row.value
