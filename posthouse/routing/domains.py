@@ -14,6 +14,7 @@ from posthouse.address.address import fold
 from posthouse.address.domain import literal_address, parents
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
+from posthouse.config.words import split_words
 from posthouse.envelope.verdict import Evidence
 from posthouse.host.interfaces import interface_addresses
 from posthouse.host.log import ProcessLog
@@ -47,7 +48,7 @@ class DomainList:
         """`subdomains`: None when only whole names count, else whether a name stands for what is below it too."""
         self.parameter = parameter
         self.evidence = Evidence(parameter, configuration.origin(parameter))
-        words = configuration.words(parameter)
+        words = split_words(value)
         plain = all(word.isascii() and not set(word) & set("!/:{}") for word in words)
         self.names: frozenset[str] | None = frozenset(word.lower() for word in words) if plain else None
         """Lower-case names when the list holds nothing but names."""
