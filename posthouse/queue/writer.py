@@ -151,6 +151,8 @@ class Writer:
         self._owed = owed if failure is not None else []
         self._finish([*insertions, *(owed if failure is None else ())], failure)
         self._tell_trouble(failure)
+        if self._faulty:
+            self._reopen()  # at once: what was refused must not be found by whoever opens the shard next
 
     def _apply(self, insertions: list[_Insertion], owed: list[_Changes]) -> Exception | None:
         assert self._database is not None

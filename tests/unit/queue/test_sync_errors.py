@@ -1,0 +1,106 @@
+"""The disk fails below SQLite: at a sync, at a write, at any of them in turn."""
+
+# ruff: noqa: ASYNC110
+import asyncio
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import Envelope, Recipient
+from posthouse.host.log import MemorySink, ProcessLog
+from posthouse.queue import writer as writer_module
+from posthouse.queue.local import LocalQueueStore, QueueSettings, open_queue
+from posthouse.queue.store import Fate, NewMessage, QueuedMessage, QueueFault, QueueFull, StoredRecipient
+
+
+class Failing(apsw.VFS):
+    """The machine's files; the n-th sync or write from now fails."""
+
+    def __init__(self, name: str) -> None:
+        self.countdown: dict[str, int] = {}
+        self.error: type[apsw.Error] = apsw.IOError
+        self.name = name
+        super().__init__(name, "")
+
+    def xOpen(self, name, flags):
+        return FailingFile(self, name, flags)
+
+    def hit(self, what: str) -> None:
+        if what in self.countdown:
+            self.countdown[what] -= 1
+            if self.countdown[what] == 0:
+                del self.countdown[what]
+                raise self.error(f"{what} failed")
+
+
+class FailingFile(apsw.VFSFile):
+    def __init__(self, vfs: Failing, name, flags) -> None:
+        self._vfs = vfs
+        super().__init__("", name, flags)
+
+    def xSync(self, flags) -> None:
+        self._vfs.hit("sync")
+        super().xSync(flags)
+
+    def xWrite(self, data, offset) -> None:
+        self._vfs.hit("write")
+        super().xWrite(data, offset)
+
+
+_names = itertools.count()
+
+
+@pytest.fixture
+def vfs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Failing]:
+    monkeypatch.setattr(writer_module, "RETRY_DELAY", 0.01)
+    vfs = Failing(f"failing{next(_names)}")
+    yield vfs
+    vfs.unregister()
+
+
+async def put(store: LocalQueueStore) -> str:
+    who = Recipient("a@example.net")
+    queue_id = store.new_queue_id()
+    message = QueuedMessage(queue_id, 1.0, Envelope("s@example.com", (who,)), (StoredRecipient(0, who),), 9)
+    await store.enqueue(NewMessage(message, Content(b"Subject: x\r\n", MemoryBody(b"x" * 5000))))
+    return queue_id
+
+
+async def due(store: LocalQueueStore) -> set[str]:
+    return {message.queue_id async for message in store.due(9.0)}
+
+
+@pytest.mark.parametrize("what", ["sync", "write"])
+@pytest.mark.parametrize("error", [apsw.IOError, apsw.FullError])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+async def test_what_was_acknowledged_stays_and_what_was_refused_does_not_come_back(
+    tmp_path: Path, vfs: Failing, what: str, error: type[apsw.Error], nth: int
+) -> None:
+    store = await open_queue(str(tmp_path), QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr"), vfs=vfs.name)
+    kept = {await put(store) for _ in range(3)}
+    vfs.error, vfs.countdown = error, {what: nth}
+    refused = 0
+    for _ in range(6):
+        try:
+            kept.add(await put(store))
+        except (QueueFault, QueueFull):
+            refused += 1
+            await asyncio.sleep(0.02)
+    assert refused >= 1
+    async with asyncio.timeout(5):
+        while store._current is None:
+            await asyncio.sleep(0.001)
+    one = sorted(kept)[0]
+    async with asyncio.timeout(5):
+        await store.record([Fate(one, remove=True)])
+        while store.blocked:
+            await asyncio.sleep(0.001)
+    assert await due(store) == kept - {one}
+    await store.close()
+    store = await open_queue(str(tmp_path), QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr"))
+    assert await due(store) == kept - {one}
+    await store.close()
