@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 STOP_PATIENCE = 60.0
 """Seconds that `postfix stop` waits for the master to end, before it says so and goes."""
 
+END = b"\0"
+"""Ends what a starting master says."""
+
 POSTFIX_QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
 """Folders in which a real Postfix leaves mail."""
 
@@ -50,13 +53,13 @@ def start(run: Callable[[Callable[[], None]], int]) -> str | None:
             _detach()
 
             def ready() -> None:
-                os.write(writer, b"ready")
+                os.write(writer, b"ready" + END)
                 os.close(writer)
 
             status = run(ready)
         except BaseException as error:
             try:
-                os.write(writer, f"{error}".encode("utf-8", "replace") or type(error).__name__.encode())
+                os.write(writer, (f"{error}".encode("utf-8", "replace") or type(error).__name__.encode()) + END)
             except OSError:
                 pass
         finally:
@@ -64,9 +67,11 @@ def start(run: Callable[[Callable[[], None]], int]) -> str | None:
     os.close(writer)
     os.waitpid(child, 0)
     said = b""
-    while chunk := os.read(reader, 4096):
+    # The workers were forked meanwhile and hold the pipe open: its end is not the end of what is said.
+    while END not in said and (chunk := os.read(reader, 4096)):
         said += chunk
     os.close(reader)
+    said = said.partition(END)[0]
     if said == b"ready":
         return None
     return said.decode("utf-8", "replace") or "the master ended before it was ready"

@@ -63,7 +63,7 @@ class MailPlaces:
 def user_store(settings: MailboxSettings, person: Person, *, own_native: bool) -> ChoosingStore:
     """The store of one user's mail, for a process that has his rights.
 
-    `own_native`: what mailbox_spool_takeover = move carries in lies beneath his home: the house's store is not his to write.
+    `own_native`: what mailbox_spool_takeover = move carries in lies beneath his home, as he may not write our store.
     """
     if own_native:
         settings = replace(settings, mail_store_directory=f"{person.home}/.posthouse/accounts")
