@@ -1,6 +1,7 @@
 """What all sessions of one SMTP listener share."""
 
 import asyncio
+import functools
 import itertools
 import os
 import ssl
@@ -24,6 +25,14 @@ async def bogus_commands(verb: str) -> str | None:
     if verb.upper() in ("CONNECT", "GET", "POST") or not ("A" <= verb[:1].upper() <= "Z"):
         return "Bogus"
     return None
+
+
+@functools.cache
+def session_numbers(pid: int) -> Iterator[int]:
+    """One run of numbers for all listeners of a process, apart from other processes' runs and, with at most eight
+    digits, from queue ids: programs that read the log take nine hex digits for one."""
+    base = pid % 1000 * 100_000
+    return map(base.__add__, itertools.cycle(range(1, 100_000)))
 
 
 @dataclass(slots=True)
@@ -74,7 +83,7 @@ class SmtpService:
     """ETRN: True when deliveries to a domain were started, None when the domain is not in fast_flush_domains."""
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count((os.getpid() & 0x7FFF) << 16))
+    numbers: Iterator[int] = field(default_factory=lambda: session_numbers(os.getpid()))
     """Session numbers for the log: unique to a session, so that its lines can be paired."""
     dates: DateText = field(default_factory=DateText)
     _offers: dict[tuple[bool, bool, bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
