@@ -10,6 +10,7 @@ from posthouse.envelope.content import Content
 from posthouse.host.log import ProcessLog
 from posthouse.intake.address_mapping import AddressMapping
 from posthouse.intake.body_checks import BodyChecks
+from posthouse.intake.characters import Characters
 from posthouse.intake.content_checks import ContentChecks
 from posthouse.intake.expansion import Expansion
 from posthouse.intake.header_rewrite import HeaderRewrite
@@ -63,6 +64,7 @@ class Cleanup:
         self.on_expanded = on_expanded
         self.clock = clock
         self.date = DateStamp()
+        self.characters = Characters.open(configuration)
         overrides = settings.receive_override_options
         mapped = "no_address_mappings" not in overrides
         checked = "no_header_body_checks" not in overrides

@@ -11,9 +11,19 @@ from posthouse.envelope.envelope import Client, Envelope, Recipient
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.verdict import Evidence
 from posthouse.intake.body_checks import BodyPass
+from posthouse.intake.characters import Characters
 from posthouse.intake.content_checks import Decision
 from posthouse.intake.expansion import Expanded
 from posthouse.intake.header_pass import HeaderPass
+from posthouse.intake.refusals import (
+    EXPANSION_TROUBLE,
+    NO_RECIPIENTS,
+    NO_ROOM,
+    TABLE_TROUBLE,
+    TOO_LARGE,
+    TOO_MANY_HOPS,
+    WRITE_ERROR,
+)
 from posthouse.intake.service import Cleanup, GiveBack
 from posthouse.intake.steps import record_steps
 from posthouse.intake.transaction import Accepted, Handling, Refused
@@ -37,13 +47,6 @@ HEADER_MEMORY_LIMIT = 4 * 1024 * 1024
 LOOK_AGAIN = 65536
 """Bytes without an empty line after which the header is searched for a line that is no field."""
 
-TOO_LARGE = Refused(552, "5.3.4", "Error: message file too big")
-WRITE_ERROR = Refused(451, "4.3.0", "Error: queue file write error")
-NO_ROOM = Refused(452, "4.3.1", "Insufficient system storage")
-TOO_MANY_HOPS = Refused(554, "5.4.0", "Error: too many hops")
-NO_RECIPIENTS = Refused(550, "5.1.0", "Error: no recipients specified")
-TABLE_TROUBLE = Refused(451, "4.3.0", "Error: queue file write error")
-EXPANSION_TROUBLE = Refused(451, "4.6.0", "Alias expansion error")
 EXPANDED = Dsn("2.0.0", "alias expanded", action="expanded")
 """RFC 3461 section 5.2.7: what the sender of an alias with several members is told."""
 
@@ -77,6 +80,7 @@ class CleanupTransaction:
         self._last = b"\r\n"
         self._body_pass: BodyPass | None = None
         self._failure: Refused | None = None
+        self._disallowed: Decision | None = None
 
     @property
     def queue_id(self) -> str:
@@ -92,6 +96,8 @@ class CleanupTransaction:
         if chunk.endswith(b"\r"):
             chunk, self._carry = chunk[:-1], b"\r"  # it may be half a line end
         chunk = canonical(chunk)
+        if self._cleanup.characters is not None:
+            chunk = self._restrict(chunk, self._cleanup.characters)
         self._size += len(chunk)
         limit = self._cleanup.settings.message_size_limit
         if limit and self._size > limit:
@@ -103,6 +109,11 @@ class CleanupTransaction:
             await self._find_body(searched)
         else:
             await self._body(chunk)
+
+    def _restrict(self, chunk: bytes, characters: Characters) -> bytes:
+        if self._disallowed is None:
+            self._disallowed = characters.decide(chunk)
+        return chunk.translate(None, characters.strip)
 
     async def _find_body(self, searched: int = 0) -> None:
         """Split the buffer when the header has ended; up to `searched` no empty line was found before."""
@@ -238,6 +249,8 @@ class CleanupTransaction:
             await header.run(received, self._header or b"", self._fields, handling.prepend)
             title = "virtual_alias_maps"
             decisions = [header.decision] + ([self._body_pass.decision] if self._body_pass is not None else [])
+            if self._disallowed is not None:
+                decisions.insert(0, self._disallowed)
             await self._log_decisions(decisions, envelope, sender)
             refused = self._verdict(header, decisions)
             if refused is not None and give_back is None:

@@ -234,6 +234,19 @@ async def test_mime_fields_have_checks_of_their_own(open_house: Callable[..., An
     assert [line.rpartition(": ")[2] for line in logged] == expected
 
 
+async def test_characters_that_content_may_not_hold(open_house: Callable[..., Any]) -> None:
+    house = open_house(message_strip_characters="\\3\\t", message_reject_characters="\\1x\\\\]")
+    await send(house, b"Subject: a\3b\t\r\n\r\nbo\3\tdy\r\n", envelope(local=False))
+    assert queued(house) == ("Subject: ab\r\n", "body\r\n")
+    for bad in (b"\1", b"x", b"\\", b"]"):
+        house.sink.lines.clear()
+        result = await send(house, b"Subject: a\r\n\r\nbo" + bad + b"dy\r\n")
+        assert isinstance(result, Refused)
+        assert (result.code, result.status, result.text) == (550, "5.7.1", "disallowed character")
+        shown = "bo" + bad.decode().replace("\1", "?") + "dy"
+        assert house.sink.lines[0].endswith(f": reject: content {shown} {ORIGIN}: 5.7.1 disallowed character")
+
+
 async def test_limits(open_house: Callable[..., Any]) -> None:
     house = open_house(message_size_limit="1000", header_size_limit="60", hopcount_limit="3")
     result = await send(house, b"A: b\r\n\r\n" + b"x" * 1001)
