@@ -5,6 +5,7 @@ hash, four of the record's offset. Two keys with one hash only cost a look at a 
 is not meant.
 """
 
+import mmap
 import os
 from bisect import bisect_left
 from hashlib import blake2b
@@ -56,7 +57,9 @@ def index_path(segment: str) -> str:
 
 
 class _Rows:
-    def __init__(self, data: bytes) -> None:
+    """The rows of an index as a sequence, read where they are looked at."""
+
+    def __init__(self, data: mmap.mmap) -> None:
         self._data = data
 
     def __len__(self) -> int:
@@ -71,10 +74,10 @@ def offsets(index: str, key: str) -> list[int] | None:
     """Offsets of the records that may be about a folded key; None when there is no index to ask."""
     try:
         with open(index, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (FileNotFoundError, ValueError):
         return None
-    if not data.startswith(INDEX_MAGIC):
+    if data[: len(INDEX_MAGIC)] != INDEX_MAGIC:
         return None
     rows, wanted = _Rows(data), hash_of(key)
     found = []

@@ -139,15 +139,19 @@ class Shard:
 
     async def close(self, *, delete: bool = False) -> None:
         """Commit what waits, give up the lock; with delete=True remove the drained folder first."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        await asyncio.to_thread(self._close_reader)
         if self.writer is not None:
             await self.writer.close()
             self.writer = None
         if delete:
             await asyncio.to_thread(self.remove)
         self.lock.release()
+
+    def _close_reader(self) -> None:
+        with self._reading:  # a read may still run in its thread
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
 
     def remove(self) -> None:
         """Delete the folder. The lock file goes last, so that nobody adopts half of it."""

@@ -13,6 +13,7 @@ Log lines: qmgr's (queue active, removed, expired) and each agent's.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from posthouse.address.address import split_address
@@ -52,6 +53,9 @@ RESOLVERS = 10
 
 TICK = 1.0
 """Seconds between looks at what time has brought: all delays are whole seconds."""
+
+LAST_COMMIT = 5.0
+"""Seconds for the last fates to be committed when the schedule is stopped."""
 
 WARNING_SLACK = 1.0
 """Seconds a delay warning may come early: timers and queue runs count whole seconds."""
@@ -104,6 +108,7 @@ class Schedule:
         self._watch = ClockWatch(self.clock.now(), self.clock.steady())
         self._next_run = self.clock.steady()
         self._stopping = False
+        self._cancelling = False
         self._paused = False
         self.recorder = Recorder(store, self._recorded)
         self.feeder = Feeder(self)
@@ -143,7 +148,12 @@ class Schedule:
         lanes = {task for active in self.active.values() for task in active.tasks}
         if lanes and grace > 0:
             await asyncio.wait(lanes, timeout=grace)
-        await self.recorder.flush()
+        try:
+            async with asyncio.timeout(grace + LAST_COMMIT):
+                await self.recorder.flush()
+        except TimeoutError:
+            self.log.warning("the queue cannot be written: some deliveries will be repeated")
+        self._cancelling = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -185,8 +195,10 @@ class Schedule:
 
     def has_room(self) -> bool:
         """Whether another message may become active."""
-        return len(self.active) < self.settings.qmgr_message_active_limit and (
-            not self.active or self.recipients < self.settings.qmgr_message_recipient_limit
+        return (
+            not self._stopping
+            and len(self.active) < self.settings.qmgr_message_active_limit
+            and (not self.active or self.recipients < self.settings.qmgr_message_recipient_limit)
         )
 
     def on_queued(self, message: QueuedMessage, content: Content | None = None) -> None:
@@ -195,7 +207,7 @@ class Schedule:
             return
         if self.feeder.concluded(message.queue_id):
             return
-        if not self.has_room() or self._stopping:
+        if not self.has_room():
             self.feeder.missed()
             return
         self.activate(message)
@@ -453,24 +465,33 @@ class Schedule:
                 action = action or ("relayed" if dsn.diagnostic_type == "smtp" else "delivered")
             if dsn.action != action:
                 dsn = _with(dsn, dsn.status, action)
-            active.set(outcome.index, state, dsn, outcome.log_recipient)
             address = outcome.log_recipient or stored.recipient.address
-            log.info(
-                delivery_line(
-                    message.queue_id,
-                    address,
-                    stored.recipient.original,
-                    outcome.relay,
-                    now - message.arrival_time,
-                    (before, within, outcome.setup_time, outcome.transmit_time),
-                    outcome.connection_uses,
-                    dsn.status,
-                    word,
-                    dsn.reason,
-                    self.settings.delay_logging_resolution_limit,
+            for part in outcome.parts or (outcome,):
+                # What a recipient was expanded to has a line of its own each; soft_bounce's word is for the whole only.
+                said = dsn if part is outcome else part.dsn
+                # An agent that does not say how long connecting and sending took: all of it was sending.
+                sending = part.transmit_time or (0.0 if part.setup_time else now - started)
+                log.info(
+                    delivery_line(
+                        message.queue_id,
+                        address,
+                        stored.recipient.original,
+                        part.relay,
+                        now - message.arrival_time,
+                        (before, within, part.setup_time, sending),
+                        part.connection_uses,
+                        said.status,
+                        word if part is outcome else part.fate.value,
+                        said.reason,
+                        self.settings.delay_logging_resolution_limit,
+                    )
                 )
-            )
-            self._note(now, _STEPS[action], active, address, f"status={word} ({dsn.reason})", (), outcome.relay)
+            step = _STEPS.get(action, "delivered")
+            self._note(now, step, active, address, f"status={word} ({dsn.reason})", (), outcome.relay)
+            if action == "relayed" and stored.recipient.notify & Notify.SUCCESS:
+                # A success notice names the host that took it, which only the outcome knows.
+                dsn = replace(dsn, reason=f"delivery via {outcome.relay}: {dsn.reason}")
+            active.set(outcome.index, state, dsn, outcome.log_recipient)
 
     def _refuse(self, active: ActiveMessage, recipients: Sequence[StoredRecipient], dsn: Dsn) -> None:
         """Defer recipients without asking an agent; the line is the error agent's."""
@@ -499,6 +520,8 @@ class Schedule:
 
     def _settle(self, active: ActiveMessage) -> None:
         """Every entry is done: expire, notify, then remove or defer."""
+        if self._cancelling:
+            return  # what is not committed yet is as if it had not been tried
         if active.withdrawn:
             self._withdraw(active)
             return
