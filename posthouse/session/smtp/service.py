@@ -32,7 +32,7 @@ def session_numbers(pid: int) -> Iterator[int]:
     """One run of numbers for all listeners of a process, apart from other processes' runs and, with at most eight
     digits, from queue ids: programs that read the log take nine hex digits for one."""
     base = pid % 1000 * 100_000
-    return map(base.__add__, itertools.cycle(range(1, 100_000)))
+    return (base + number % 100_000 for number in itertools.count(1))
 
 
 @dataclass(slots=True)
