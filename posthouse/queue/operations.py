@@ -34,5 +34,9 @@ def fate_of(operation: str, message: QueuedMessage, queue: str) -> Fate | None:
     if operation == "requeue":
         return None if queue == "corrupt" else Fate(queue_id, state=State.INCOMING, next_attempt=0.0)
     if operation == "expire":
-        return None if message.force_expired or queue == "corrupt" else Fate(queue_id, force_expired=True)
+        return (
+            None
+            if message.force_expired or queue == "corrupt"
+            else Fate(queue_id, force_expired=True, next_attempt=0.0)
+        )
     raise AssertionError(operation)

@@ -90,50 +90,51 @@ class QueueControl:
     ) -> AsyncIterator[str]:
         """Carry an operation out on some messages, or on ("ALL",); the ids it was done to."""
         if ids != ("ALL",):
-            for queue_id in ids:
-                message = await self._store.load(queue_id)
-                if message is not None and await self._operate_one(operation, message, queues):
-                    yield queue_id
+            found = [message for queue_id in ids if (message := await self._store.load(queue_id)) is not None]
+            for queue_id in await self._operate(operation, found, queues):
+                yield queue_id
             return
         after: tuple[str, int] | None = ("", -1)
         while after is not None:
             page, after = await self._store.page(after)
-            for message in page:
-                if await self._operate_one(operation, message, queues):
-                    yield message.queue_id
+            for queue_id in await self._operate(operation, page, queues):
+                yield queue_id
 
-    async def _operate_one(self, operation: str, message: QueuedMessage, queues: frozenset[str]) -> bool:
-        queue_id = message.queue_id
-        queue = self.queue_of(message)
-        if queue not in queues or fate_of(operation, message, queue) is None:
-            return False
-        if queue == "active":
-            await self._schedule.withdraw(queue_id)
-        fresh = await self._store.load(queue_id)  # it may just have been delivered
-        if fresh is None:
-            return False
-        fate = fate_of(operation, fresh, fresh.state.value if queue != "active" else queue)
-        if fate is None:
-            return False
-        await self._store.record([fate])
-        now = self._schedule.clock.now()
-        self._journal.record(
-            JournalEntry(
-                now, _STEPS[operation], queue_id, fresh.message_id, "", fresh.envelope.sender, "", DONE[operation]
-            )
-        )
+    async def _operate(self, operation: str, messages: list[QueuedMessage], queues: frozenset[str]) -> list[str]:
+        """One batch, one commit. No message of it can become active meanwhile."""
         feeder = self._schedule.feeder
-        if operation in ("release", "requeue") or (operation == "expire" and queue != "hold"):
-            feeder.reconsider(queue_id)
-            again = await self._store.load(queue_id)
-            if again is not None:
-                if self._schedule.has_room():
-                    self._take_up(again)
-                else:
-                    feeder.rescan()
-        else:
-            feeder.conclude(queue_id)
-        return True
+        wanted = [
+            m for m in messages if (queue := self.queue_of(m)) in queues and fate_of(operation, m, queue) is not None
+        ]
+        feeder.freeze(m.queue_id for m in wanted)
+        try:
+            ready = []
+            for message in wanted:
+                if message.queue_id in self._schedule.active:
+                    await self._schedule.withdraw(message.queue_id)
+                    fresh = await self._store.load(message.queue_id)
+                    if fresh is None:
+                        continue  # it was just delivered
+                    message = fresh
+                ready.append(message)
+            # A page was read some time ago: what was delivered since is gone, and its fate changes nothing.
+            fates = [fate for m in ready if (fate := fate_of(operation, m, m.state.value)) is not None]
+            await self._store.record(fates)
+        finally:
+            feeder.thaw(m.queue_id for m in wanted)
+        now = self._schedule.clock.now()
+        for m in ready:
+            self._journal.record(
+                JournalEntry(
+                    now, _STEPS[operation], m.queue_id, m.message_id, "", m.envelope.sender, "", DONE[operation]
+                )
+            )
+        if operation in ("release", "requeue", "expire"):
+            for m in ready:
+                feeder.reconsider(m.queue_id)
+            if ready:
+                feeder.run_queue(incoming=True, deferred=True, until=None)
+        return [fate.queue_id for fate in fates]
 
     async def cat(self, queue_id: str) -> dict[str, Any] | None:
         """Everything about one message, for postcat -q."""

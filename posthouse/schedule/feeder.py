@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from posthouse.queue.store import QueuedMessage, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 class Intaker(Protocol):
@@ -41,6 +41,7 @@ class Feeder:
         self._wanted: dict[State, float | None] = {}
         self._missed = False
         self._concluded: set[str] = set()
+        self._frozen: set[str] = set()
         self._wake = asyncio.Event()
         self._feeding = False
 
@@ -75,13 +76,23 @@ class Feeder:
         if self._scans or self._wanted or self._missed:
             self._wake.set()
 
+    def freeze(self, queue_ids: "Iterable[str]") -> None:
+        """Somebody changes these messages: they are not taken up."""
+        self._frozen.update(queue_ids)
+
+    def thaw(self, queue_ids: "Iterable[str]") -> None:
+        """The change is committed; rows read before it are stale."""
+        for queue_id in queue_ids:
+            self._frozen.discard(queue_id)
+            self.conclude(queue_id)
+
     def reconsider(self, queue_id: str) -> None:
         """A settled message is wanted again."""
         self._concluded.discard(queue_id)
 
     def concluded(self, queue_id: str) -> bool:
         """Whether a message was settled while a scan is open."""
-        return queue_id in self._concluded
+        return queue_id in self._concluded or queue_id in self._frozen
 
     async def run(self) -> None:
         """Feed until cancelled."""
@@ -114,7 +125,7 @@ class Feeder:
     async def _take_one(self, state: State) -> None:
         """Take up the next message of a scan, or close the scan."""
         async for message in self._scans[state]:
-            if message.queue_id in self._schedule.active or message.queue_id in self._concluded:
+            if message.queue_id in self._schedule.active or self.concluded(message.queue_id):
                 continue
             self._schedule.activate(message)
             return

@@ -157,11 +157,15 @@ async def test_hold_release_and_expire(house: House) -> None:
     await asyncio.sleep(0.02)
     assert house.agent.calls == calls
     assert await house.operate("release", "ALL") == [queue_id]
-    await house.quiet()
+    async with asyncio.timeout(5):
+        while house.agent.calls == calls or house.schedule.active:
+            await asyncio.sleep(0.001)
     assert house.agent.calls == calls + 1
     assert await house.operate("expire", queue_id) == [queue_id]
-    await house.quiet()
-    assert await house.store.load(queue_id) is None
+    async with asyncio.timeout(5):
+        while await house.store.load(queue_id) is not None:
+            await asyncio.sleep(0.001)
+    assert house.agent.calls == calls + 1
 
 
 async def test_flush_tries_deferred_mail_now(house: House) -> None:
