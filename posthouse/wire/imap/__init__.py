@@ -1,0 +1,1 @@
+"""IMAP's grammar without I/O, both sides."""

@@ -1,0 +1,5 @@
+"""What is wrong with a command's grammar."""
+
+
+class ImapSyntaxError(Exception):
+    """The peer sent what RFC 3501 section 9 does not allow, or more than a named limit. The text is for the BAD."""
