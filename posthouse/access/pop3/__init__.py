@@ -1,1 +1,1 @@
-"""POP3 sessions, verb by verb."""
+"""POP3 over the mailbox: sessions, split at the login and by verb."""

@@ -1,233 +1,197 @@
-"""One POP3 session: bytes in, verbs called, replies out.
+"""The second half of a POP3 session: from the login's +OK to the end, with a maildrop.
 
-Replies to commands that came together leave together (PIPELINING). A session that ends without QUIT deletes nothing;
-what it fetched is marked as seen either way.
+It needs a stream of plain bytes, a login that somebody else has checked and a way to open the
+account; so it runs in the access worker or in a child that is the mailbox's owner. It sends the
+reply to the login itself: +OK when the maildrop is open, -ERR with its response code when not, and
+then the session is over (RFC 1939 section 4 lets the server close).
 
-Standards: RFC 1939; RFC 2449 sections 6.6 and 6.9.
+Only QUIT deletes. A session that ends otherwise leaves every message with its unique-id, and what
+was retrieved is marked seen, so that no client takes the same mail for new again and again.
+
+No lock is held over a session: numbers, contents and unique-ids are fixed at login (RFC 1939
+section 4 asks for a lock "as necessary"), so two sessions of one account do not harm each other. [IN-USE] comes
+from stores that must lock.
+
+Standards: RFC 1939 sections 4 to 6; RFC 2449 section 8; RFC 3206.
 """
 
-import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
+import time
+from collections.abc import Callable
 
-from posthouse.access.pop3.maildrop import Maildrop, Maildrops
-from posthouse.accounts.account import Account
+from posthouse.access.pop3.conversation import SHOWN, Conversation, SessionEnded
+from posthouse.access.pop3.messages import VERBS, Transaction
+from posthouse.access.pop3.service import LoggedIn, OpenAccount, Serve, Served
+from posthouse.access.pop3.settings import Pop3dSettings
 from posthouse.host.log import ProcessLog
-from posthouse.mailbox.store import MailboxFault
-from posthouse.net.stream import Address, Stream, StreamClosed, StreamTimeout
-from posthouse.wire.pop3.command import LineReader, State, TooLong
-from posthouse.wire.pop3.reply import DotStuffer, err, ok
+from posthouse.mailbox.maildrop import Maildrop, open_maildrop
+from posthouse.mailbox.store import AccountStore, MailboxFault, Refusal, Refused
+from posthouse.net.stream import Stream
+from posthouse.wire.pop3.command import BadCommand, Command, parse_command
+from posthouse.wire.pop3.reply import IN_USE, SYS_PERM, SYS_TEMP, Reply, error, ok
 
-LOGIN_SECONDS = 180.0
-"""From connecting to having logged in: enough for a person at a terminal, too short to hold connections open."""
-FAILED_LOGIN_SECONDS = 2.0
-"""What a wrong password costs the client in time: guessing is slow."""
-WRITE_SECONDS = 300.0
-"""For the client to take what was sent."""
-HELD_LIMIT = 65536
-"""Octets of replies held back for one write."""
-LAST_WORDS_SECONDS = 5.0
-"""For marking what was fetched when the client is already gone."""
+BYE = ok("Bye")
+LINE_TOO_LONG = error("Line too long")
+ALREADY = error("Already logged in")
+NOT_OPENED = error("The maildrop cannot be opened now", SYS_TEMP)
+NOT_REMOVED = error("Some deleted messages were not removed", SYS_TEMP)
 
+BEFORE_LOGIN = frozenset({"STLS", "USER", "PASS", "APOP", "AUTH"})
 
-@dataclass(frozen=True, slots=True)
-class Pop3Settings:
-    """The parameters of one POP3 listener."""
-
-    myhostname: str
-    pop3d_banner: str
-    pop3d_client_connection_count_limit: int
-    pop3d_hard_error_limit: int
-    pop3d_line_length_limit: int
-    pop3d_timeout: int
-    pop3d_tls_auth_only: bool
-    pop3d_tls_security_level: str
-    pop3d_tls_wrappermode: bool
-
-
-class Logins(Protocol):
-    """Who may log in: posthouse.accounts.accounts.Accounts."""
-
-    async def authenticate(self, login: str, password: str) -> Account | None:
-        """The account when the password fits. Raises AccountRetry."""
-
-    async def find(self, login: str) -> Account | None:
-        """The account of a login. Raises AccountRetry."""
-
-    async def secret(self, login: str) -> str | None:
-        """The password itself where it is kept plainly. Raises AccountRetry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pop3Service:
-    """What the sessions of one listener share."""
-
-    settings: Pop3Settings
-    logins: Logins
-    maildrops: Maildrops
-    log: ProcessLog
-    """Named e.g. "postfix/pop3d"."""
-    tls: ssl.SSLContext | None = None
-    """None: neither STLS nor wrappermode."""
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    clock: Callable[[], float] | None = None
-    """Steady seconds; None is the loop's."""
-
-
-class SessionEnded(Exception):
-    """The session is over before QUIT; the text is Postfix's reason."""
+CODES = {Refusal.IN_USE: IN_USE, Refusal.NONEXISTENT: SYS_PERM, Refusal.CANNOT: SYS_PERM}
+"""Response codes of a maildrop that the store will not open; any other refusal may pass: SYS/TEMP."""
 
 
 class Pop3Session:
-    """The state of one connection."""
+    """The transaction and update states of one connection."""
 
-    def __init__(self, service: Pop3Service, stream: Stream, log: ProcessLog, client_name: str, timestamp: str) -> None:
-        self.service = service
-        self.stream = stream
-        self.log = log
-        self.peer: Address = stream.peer
-        self.namaddr = f"{client_name}[{self.peer.host}]"
-        self.timestamp = timestamp
-        """APOP's, as the greeting says it."""
-        self.state = State.AUTHORIZATION
-        self.reader = LineReader(service.settings.pop3d_line_length_limit)
-        self.where = "CONNECT"
-        """The last verb, for "lost connection after"."""
-        self.user: str | None = None
-        """What USER said."""
-        self.account: Account | None = None
-        self.maildrop: Maildrop | None = None
-        self.deleted: set[int] = set()
-        self.fetched: set[int] = set()
-        self.fetched_octets = 0
-        self.removed = 0
-        self.errors = 0
-        self.over = False
-        self._held = bytearray()
-        self._counters: dict[str, list[int]] = {}
-        loop = asyncio.get_running_loop()
-        self.clock = service.clock or loop.time
-        self.login_until = self.clock() + LOGIN_SECONDS
+    def __init__(
+        self,
+        stream: Stream,
+        logged_in: LoggedIn,
+        open_account: OpenAccount,
+        settings: Pop3dSettings,
+        log: ProcessLog,
+        *,
+        pending: bytes = b"",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """log: under the session's number. pending: bytes that were read from the stream already."""
+        self._conversation = Conversation(stream, settings, pending=pending, clock=clock)
+        self._conversation.where = "LOGIN"
+        self._logged_in = logged_in
+        self._open_account = open_account
+        self._settings = settings
+        self._log = log
 
-    @property
-    def encrypted(self) -> bool:
-        """Whether the connection is under TLS."""
-        return self.stream.tls is not None
+    async def run(self) -> Served:
+        """The session, to its end. The caller closes the stream."""
+        conversation = self._conversation
+        reason = ""
+        try:
+            account = await self._account()
+            if account is not None:
+                try:
+                    await self._with_account(account)
+                finally:
+                    await account.close()
+        except SessionEnded as end:
+            reason = str(end)
+        return Served(reason, conversation.where, conversation.tally)
 
-    @property
-    def may_send_password(self) -> bool:
-        """Whether a password may cross this connection: under TLS, from this very machine, or where it is allowed."""
-        settings = self.service.settings
-        if self.encrypted:
-            return True
-        if settings.pop3d_tls_security_level == "encrypt":
-            return False
-        own = self.peer.host == self.stream.local.host or self.peer.host in ("127.0.0.1", "::1", "")
-        return own or not settings.pop3d_tls_auth_only
+    async def _account(self) -> AccountStore | None:
+        """The open account, or None after -ERR."""
+        try:
+            account = await self._open_account(self._logged_in.login)
+        except MailboxFault as fault:
+            await self._refuse(NOT_OPENED, str(fault))
+            return None
+        if isinstance(account, Refused):
+            await self._refuse(_refusal(account), account.text)
+            return None
+        return account
 
-    # Reading and writing
-
-    async def next_line(self) -> bytes | TooLong:
-        """The client's next line. Raises SessionEnded."""
-        timeout = float(self.service.settings.pop3d_timeout)
-        until = self.clock() + timeout
-        if self.state is State.AUTHORIZATION:
-            until = min(until, self.login_until)
-        while (line := self.reader.next_line()) is None:
-            await self.flush()
-            left = until - self.clock()
-            if left <= 0:
-                raise SessionEnded("timeout")
-            try:
-                data = await self.stream.read(left)
-            except StreamTimeout as error:
-                raise SessionEnded("timeout") from error
-            except StreamClosed as error:
-                raise SessionEnded("lost connection") from error
-            if not data:
-                raise SessionEnded("lost connection")
-            self.reader.receive(data)
-        return line
-
-    def send(self, data: bytes) -> None:
-        """Hold bytes back until the client has nothing more to say."""
-        self._held += data
-
-    async def flush(self) -> None:
-        """Send what is held. Raises SessionEnded."""
-        if not self._held:
+    async def _with_account(self, account: AccountStore) -> None:
+        try:
+            maildrop = await open_maildrop(account)
+        except MailboxFault as fault:
+            await self._refuse(NOT_OPENED, str(fault))
             return
-        self.stream.write(bytes(self._held))
-        self._held.clear()
-        try:
-            await self.stream.drain(WRITE_SECONDS)
-        except StreamTimeout as error:
-            raise SessionEnded("timeout") from error
-        except StreamClosed as error:
-            raise SessionEnded("lost connection") from error
-
-    async def flush_some(self) -> None:
-        """Send what is held when it is much: a pipeline of LISTs must not fill memory."""
-        if len(self._held) >= HELD_LIMIT:
-            await self.flush()
-
-    async def send_content(self, first: str, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """+OK and a message, or the refusal when it cannot be read. A fault half-way ends the session: the client
-        must not take a part for the whole."""
-        stuffer = DotStuffer()
-        begun = False
-        try:
-            async for chunk in chunks:
-                if not begun:
-                    self.send(ok(first))
-                    begun = True
-                self.send(stuffer.feed(chunk))
-                self.fetched_octets += len(chunk)
-                await self.flush_some()
-        except MailboxFault as error:
-            self.log.warning(f"{self.namaddr}: cannot read a message: {error}")
-            if begun:
-                raise SessionEnded("mailbox trouble") from error
-            return err("the message cannot be read now", "SYS/TEMP")
-        if not begun:
-            return err("the message is gone")
-        self.send(stuffer.end())
-        return None
-
-    # Counting
-
-    def counted(self, verb: str, *, good: bool) -> None:
-        """Count a command for the disconnect line, and an error against the client."""
-        counter = self._counters.setdefault(verb.lower(), [0, 0])
-        counter[0] += good
-        counter[1] += 1
-        if not good:
-            self.errors += 1
-
-    def tally(self) -> str:
-        """The counters: "user=1 pass=0/1 commands=1/2"."""
-        words = [_counter(verb, good, total) for verb, (good, total) in self._counters.items()]
-        good = sum(counter[0] for counter in self._counters.values())
-        total = sum(counter[1] for counter in self._counters.values())
-        return " ".join([*words, _counter("commands", good, total)])
-
-    async def finish(self) -> None:
-        """Mark what was fetched and give the maildrop back."""
-        if self.maildrop is None:
+        if isinstance(maildrop, Refused):
+            await self._refuse(_refusal(maildrop), maildrop.text)
             return
-        maildrop, self.maildrop = self.maildrop, None
         try:
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                rest = sorted(self.fetched - (self.deleted if self.removed else set()))
-                if rest:
-                    await maildrop.seen(rest)
-        except (MailboxFault, TimeoutError) as error:
-            self.log.warning(f"{self.namaddr}: cannot mark messages as seen: {error or 'timeout'}")
+            await self._with_maildrop(maildrop)
         finally:
             await maildrop.close()
 
+    async def _refuse(self, reply: Reply, why: str) -> None:
+        client, login = self._logged_in.client, self._logged_in.login
+        self._log.warning(f"{client}: cannot open the maildrop of <{login}>: {why}")
+        self._conversation.send(bytes(reply))
+        await self._conversation.flush()
 
-def _counter(name: str, good: int, total: int) -> str:
-    return f"{name}={good}" if good == total else f"{name}={good}/{total}"
+    async def _with_maildrop(self, maildrop: Maildrop) -> None:
+        conversation = self._conversation
+        transaction = Transaction(maildrop, conversation, self._log, self._logged_in.client)
+        octets = sum(message.size for message in maildrop.messages)
+        conversation.send(bytes(ok(f"{len(maildrop.messages)} messages ({octets} octets)")))
+        try:
+            while not await self._command(transaction, await conversation.next_line()):
+                pass
+        finally:
+            await self._mark_seen(transaction)
+        await self._update(transaction)
+
+    async def _command(self, transaction: Transaction, line: bytes) -> bool:
+        """Answer one line; True at QUIT, which is not answered yet."""
+        conversation = self._conversation
+        if conversation.lines.too_long:
+            shown = line[:SHOWN].decode("latin-1")
+            limit = self._settings.pop3d_line_length_limit
+            self._log.warning(f"{self._logged_in.client}: request longer than {limit}: {shown}...")
+            conversation.where = "UNKNOWN"
+            await conversation.answer(LINE_TOO_LONG, "unknown")
+            return False
+        command = parse_command(line)
+        conversation.where = command.verb or "UNKNOWN"
+        if isinstance(command, Command) and command.verb == "QUIT":
+            return True
+        try:
+            reply = await self._reply(transaction, command)
+        except SessionEnded:
+            conversation.count(conversation.where.lower(), good=False)
+            raise
+        await conversation.answer(reply, conversation.where.lower())
+        return False
+
+    async def _reply(self, transaction: Transaction, command: Command | BadCommand) -> Reply | bytes:
+        if isinstance(command, BadCommand):
+            return error(command.text)
+        if command.verb in BEFORE_LOGIN:
+            return ALREADY
+        return await VERBS[command.verb](transaction, command)
+
+    async def _update(self, transaction: Transaction) -> None:
+        """The update state: the deletions are durable before the client hears +OK."""
+        reply = BYE
+        if transaction.deleted:
+            try:
+                if not await transaction.maildrop.remove(sorted(transaction.deleted)):
+                    reply = NOT_REMOVED
+            except MailboxFault as fault:
+                self._log.warning(f"{self._logged_in.client}: deletions of <{self._logged_in.login}>: {fault}")
+                reply = NOT_REMOVED
+        self._conversation.count("quit", good=reply.positive)
+        self._conversation.send(bytes(reply))
+        await self._conversation.flush()
+
+    async def _mark_seen(self, transaction: Transaction) -> None:
+        """A hint to other clients: a failure is logged and changes nothing for this one."""
+        numbers = sorted(transaction.retrieved)
+        if numbers:
+            try:
+                await transaction.maildrop.seen(numbers)
+            except MailboxFault as fault:
+                self._log.warning(f"{self._logged_in.client}: flags of <{self._logged_in.login}>: {fault}")
+
+
+def _refusal(refused: Refused) -> Reply:
+    code = CODES.get(refused.refusal, SYS_TEMP)
+    return error(refused.text or "The maildrop cannot be opened", code)
+
+
+def serve_here(
+    open_account: OpenAccount,
+    settings: Pop3dSettings,
+    log: ProcessLog,
+    clock: Callable[[], float] = time.monotonic,
+) -> Serve:
+    """The Serve of accounts that this very process may open."""
+
+    async def serve(stream: Stream, logged_in: LoggedIn, pending: bytes) -> Served:
+        session_log = log.session(logged_in.number)
+        return await Pop3Session(
+            stream, logged_in, open_account, settings, session_log, pending=pending, clock=clock
+        ).run()
+
+    return serve

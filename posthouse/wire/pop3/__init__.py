@@ -1,1 +1,1 @@
-"""POP3's grammar, without I/O."""
+"""POP3 without I/O: commands, replies, dot-stuffing, the APOP digest."""

@@ -27,4 +27,4 @@ def digest(stamp: str, secret: str) -> str:
 def digest_fits(stamp: str, secret: str, answer: str) -> bool:
     """Whether the answer is right; takes the same time whatever it is."""
     expected = digest(stamp, secret).encode("ascii")
-    return hmac.compare_digest(expected, answer.encode("utf-8", "surrogateescape"))
+    return hmac.compare_digest(expected, answer.lower().encode("utf-8", "surrogateescape"))

@@ -1,104 +1,114 @@
-"""POP3 commands: lines in, verbs and arguments out, and which verb may come when.
+"""POP3 commands: one line to a verb and its arguments, and back.
 
-    reader.receive(data)
-    while (line := reader.next_line()) is not None: …
+    command  = keyword *(SP argument) CRLF          ; RFC 1939 section 3, RFC 2449 section 4
+    keyword  = 3*4 printable characters, any case
 
-Standards: RFC 1939 sections 3 to 7; RFC 2449 sections 4 and 5 (line length, CAPA); RFC 2595 section 4 (STLS);
-RFC 5034 section 4 (AUTH).
+Arguments are split at single spaces; PASS and USER take the rest of the line as it is, for a
+password may hold spaces (RFC 1939 section 7). Numbers of messages are decimal.
+
+Standards: RFC 1939 sections 3, 5, 6, 7; RFC 2449 section 5; RFC 2595 section 4; RFC 5034 section 4.
 """
 
 from dataclasses import dataclass
-from enum import Enum
 
-MAX_NUMBER_DIGITS = 9
-"""Of a message number or a line count: no mailbox has a thousand million messages."""
-
-
-class State(Enum):
-    """RFC 1939 section 3. UPDATE has no commands: it is what QUIT does."""
-
-    AUTHORIZATION = "AUTHORIZATION"
-    TRANSACTION = "TRANSACTION"
+NUMBER_DIGITS = 10
+"""Digits of a message number or count of lines: more than any maildrop has, and no long arithmetic."""
 
 
-# RFC 1939 sections 4 to 7, RFC 2449 section 5, RFC 2595 section 4, RFC 5034 section 4. A verb missing here is refused.
-VERBS: dict[State, frozenset[str]] = {
-    State.AUTHORIZATION: frozenset({"USER", "PASS", "APOP", "AUTH", "STLS", "CAPA", "QUIT"}),
-    State.TRANSACTION: frozenset({"STAT", "LIST", "UIDL", "RETR", "DELE", "TOP", "RSET", "NOOP", "CAPA", "QUIT"}),
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many arguments a verb takes."""
+
+    least: int = 0
+    most: int = 0
+    numeric: bool = False
+    """Whether all arguments are decimal numbers."""
+    verbatim: bool = False
+    """Whether the rest of the line is the one argument, spaces and all."""
+
+
+SHAPES: dict[str, Shape] = {
+    "CAPA": Shape(),
+    "STLS": Shape(),
+    "USER": Shape(1, 1, verbatim=True),
+    "PASS": Shape(1, 1, verbatim=True),
+    "APOP": Shape(2, 2),
+    "AUTH": Shape(0, 2),
+    "STAT": Shape(),
+    "LIST": Shape(0, 1, numeric=True),
+    "UIDL": Shape(0, 1, numeric=True),
+    "RETR": Shape(1, 1, numeric=True),
+    "DELE": Shape(1, 1, numeric=True),
+    "TOP": Shape(2, 2, numeric=True),
+    "RSET": Shape(),
+    "NOOP": Shape(),
+    "QUIT": Shape(),
 }
-KNOWN = frozenset.union(*VERBS.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One line."""
+    """A verb we know, with arguments that have its shape."""
 
     verb: str
-    """In upper case; "" for an empty line."""
-    text: str
-    """What follows the one space after the verb: PASS takes it whole, spaces and all."""
+    """In upper case."""
+    arguments: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    """The arguments as numbers, of a verb that takes numbers."""
 
-    @property
-    def arguments(self) -> list[str]:
-        """The words of the text."""
-        return self.text.split(" ") if self.text else []
+    def __bytes__(self) -> bytes:
+        words = (self.verb, *self.arguments)
+        return " ".join(words).encode("utf-8", "surrogateescape") + b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class TooLong:
-    """A line beyond the limit; it was thrown away to its end."""
+class BadCommand:
+    """A line that is no command."""
+
+    verb: str
+    """The verb when it is one of ours, else ""."""
+    text: str
+    """What to tell the client."""
 
 
-class LineReader:
-    """Lines out of bytes, however they are cut. CRLF ends a line; a bare LF too, as servers always took it."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        """Octets of a line without its end."""
-        self._buffer = bytearray()
-        self._skipping = False
-
-    def receive(self, data: bytes) -> None:
-        """Bytes from the client."""
-        self._buffer += data
-
-    def next_line(self) -> bytes | TooLong | None:
-        """The next line without its end; None when more bytes are needed."""
-        end = self._buffer.find(b"\n")
-        if end < 0:
-            if len(self._buffer) > self.limit + 1:
-                self._skipping = True
-                self._buffer.clear()
-            return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        if self._skipping:
-            self._skipping = False
-            return TooLong()
-        line = line.removesuffix(b"\r")
-        return TooLong() if len(line) > self.limit else line
-
-    @property
-    def pending(self) -> bool:
-        """Whether a whole line waits: its reply can leave with this one's (PIPELINING)."""
-        return b"\n" in self._buffer
-
-    def discard(self) -> int:
-        """Forget what was read ahead (STLS); gives how many octets."""
-        count = len(self._buffer)
-        self._buffer.clear()
-        self._skipping = False
-        return count
+def parse_command(line: bytes) -> Command | BadCommand:
+    """One line without its end."""
+    text = line.decode("utf-8", "surrogateescape")
+    word, _, rest = text.partition(" ")
+    verb = word.upper()
+    shape = SHAPES.get(verb) if word.isascii() else None
+    if shape is None:
+        return BadCommand("", "Unknown command")
+    arguments: tuple[str, ...]
+    if shape.verbatim:
+        arguments = (rest,) if rest else ()
+    else:
+        rest = rest.rstrip(" ")  # some clients end "LIST " with a space
+        arguments = tuple(rest.split(" ")) if rest else ()
+    if not shape.least <= len(arguments) <= shape.most or "" in arguments or "\0" in rest:
+        return BadCommand(verb, f"Syntax: {SYNTAX[verb]}")
+    if not shape.numeric:
+        return Command(verb, arguments)
+    if not all(word.isascii() and word.isdigit() and len(word) <= NUMBER_DIGITS for word in arguments):
+        return BadCommand(verb, f"Syntax: {SYNTAX[verb]}")
+    return Command(verb, arguments, tuple(map(int, arguments)))
 
 
-def parse_command(line: bytes) -> Command:
-    """Any line is a command; whether anyone knows it is another question."""
-    verb, _, text = line.decode("utf-8", "surrogateescape").partition(" ")
-    return Command(verb.upper() if verb.isascii() else verb, text)
-
-
-def parse_number(text: str) -> int | None:
-    """A message number or a count: decimal digits. None for anything else."""
-    if text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS:
-        return int(text)
-    return None
+SYNTAX: dict[str, str] = {
+    "CAPA": "CAPA",
+    "STLS": "STLS",
+    "USER": "USER name",
+    "PASS": "PASS password",
+    "APOP": "APOP name digest",
+    "AUTH": "AUTH mechanism [initial-response]",
+    "STAT": "STAT",
+    "LIST": "LIST [number]",
+    "UIDL": "UIDL [number]",
+    "RETR": "RETR number",
+    "DELE": "DELE number",
+    "TOP": "TOP number lines",
+    "RSET": "RSET",
+    "NOOP": "NOOP",
+    "QUIT": "QUIT",
+}
+"""Told to a client that had it wrong."""

@@ -1,81 +1,68 @@
-"""POP3 replies: one line, or many with dots doubled; APOP's digest.
+"""POP3 replies: a status line, and for some a list or a message that ends in a dot.
 
-Standards: RFC 1939 sections 3 and 7; RFC 2449 section 8 (response codes); RFC 3206 (SYS and AUTH).
+    single-line = "+OK" [SP text] CRLF / "-ERR" [SP "[" resp-code "]"] [SP text] CRLF
+    multi-line  = single-line *dot-stuffed-line "." CRLF
+
+Standards: RFC 1939 section 3; RFC 2449 sections 4 and 8 (512 octets, response codes); RFC 3206.
 """
 
-import hashlib
-import hmac
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-END = b".\r\n"
+LENGTH_LIMIT = 512
+"""Octets of a status line with its CRLF (RFC 2449 section 4)."""
+
+IN_USE = "IN-USE"
+"""RFC 2449 section 8.1.2: another session has the maildrop."""
+AUTH = "AUTH"
+"""RFC 3206 section 5: the credentials are wrong; asking the user again helps."""
+SYS_TEMP = "SYS/TEMP"
+"""RFC 3206 section 4: a failure on our side that will pass."""
+SYS_PERM = "SYS/PERM"
+"""RFC 3206 section 4: a failure on our side that needs a person."""
 
 
-def ok(text: str = "") -> bytes:
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One status line."""
+
+    positive: bool
+    text: str = ""
+    code: str = ""
+    """The response code without its brackets, or ""."""
+
+    def __bytes__(self) -> bytes:
+        words = ["+OK" if self.positive else "-ERR"]
+        if self.code:
+            words.append(f"[{self.code}]")
+        if self.text:
+            words.append(self.text)
+        line = " ".join(words).encode("utf-8", "surrogateescape").translate(None, b"\r\n\0")
+        return line[: LENGTH_LIMIT - 2] + b"\r\n"
+
+
+def ok(text: str = "") -> Reply:
     """+OK."""
-    return _line("+OK", text)
+    return Reply(True, text)
 
 
-def err(text: str, code: str = "") -> bytes:
-    """-ERR, with an extended response code such as IN-USE or SYS/TEMP."""
-    return _line("-ERR", f"[{code}] {text}" if code else text)
+def error(text: str, code: str = "") -> Reply:
+    """-ERR."""
+    return Reply(False, text, code)
 
 
-def challenge(text: str) -> bytes:
-    """RFC 5034 section 4: "+ " and base64."""
-    return f"+ {text}\r\n".encode("ascii")
+def parse_reply(line: bytes) -> Reply | None:
+    """A status line without its end, as a client reads it; None for anything else."""
+    word, _, rest = line.decode("utf-8", "surrogateescape").partition(" ")
+    if word not in ("+OK", "-ERR"):
+        return None
+    code = ""
+    if rest.startswith("[") and "]" in rest:
+        code, _, rest = rest[1:].partition("]")
+        rest = rest.removeprefix(" ")
+    return Reply(word == "+OK", rest, code)
 
 
-def listing(first: str, lines: Iterable[str]) -> bytes:
-    """+OK, lines, and the dot. No line of ours begins with a dot."""
-    return ok(first) + "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape") + END
-
-
-def _line(status: str, text: str) -> bytes:
-    # A reply is one line whatever words came in from elsewhere.
-    clean = text.replace("\r", " ").replace("\n", " ")
-    return f"{status} {clean}\r\n".encode("utf-8", "surrogateescape") if clean else f"{status}\r\n".encode("ascii")
-
-
-class DotStuffer:
-    """RFC 1939 section 3: a line that begins with a dot gets another; the end is CRLF, dot, CRLF.
-
-    One replace per chunk; nothing runs per line.
-    """
-
-    __slots__ = ("_carry", "_started")
-
-    def __init__(self) -> None:
-        # The text begins at a line's start, as if a line end stood before it.
-        self._carry = b"\r\n"
-        self._started = False
-
-    def feed(self, chunk: bytes) -> bytes:
-        """A piece of the text, ready to send."""
-        data = self._carry + chunk
-        for tail in (b"\r\n", b"\r", b""):
-            if data.endswith(tail):
-                break
-        self._carry = tail
-        return self._out(data[: len(data) - len(tail)].replace(b"\r\n.", b"\r\n.."))
-
-    def end(self) -> bytes:
-        """The end: a line that was not ended is."""
-        tail = self._carry
-        return self._out(tail if tail == b"\r\n" else tail + b"\r\n") + END
-
-    def _out(self, data: bytes) -> bytes:
-        if self._started or not data:
-            return data
-        self._started = True
-        return data[2:]
-
-
-def apop_digest(timestamp: str, secret: str) -> str:
-    """RFC 1939 section 7, APOP: MD5 of the greeting's timestamp and the shared secret, in hexadecimal."""
-    return hashlib.md5(f"{timestamp}{secret}".encode(), usedforsecurity=False).hexdigest()
-
-
-def apop_fits(digest: str, timestamp: str, secret: str) -> bool:
-    """Whether the client's digest proves the secret."""
-    given = digest.lower().encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(given, apop_digest(timestamp, secret).encode("ascii"))
+def listing(reply: Reply, lines: Iterable[str]) -> bytes:
+    """A multi-line reply of short lines, none of which begins with a dot."""
+    return bytes(reply) + "".join(f"{line}\r\n" for line in lines).encode("ascii") + b".\r\n"
