@@ -487,8 +487,8 @@ class Schedule:
                     )
                 )
             step = _STEPS.get(action, "delivered")
-            self._note(now, step, active, address, f"status={word} ({dsn.reason})", (), outcome.relay)
-            if action == "relayed" and stored.recipient.notify & Notify.SUCCESS:
+            self._note(now, step, active, address, f"relay={outcome.relay}, status={word} ({dsn.reason})", ())
+            if action in ("relayed", "delivered") and stored.recipient.notify & Notify.SUCCESS:
                 # A success notice names the host that took it, which only the outcome knows.
                 dsn = replace(dsn, reason=f"delivery via {outcome.relay}: {dsn.reason}")
             active.set(outcome.index, state, dsn, outcome.log_recipient)
@@ -659,10 +659,7 @@ class Schedule:
         recipient: str,
         verdict: str,
         evidence: tuple[Evidence, ...],
-        relay: str = "",
     ) -> None:
-        if relay:
-            evidence = (*evidence, Evidence(fact=f"relay={relay}"))
         self._journal.record(
             JournalEntry(
                 now,
