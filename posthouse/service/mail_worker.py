@@ -107,6 +107,8 @@ class MailWorker:
         )
         self._schedule: Schedule | None = None
 
+        notices: BounceNotices | None = None
+
         def intake(service_configuration: Configuration, internal: str = "") -> CleanupIntake:
             return CleanupIntake.open(
                 service_configuration,
@@ -116,18 +118,20 @@ class MailWorker:
                 self._journal,
                 self._on_queued,
                 internal=internal,
+                on_expanded=None if notices is None else notices.succeeded,
             )
 
+        bounces = intake(configuration, "bounce")
+        notices = BounceNotices.open(configuration, bounces, log("bounce"))
         sources = {
             "pickup": intake(self._pickup_configuration(services)),
             "forward": intake(configuration, "forward"),
-            "bounce": intake(configuration, "bounce"),
+            "bounce": bounces,
             "notify": intake(configuration, "notify"),
         }
-        submissions = LocalSubmission.open(configuration, sources, log("pickup"))
+        submissions = LocalSubmission.open(configuration, sources, log("pickup"), give_back=notices.failed)
         trusted = frozenset({0, identity.uid})
-        users = SubmitUsers(configuration.words("authorized_submit_users"), configuration)
-        self._intake = IntakeSocket(submissions, users, trusted)
+        self._intake = IntakeSocket(submissions, SubmitUsers.open(configuration), trusted)
         self._pickup = Pickup(
             self._queue_directory, submissions, log("pickup"), configuration.integer("message_size_limit"), trusted
         )
@@ -165,7 +169,6 @@ class MailWorker:
             received,
         )
         transports = open_transports(configuration, services, neighbours, self._log)
-        notices = BounceNotices.open(configuration, sources["bounce"], log("bounce"))
         self._schedule = Schedule(
             self._store,
             self._router,
