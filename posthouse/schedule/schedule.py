@@ -13,38 +13,34 @@ Log lines: qmgr's (queue active, removed, expired) and each agent's.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from posthouse.address.address import split_address
-from posthouse.envelope.content import Content, MemoryBody
-from posthouse.envelope.envelope import Notify, Recipient
+from posthouse.envelope.content import Content
+from posthouse.envelope.envelope import Recipient
 from posthouse.envelope.outcome import Dsn, Outcome
 from posthouse.envelope.outcome import Fate as Ending
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.envelope.verdict import Evidence
 from posthouse.host.clock import Clock, SystemClock
 from posthouse.host.log import ProcessLog
-from posthouse.journal.journal import Entry as JournalEntry
 from posthouse.journal.journal import Journal
 from posthouse.queue.store import (
     Fate,
     QueuedMessage,
-    QueueFault,
-    QueueFull,
     QueueStore,
-    RecipientState,
     State,
     StoredRecipient,
 )
 from posthouse.schedule.active import ActiveMessage
-from posthouse.schedule.backoff import ClockWatch, is_expired, next_attempt
-from posthouse.schedule.delivery_log import delivery_line
+from posthouse.schedule.backoff import ClockWatch
+from posthouse.schedule.chronicle import Chronicle
 from posthouse.schedule.destination import Destination, Entry, Job
 from posthouse.schedule.feeder import Feeder
 from posthouse.schedule.notices import Notices, Router
 from posthouse.schedule.recorder import Recorder
 from posthouse.schedule.settings import ScheduleSettings
+from posthouse.schedule.settlement import Settlement
 from posthouse.schedule.transport import Transport, TransportService
 from posthouse.tables.table import TableRetry
 
@@ -56,9 +52,6 @@ TICK = 1.0
 
 LAST_COMMIT = 5.0
 """Seconds for the last fates to be committed when the schedule is stopped."""
-
-WARNING_SLACK = 1.0
-"""Seconds a delay warning may come early: timers and queue runs count whole seconds."""
 
 RESTART_DELAY = 1.0
 """Seconds before a part that broke by a fault of ours is started again."""
@@ -92,10 +85,8 @@ class Schedule:
         self.log = log
         self._router = router
         self._transports = {name: Transport(service) for name, service in transports.items()}
-        self._notices = notices
-        self._journal = journal
         self.clock: Clock = clock or SystemClock()
-        self._agent_log = log.program("error")
+        self._chronicle = Chronicle(settings, journal, self.clock, log.program("error"))
         self.active: dict[str, ActiveMessage] = {}
         self._places: dict[str, list[tuple[Transport, Destination]]] = {}
         """Where the entries of active messages wait."""
@@ -108,10 +99,12 @@ class Schedule:
         self._watch = ClockWatch(self.clock.now(), self.clock.steady())
         self._next_run = self.clock.steady()
         self._stopping = False
-        self._cancelling = False
         self._paused = False
         self.recorder = Recorder(store, self._recorded)
         self.feeder = Feeder(self)
+        self._settlement = Settlement(
+            settings, store, self.recorder, notices, self._chronicle, self._watch, self.clock, log, self._spawn
+        )
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +146,7 @@ class Schedule:
                 await self.recorder.flush()
         except TimeoutError:
             self.log.warning("the queue cannot be written: some deliveries will be repeated")
-        self._cancelling = True
+        self._settlement.over = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -222,7 +215,7 @@ class Schedule:
             f"{message.queue_id}: from=<{message.envelope.sender}>, size={message.size}, nrcpt={waiting} (queue active)"
         )
         if message.force_expired:
-            self._settle(active)  # as in Postfix: no further attempt
+            self._settlement.settle(active)  # as in Postfix: no further attempt
         else:
             self._to_resolve.put_nowait(active)
 
@@ -233,7 +226,7 @@ class Schedule:
         while True:
             active = await self._to_resolve.get()
             if active.withdrawn:
-                self._settle(active)
+                self._settlement.settle(active)
                 continue
             active.pending += 1  # held while resolving, so that an early outcome does not settle it
             sound = False
@@ -243,7 +236,7 @@ class Schedule:
             finally:
                 active.pending -= 1
                 if not active.pending:
-                    self._settle(active)
+                    self._settlement.settle(active)
                 if not sound and not self._stopping:
                     self._start_resolver()  # one address that breaks the router must not stop the others
 
@@ -257,7 +250,7 @@ class Schedule:
             try:
                 resolution = await self._router.resolve(sender, stored.recipient.address)
             except TableRetry:
-                self._refuse(active, (stored,), RESOLVER_FAILED)
+                self._chronicle.refuse(active, (stored,), RESOLVER_FAILED)
                 continue
             transport, nexthop, recipient = resolution.transport, resolution.nexthop, resolution.recipient
             evidence = resolution.evidence
@@ -265,7 +258,7 @@ class Schedule:
                 transport, _, nexthop = message.content_filter.partition(":")
                 nexthop = nexthop or self.settings.default_filter_nexthop or split_address(recipient)[1]
                 evidence = (*evidence, Evidence("content_filter", "", "", message.content_filter))
-            self._note(now, "routed", active, recipient, f"{transport}:{nexthop}", evidence)
+            self._chronicle.note(now, "routed", active, recipient, f"{transport}:{nexthop}", evidence)
             routes.append((stored, transport, nexthop, recipient))
         return routes
 
@@ -275,15 +268,15 @@ class Schedule:
         for stored, name, nexthop, address in routes:
             transport = self._transports.get(name)
             if name in self.settings.defer_transports:
-                self._refuse(active, (stored,), TRANSPORT_DEFERRED)
+                self._chronicle.refuse(active, (stored,), TRANSPORT_DEFERRED)
                 continue
             if transport is None:
                 self.log.warning(f"connect to transport private/{name}: No such file or directory")
-                self._refuse(active, (stored,), TRANSPORT_MISSING)
+                self._chronicle.refuse(active, (stored,), TRANSPORT_MISSING)
                 continue
             destination = transport.destination(nexthop, address)
             if destination.dead_until and destination.suspension is not None:
-                self._suspend(active, (stored,), destination.suspension)
+                self._chronicle.suspend(active, (stored,), destination.suspension)
                 continue
             recipient = stored.recipient
             if address != recipient.address:
@@ -404,7 +397,7 @@ class Schedule:
         if active.withdrawn:
             # Held or deleted just as it ended: what was delivered is told and kept, so that it is not sent again.
             outcomes = [outcome for outcome in outcomes if outcome.fate is Ending.DELIVERED]
-        self._take_outcomes(active, outcomes, started, transport.service.log)
+        self._chronicle.take(active, outcomes, started, transport.service.log)
         self._feed_back(transport, entry.destination, outcomes)
 
     def _done(self, transport: Transport, entry: Entry) -> None:
@@ -419,7 +412,7 @@ class Schedule:
         active = entry.active
         active.pending -= 1
         if not active.pending:
-            self._settle(active)
+            self._settlement.settle(active)
         elif active.changed:
             self.recorder.add(Fate(active.queue_id, active.take_changed()))
 
@@ -436,170 +429,10 @@ class Schedule:
                 for entry in destination.todo.popleft():
                     active = entry.active
                     stored = tuple(active.recipients[r.index] for r in entry.recipients)
-                    self._suspend(active, stored, failed.dsn)
+                    self._chronicle.suspend(active, stored, failed.dsn)
                     active.pending -= 1
                     if not active.pending:
-                        self._settle(active)
-
-    def _take_outcomes(
-        self, active: ActiveMessage, outcomes: Sequence[Outcome], started: float, log: ProcessLog
-    ) -> None:
-        message = active.message
-        now = self.clock.now()
-        before = active.active_time - message.arrival_time
-        within = started - active.active_time
-        for outcome in outcomes:
-            stored = active.recipients[outcome.index]
-            dsn = outcome.dsn
-            word = outcome.fate.value
-            state = RecipientState.DONE
-            action = dsn.action
-            if outcome.fate is Ending.DEFERRED:
-                state, action = RecipientState.PENDING, "delayed"
-            elif outcome.fate is Ending.BOUNCED:
-                action = "failed"
-                if self.settings.soft_bounce:
-                    state, action, word = RecipientState.PENDING, "delayed", "SOFTBOUNCE"
-                    dsn = _with(dsn, "4" + dsn.status[1:], action)
-            else:
-                action = action or ("relayed" if dsn.diagnostic_type == "smtp" else "delivered")
-            if dsn.action != action:
-                dsn = _with(dsn, dsn.status, action)
-            address = outcome.log_recipient or stored.recipient.address
-            for part in outcome.parts or (outcome,):
-                # What a recipient was expanded to has a line of its own each; soft_bounce's word is for the whole only.
-                said = dsn if part is outcome else part.dsn
-                # An agent that does not say how long connecting and sending took: all of it was sending.
-                sending = part.transmit_time or (0.0 if part.setup_time else now - started)
-                log.info(
-                    delivery_line(
-                        message.queue_id,
-                        address,
-                        stored.recipient.original,
-                        part.relay,
-                        now - message.arrival_time,
-                        (before, within, part.setup_time, sending),
-                        part.connection_uses,
-                        said.status,
-                        word if part is outcome else part.fate.value,
-                        said.reason,
-                        self.settings.delay_logging_resolution_limit,
-                    )
-                )
-            step = _STEPS.get(action, "delivered")
-            self._note(now, step, active, address, f"relay={outcome.relay}, status={word} ({dsn.reason})", ())
-            if action in ("relayed", "delivered") and stored.recipient.notify & Notify.SUCCESS:
-                # A success notice names the host that took it, which only the outcome knows.
-                dsn = replace(dsn, reason=f"delivery via {outcome.relay}: {dsn.reason}")
-            active.set(outcome.index, state, dsn, outcome.log_recipient)
-
-    def _refuse(self, active: ActiveMessage, recipients: Sequence[StoredRecipient], dsn: Dsn) -> None:
-        """Defer recipients without asking an agent; the line is the error agent's."""
-        now = self.clock.now()
-        outcomes = [Outcome(r.index, Ending.DEFERRED, dsn, "none", 0.0, 0.0) for r in recipients]
-        self._take_outcomes(active, outcomes, now, self._agent_log)
-
-    def _suspend(self, active: ActiveMessage, recipients: Sequence[StoredRecipient], dsn: Dsn) -> None:
-        """Defer recipients of a destination that is dead."""
-        reason = f"delivery temporarily suspended: {dsn.reason}"
-        self._refuse(
-            active,
-            recipients,
-            Dsn(
-                "4" + dsn.status[1:],
-                reason,
-                "",
-                dsn.diagnostic_type,
-                dsn.diagnostic,
-                dsn.remote_mta_type,
-                dsn.remote_mta,
-            ),
-        )
-
-    # -- settling --------------------------------------------------------------------------------------------------
-
-    def _settle(self, active: ActiveMessage) -> None:
-        """Every entry is done: expire, notify, then remove or defer."""
-        if self._cancelling:
-            return  # what is not committed yet is as if it had not been tried
-        if active.withdrawn:
-            self._withdraw(active)
-            return
-        message = active.message
-        now = self.clock.now()
-        pending = active.pending_recipients()
-        if pending and self._give_up(message, now):
-            word = "force-expired" if message.force_expired else "expired"
-            self.log.info(f"{message.queue_id}: from=<{message.envelope.sender}>, status={word}, returned to sender")
-            for stored in pending:
-                dsn = stored.dsn or Dsn("4.4.7", "message expired")
-                active.set(stored.index, RecipientState.DONE, _with(dsn, dsn.status, "failed"), stored.log_recipient)
-            self._note(now, "expired", active, "", f"status={word}", ())
-            pending = []
-        warn = bool(
-            pending
-            and self.settings.delay_warning_time
-            and not message.delay_warned
-            and now >= message.arrival_time + self.settings.delay_warning_time - WARNING_SLACK
-        )
-        if warn or any(_wants_notice(r) for r in active.recipients):
-            self._spawn(self._notify(active, warn))
-        else:
-            self._conclude(active, False)
-
-    def _give_up(self, message: QueuedMessage, now: float) -> bool:
-        if message.force_expired:
-            return True
-        return is_expired(now, message, self.settings) and self._watch.trusted(self.clock.steady())
-
-    async def _notify(self, active: ActiveMessage, warn: bool) -> None:
-        """Commit the notices, then conclude. A notice that cannot be queued keeps its recipients for the next time."""
-        message = active.message
-        content = await self.store.load_content(message.queue_id)
-        if content is None:
-            content = Content(b"", MemoryBody(b""))
-        wanted = [r for r in active.recipients if _wants_notice(r)]
-        failed = [r for r in wanted if r.dsn is not None and r.dsn.action == "failed"]
-        succeeded = [r for r in wanted if r.dsn is not None and r.dsn.action != "failed"]
-        warned = False
-        try:
-            if failed:
-                await self._notices.failed(message, content, failed)
-                self._reported(active, failed)
-            if succeeded:
-                await self._notices.succeeded(message, content, succeeded)
-                self._reported(active, succeeded)
-            if warn:
-                await self._notices.delayed(message, content, active.pending_recipients())
-                warned = True
-        except (QueueFull, QueueFault) as error:
-            self.log.warning(f"{message.queue_id}: notice not queued: {error}")
-        self._conclude(active, warned)
-
-    def _reported(self, active: ActiveMessage, recipients: Sequence[StoredRecipient]) -> None:
-        now = self.clock.now()
-        for r in recipients:
-            active.recipients[r.index] = StoredRecipient(r.index, r.recipient, r.state, r.dsn, r.log_recipient, True)
-            active.changed.add(r.index)
-            self._note(now, "notified", active, r.recipient.address, r.dsn.action if r.dsn else "", ())
-
-    def _conclude(self, active: ActiveMessage, warned: bool) -> None:
-        if active.withdrawn:
-            self._withdraw(active)
-            return
-        message = active.message
-        active.concluding = True
-        if any(r.state is RecipientState.PENDING or _wants_notice(r) for r in active.recipients):
-            again = next_attempt(self.clock.now(), message.arrival_time, self.settings)
-            self.recorder.add(
-                Fate(message.queue_id, active.take_changed(), State.DEFERRED, again, warned or None), active
-            )
-        else:
-            self.recorder.add(Fate(message.queue_id, remove=True), active)
-
-    def _withdraw(self, active: ActiveMessage) -> None:
-        active.concluding = True
-        self.recorder.add(Fate(active.queue_id, active.take_changed()), active)
+                        self._settlement.settle(active)
 
     def _recorded(self, fate: Fate, active: ActiveMessage) -> None:
         """A message's fate is committed: it leaves the active set."""
@@ -610,7 +443,7 @@ class Schedule:
         self.feeder.conclude(active.queue_id)
         if fate.remove:
             self.log.info(f"{active.queue_id}: removed")
-            self._note(self.clock.now(), "removed", active, "", "", ())
+            self._chronicle.note(self.clock.now(), "removed", active, "", "", ())
 
     # -- withdrawing -----------------------------------------------------------------------------------------------
 
@@ -637,7 +470,7 @@ class Schedule:
             for _ in job:
                 active.pending -= 1
                 if not active.pending:
-                    self._settle(active)
+                    self._settlement.settle(active)
         transport.forget(destination)
 
     def revive_destinations(self) -> None:
@@ -649,48 +482,6 @@ class Schedule:
                     self._relist(transport, destination)
             self._kick(transport)
 
-    # -- journal ---------------------------------------------------------------------------------------------------
-
-    def _note(
-        self,
-        now: float,
-        step: str,
-        active: ActiveMessage,
-        recipient: str,
-        verdict: str,
-        evidence: tuple[Evidence, ...],
-    ) -> None:
-        self._journal.record(
-            JournalEntry(
-                now,
-                step,
-                active.queue_id,
-                active.message.message_id,
-                "",
-                active.message.envelope.sender,
-                recipient,
-                verdict,
-                evidence,
-            )
-        )
-
     def scan(self, states: Sequence[State], until: float | None) -> AsyncIterator[QueuedMessage]:
         """What the feeder reads: due messages; `until` None means now."""
         return self.store.due(self.clock.now() if until is None else until, states=states)
-
-
-_STEPS = {"delayed": "deferred", "failed": "bounced", "relayed": "delivered", "expanded": "expanded"}
-
-
-def _with(dsn: Dsn, status: str, action: str) -> Dsn:
-    return Dsn(status, dsn.reason, action, dsn.diagnostic_type, dsn.diagnostic, dsn.remote_mta_type, dsn.remote_mta)
-
-
-def _wants_notice(recipient: StoredRecipient) -> bool:
-    """Whether a notice about this recipient is still owed."""
-    if recipient.state is not RecipientState.DONE or recipient.reported or recipient.dsn is None:
-        return False
-    if recipient.dsn.action == "failed":
-        return True
-    notify = recipient.recipient.notify
-    return notify is not Notify.NONE and bool(notify & Notify.SUCCESS)

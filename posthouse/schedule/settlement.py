@@ -1,0 +1,156 @@
+"""Settling a message whose deliveries are all done: expire, notify, then remove or defer.
+
+A message is removed only after the notices it owes are committed; one that cannot be queued keeps
+its message for the next time.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import Notify
+from posthouse.envelope.outcome import Dsn
+from posthouse.host.clock import Clock
+from posthouse.host.log import ProcessLog
+from posthouse.queue.store import (
+    Fate,
+    QueuedMessage,
+    QueueFault,
+    QueueFull,
+    QueueStore,
+    RecipientState,
+    State,
+    StoredRecipient,
+)
+from posthouse.schedule.active import ActiveMessage
+from posthouse.schedule.backoff import ClockWatch, is_expired, next_attempt
+from posthouse.schedule.chronicle import Chronicle, with_action
+from posthouse.schedule.notices import Notices
+from posthouse.schedule.recorder import Recorder
+from posthouse.schedule.settings import ScheduleSettings
+
+WARNING_SLACK = 1.0
+"""Seconds a delay warning may come early: timers and queue runs count whole seconds."""
+
+
+class Settlement:
+    """Settles messages."""
+
+    def __init__(
+        self,
+        settings: ScheduleSettings,
+        store: QueueStore,
+        recorder: Recorder,
+        notices: Notices,
+        chronicle: Chronicle,
+        watch: ClockWatch,
+        clock: Clock,
+        log: ProcessLog,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._recorder = recorder
+        self._notices = notices
+        self._chronicle = chronicle
+        self._watch = watch
+        self._clock = clock
+        self._log = log
+        self._spawn = spawn
+        self.over = False
+        """The schedule is being stopped: nothing is settled any more."""
+
+    def settle(self, active: ActiveMessage) -> None:
+        """Every entry is done: expire, notify, then remove or defer."""
+        if self.over:
+            return  # what is not committed yet is as if it had not been tried
+        if active.withdrawn:
+            self._withdraw(active)
+            return
+        message = active.message
+        now = self._clock.now()
+        pending = active.pending_recipients()
+        if pending and self._give_up(message, now):
+            word = "force-expired" if message.force_expired else "expired"
+            self._log.info(f"{message.queue_id}: from=<{message.envelope.sender}>, status={word}, returned to sender")
+            for stored in pending:
+                dsn = stored.dsn or Dsn("4.4.7", "message expired")
+                active.set(
+                    stored.index, RecipientState.DONE, with_action(dsn, dsn.status, "failed"), stored.log_recipient
+                )
+            self._chronicle.note(now, "expired", active, "", f"status={word}", ())
+            pending = []
+        warn = bool(
+            pending
+            and self._settings.delay_warning_time
+            and not message.delay_warned
+            and now >= message.arrival_time + self._settings.delay_warning_time - WARNING_SLACK
+        )
+        if warn or any(wants_notice(r) for r in active.recipients):
+            self._spawn(self._notify(active, warn))
+        else:
+            self._conclude(active, False)
+
+    def _give_up(self, message: QueuedMessage, now: float) -> bool:
+        if message.force_expired:
+            return True
+        return is_expired(now, message, self._settings) and self._watch.trusted(self._clock.steady())
+
+    async def _notify(self, active: ActiveMessage, warn: bool) -> None:
+        """Commit the notices, then conclude. A notice that cannot be queued keeps its recipients for the next time."""
+        message = active.message
+        content = await self._store.load_content(message.queue_id)
+        if content is None:
+            content = Content(b"", MemoryBody(b""))
+        wanted = [r for r in active.recipients if wants_notice(r)]
+        failed = [r for r in wanted if r.dsn is not None and r.dsn.action == "failed"]
+        succeeded = [r for r in wanted if r.dsn is not None and r.dsn.action != "failed"]
+        warned = False
+        try:
+            if failed:
+                await self._notices.failed(message, content, failed)
+                self._reported(active, failed)
+            if succeeded:
+                await self._notices.succeeded(message, content, succeeded)
+                self._reported(active, succeeded)
+            if warn:
+                await self._notices.delayed(message, content, active.pending_recipients())
+                warned = True
+        except (QueueFull, QueueFault) as error:
+            self._log.warning(f"{message.queue_id}: notice not queued: {error}")
+        self._conclude(active, warned)
+
+    def _reported(self, active: ActiveMessage, recipients: Sequence[StoredRecipient]) -> None:
+        now = self._clock.now()
+        for r in recipients:
+            active.recipients[r.index] = StoredRecipient(r.index, r.recipient, r.state, r.dsn, r.log_recipient, True)
+            active.changed.add(r.index)
+            self._chronicle.note(now, "notified", active, r.recipient.address, r.dsn.action if r.dsn else "", ())
+
+    def _conclude(self, active: ActiveMessage, warned: bool) -> None:
+        if active.withdrawn:
+            self._withdraw(active)
+            return
+        message = active.message
+        active.concluding = True
+        if any(r.state is RecipientState.PENDING or wants_notice(r) for r in active.recipients):
+            again = next_attempt(self._clock.now(), message.arrival_time, self._settings)
+            self._recorder.add(
+                Fate(message.queue_id, active.take_changed(), State.DEFERRED, again, warned or None), active
+            )
+        else:
+            self._recorder.add(Fate(message.queue_id, remove=True), active)
+
+    def _withdraw(self, active: ActiveMessage) -> None:
+        active.concluding = True
+        self._recorder.add(Fate(active.queue_id, active.take_changed()), active)
+
+
+def wants_notice(recipient: StoredRecipient) -> bool:
+    """Whether a notice about this recipient is still owed."""
+    if recipient.state is not RecipientState.DONE or recipient.reported or recipient.dsn is None:
+        return False
+    if recipient.dsn.action == "failed":
+        return True
+    notify = recipient.recipient.notify
+    return notify is not Notify.NONE and bool(notify & Notify.SUCCESS)
