@@ -31,6 +31,9 @@ class AccessWorker:
     async def start(self) -> None:
         """Listen."""
 
+    async def adopt(self) -> None:
+        """Access workers leave nothing behind."""
+
     async def retire(self, grace: float) -> None:
         """Accept no more, let sessions finish within grace seconds."""
 

@@ -1,9 +1,9 @@
 """What the master and a child say to each other, over one SEQPACKET pair.
 
-Master to child: RETIRE (stop accepting, finish, end), STOP (end soon), LOG (with the new
-descriptor of the mail log). Child to master: READY (listening), FATAL and a text. End of file
-tells either that the other is gone: a child then ends, so that kill -9 of the master leaves
-no orphan.
+Master to child: RETIRE (stop accepting, finish, end), STOP (end soon), ADOPT (a brother is gone:
+its queue shards are free), LOG (with the new descriptor of the mail log). Child to master: READY
+(listening), FATAL and a text. End of file tells either that the other is gone: a child then ends,
+so that kill -9 of the master leaves no orphan.
 """
 
 import array
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 RETIRE = b"retire"
 STOP = b"stop"
+ADOPT = b"adopt"
 LOG = b"log"
 READY = b"ready"
 FATAL = b"fatal "

@@ -42,7 +42,7 @@ class Inheritance:
     intake_socket: socket.socket | None = None
     """queue_directory/posthouse/intake (mail workers)."""
     control_socket: socket.socket | None = None
-    """queue_directory/posthouse/control (the first mail worker)."""
+    """queue_directory/posthouse/control.N (a mail worker's own)."""
     keeper_socket: socket.socket | None = None
     """Where the keeper is asked (the keeper itself)."""
 
@@ -60,20 +60,24 @@ class Child:
     ready: bool = False
     retiring: bool = False
     failure: str = field(default="")
+    control: str = ""
+    """The name of its control socket."""
 
 
 def spawn(
     inheritance: Inheritance,
     main: Callable[[Inheritance], int],
     close: Sequence[Channel],
+    sockets: Sequence[socket.socket],
     locks: Sequence[int],
     ours: Channel,
     now: float,
 ) -> Child:
     """Fork a child that runs main(inheritance) and exits with what it returns.
 
-    `close` are the master's ends of its brothers' channels, `locks` the descriptors whose locks are the master's alone:
-    a child that kept one would keep the next master from starting.
+    `close` are the master's ends of its brothers' channels, `sockets` all that the master has bound, of which a child
+    keeps its own, `locks` the descriptors whose locks are the master's alone: a child that kept one would keep the next
+    master from starting.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -90,6 +94,11 @@ def spawn(
         ours.close()
         for channel in close:
             channel.close()
+        kept = {id(bound) for _, bound in inheritance.sockets}
+        kept |= {id(inheritance.intake_socket), id(inheritance.control_socket), id(inheritance.keeper_socket)}
+        for bound in sockets:
+            if id(bound) not in kept:
+                bound.close()
         for lock in locks:
             os.close(lock)
         status = main(inheritance)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from posthouse.config.error import ConfigError
 from posthouse.host.log import FileSink, SyslogSink
-from posthouse.service.channel import FATAL, LOG, READY, RETIRE, STOP
+from posthouse.service.channel import ADOPT, FATAL, LOG, READY, RETIRE, STOP
 from posthouse.service.child import Inheritance
 from posthouse.tables.table import TableError
 from posthouse.tables.warning import send_warnings_to
@@ -28,6 +28,9 @@ class Work(Protocol):
 
     async def start(self) -> None:
         """Begin. Raises OSError, ConfigError."""
+
+    async def adopt(self) -> None:
+        """A brother is gone: take over what it left."""
 
     async def retire(self, grace: float) -> None:
         """Accept no more, finish, stop."""
@@ -99,6 +102,8 @@ async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Call
             word = hearing.result()
             if word == RETIRE and retiring is None:
                 retiring = loop.create_task(work.retire(RETIRE_GRACE))
+            elif word == ADOPT and retiring is None:
+                await work.adopt()
             elif word in (STOP, b""):
                 if retiring is not None:
                     retiring.cancel()

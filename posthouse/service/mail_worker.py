@@ -76,6 +76,7 @@ class MailWorker:
         intake_socket: socket.socket | None = None,
         control_socket: socket.socket | None = None,
         keeper: bool = False,
+        workers: int = 1,
     ) -> None:
         """Everything that reads keys and tables happens here. Raises ConfigError, OSError."""
         self._configuration = configuration
@@ -167,6 +168,7 @@ class MailWorker:
             hands,
             store_agent,
             received,
+            workers,
         )
         transports = open_transports(configuration, services, neighbours, self._log)
         self._schedule = Schedule(
@@ -190,6 +192,7 @@ class MailWorker:
             journal=self._journal,
             authenticator=AccountAuthenticator(accounts),
             limits=ClientLimits(time.monotonic),
+            workers=workers,
         )
         self._listeners: dict[int, SmtpListener] = {}
         for listener, _ in sockets:
@@ -247,6 +250,13 @@ class MailWorker:
             self._journal.flush()
             await asyncio.to_thread(self._journal.tend)
 
+    async def adopt(self) -> None:
+        """A brother is gone: deliver what its shards hold."""
+        assert self._schedule is not None
+        if await self._store.tend():
+            self._schedule.feeder.rescan()
+            self._schedule.feeder.run_queue(incoming=True, deferred=True, until=None)
+
     async def retire(self, grace: float) -> None:
         """Accept no more, let sessions and attempts finish within grace seconds, then stop."""
         for serving in self._serving:
@@ -290,6 +300,7 @@ def main(inheritance: Inheritance) -> int:
             intake_socket=inheritance.intake_socket,
             control_socket=inheritance.control_socket,
             keeper=os.geteuid() == 0,
+            workers=inheritance.count,
         )
         become(inheritance.identity)
         return worker

@@ -26,7 +26,7 @@ from posthouse.config.settings import read_settings
 from posthouse.host.log import FileSink, SyslogSink
 from posthouse.host.users import Identity, own_identity, user_identity
 from posthouse.service import maillog, spool
-from posthouse.service.channel import FATAL, LOG, READY, RETIRE, STOP, Channel
+from posthouse.service.channel import ADOPT, FATAL, LOG, READY, RETIRE, STOP, Channel
 from posthouse.service.child import Child, Inheritance, spawn
 from posthouse.service.listeners import (
     ACCESS_COMMANDS,
@@ -124,6 +124,7 @@ class Master:
         self._locks: list[int] = []
         self._log_descriptor: int | None = None
         self._spool_sockets: dict[str, socket.socket] = {}
+        self._controls = 0
 
     def run(self) -> int:
         """Start, serve, stop; returns the exit status. Raises AlreadyRunning, ConfigError, StartFailed, OSError."""
@@ -208,6 +209,10 @@ class Master:
     def _start(self, role: str, index: int) -> None:
         generation = self._generation
         ours, theirs = Channel.pair()
+        control = None
+        if role == "mail":
+            self._controls += 1
+            control = spool.bind_control(generation.settings.queue_directory, self._controls, generation.identity)
         inheritance = Inheritance(
             role=role,
             index=index,
@@ -220,11 +225,15 @@ class Master:
             channel=theirs,
             generation=generation.number,
             intake_socket=self._spool_sockets["intake"] if role == "mail" else None,
-            control_socket=self._spool_sockets["control"] if role == "mail" and index == 0 else None,
+            control_socket=control,
             keeper_socket=self._spool_sockets["keeper"] if role == "keeper" else None,
         )
         others = [child.channel for child in self._children.values()]
-        child = spawn(inheritance, self._mains[role], others, self._locks, ours, time.monotonic())
+        bound = [*self._bound.values(), *self._spool_sockets.values()]
+        child = spawn(inheritance, self._mains[role], others, bound, self._locks, ours, time.monotonic())
+        if control is not None:
+            child.control = f"control.{self._controls}"
+            control.close()
         self._children[child.pid] = child
         self._selector.register(child.channel.socket, selectors.EVENT_READ, child)
 
@@ -290,6 +299,11 @@ class Master:
                 continue
             while child.channel.socket.fileno() != -1:
                 self._hear(child)
+            if child.control:
+                spool.unlink_socket(self._generation.settings.queue_directory, child.control)
+                for other in self._children.values():
+                    if other.role == "mail" and not other.retiring:
+                        other.channel.send(ADOPT)
             if self._stopping or child.retiring or child.generation != self._generation.number:
                 continue
             code = os.waitstatus_to_exitcode(status)

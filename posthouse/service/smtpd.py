@@ -12,6 +12,7 @@ from posthouse.host.log import Sink
 from posthouse.journal.journal import Journal
 from posthouse.policy.stages import Stages
 from posthouse.service.services import service_configuration, service_log
+from posthouse.service.shares import smtpd_part
 from posthouse.session.lmtp.open_service import as_lmtp
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
@@ -44,6 +45,8 @@ class SmtpdParts:
     authenticator: Authenticator | None
     limits: ClientLimits
     flush: Callable[[str], Awaitable[bool | None]] | None = None
+    workers: int = 1
+    """How many mail workers share this listener's limits."""
 
 
 def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts) -> SmtpListener:
@@ -69,4 +72,6 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
         limits=parts.limits,
         flush=parts.flush,
     )
+    if parts.workers > 1:
+        smtp.settings = smtpd_part(smtp.settings, parts.workers)
     return SmtpListener(as_lmtp(smtp) if service.command == "lmtpd" else smtp)

@@ -5,7 +5,7 @@ Under queue_directory: pid/ (root), and posthouse/ with
 * queue/     the shards, 0700, mail_owner
 * maildrop/  1733, mail_owner: anybody may leave mail, nobody may list or take another's
 * intake     the socket that `sendmail` hands mail to, 0666
-* control    the socket of the queue tools, 0666 (the caller is known by SO_PEERCRED)
+* control.N  a socket of the queue tools for each mail worker, 0666 (the caller is known by SO_PEERCRED)
 * private/   0700, mail_owner: keeper's socket
 """
 
@@ -15,7 +15,7 @@ import socket
 from posthouse.host.users import Identity
 from posthouse.service.listeners import Endpoint, bind
 
-SOCKETS = {"intake": 0o666, "control": 0o666, "keeper": 0o600}
+SOCKETS = {"intake": 0o666, "keeper": 0o600}
 
 
 def socket_path(queue_directory: str, name: str) -> str:
@@ -48,14 +48,24 @@ def prepare(queue_directory: str, data_directory: str, identity: Identity) -> No
 
 def bind_sockets(queue_directory: str, identity: Identity) -> dict[str, socket.socket]:
     """Bind the local sockets. Raises OSError."""
-    bound: dict[str, socket.socket] = {}
-    for name, mode in SOCKETS.items():
-        path = socket_path(queue_directory, name)
-        bound[name] = bind(Endpoint(path, 0), shared=False)
-        os.chmod(path, mode)
-        if os.geteuid() == 0:
-            os.chown(path, identity.uid, identity.gid)
+    for name in os.listdir(os.path.join(queue_directory, "posthouse")):
+        if name.startswith("control"):  # of a master that was killed
+            unlink_socket(queue_directory, name)
+    return {name: _bind(queue_directory, name, mode, identity) for name, mode in SOCKETS.items()}
+
+
+def _bind(queue_directory: str, name: str, mode: int, identity: Identity) -> socket.socket:
+    path = socket_path(queue_directory, name)
+    bound = bind(Endpoint(path, 0), shared=False)
+    os.chmod(path, mode)
+    if os.geteuid() == 0:
+        os.chown(path, identity.uid, identity.gid)
     return bound
+
+
+def bind_control(queue_directory: str, number: int, identity: Identity) -> socket.socket:
+    """The socket of one mail worker. Each has its own name, so that a retired worker is still asked. Raises OSError."""
+    return _bind(queue_directory, f"control.{number}", 0o666, identity)
 
 
 def unlink_socket(queue_directory: str, name: str) -> None:

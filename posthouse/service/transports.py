@@ -20,6 +20,7 @@ from posthouse.routing.router import Router
 from posthouse.schedule.settings import read_transport_settings
 from posthouse.schedule.transport import TransportService
 from posthouse.service.services import service_configuration, service_log
+from posthouse.service.shares import part, transport_part
 from posthouse.tables.maps import open_maps
 from posthouse.transport.discard import DiscardAgent
 from posthouse.transport.error import ErrorAgent
@@ -56,6 +57,8 @@ class Neighbours:
     hands: Hands
     store_agent: Callable[[Configuration], DeliveryAgent]
     received: Callable[[str], bytes]
+    workers: int = 1
+    """How many mail workers share the limits."""
 
 
 def open_transports(
@@ -80,7 +83,8 @@ def open_transports(
         limit = service.maxproc
         if limit is None:
             limit = read_settings(AgentSettings, own).default_process_limit
-        settings = read_transport_settings(configuration, service.name)
+        settings = transport_part(read_transport_settings(configuration, service.name), neighbours.workers)
+        limit = part(limit, neighbours.workers)
         found[service.name] = TransportService(service.name, agent, program, settings, limit)
     return found
 

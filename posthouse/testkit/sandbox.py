@@ -74,7 +74,7 @@ class House:
             identity,
             mail,
             intake_socket=sockets["intake"],
-            control_socket=sockets["control"],
+            control_socket=spool.bind_control(queue_directory, 1, identity),
         )
         self.access = AccessWorker(configuration, services, sink, access)
 
