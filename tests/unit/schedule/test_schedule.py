@@ -15,6 +15,7 @@ from posthouse.host.clock import VirtualClock
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.journal.journal import MemoryJournal
 from posthouse.queue.local import LocalQueueStore, QueueSettings, open_queue
+from posthouse.queue.store import Fate as QueueFate
 from posthouse.queue.store import NewMessage, QueuedMessage, QueueFull, State, StoredRecipient
 from posthouse.schedule.schedule import Schedule
 from posthouse.schedule.settings import ScheduleSettings, TransportSettings
@@ -427,3 +428,40 @@ async def test_a_broken_agent_defers_its_message_and_the_others_go_on(make) -> N
     assert (await house.store.load(bad)).state is State.DEFERRED
     assert await house.store.load(good) is None
     assert any("ZeroDivisionError" in line for line in house.sink.lines)
+
+
+async def test_a_local_delivery_is_noted_as_delivered(make) -> None:
+    house = await make()
+    house.agent.answer = lambda a: (Fate.DELIVERED, Dsn("2.0.0", "delivered to mailbox"), False)
+    queue_id = await house.send("a@example.net")
+    await house.quiet()
+    assert await house.store.load(queue_id) is None
+    assert [entry.step for entry in house.journal.entries] == ["routed", "delivered", "removed"]
+
+
+async def test_a_force_expired_message_goes_back_without_another_attempt(make) -> None:
+    house = await make()
+    house.agent.answer = lambda a: (Fate.DEFERRED, LATER, False)
+    queue_id = await house.send("a@example.net")
+    await house.quiet()
+    await house.store.record([QueueFate(queue_id, next_attempt=0.0, force_expired=True)])
+    house.agent.requests.clear()
+    await house.later(300)
+    assert house.agent.requests == []
+    assert house.told.calls == [("failed", queue_id, ["a@example.net"])]
+    assert (
+        f"postfix/qmgr: {queue_id}: from=<s@example.com>, status=force-expired, returned to sender" in house.sink.lines
+    )
+
+
+async def test_stopping_records_what_was_delivered(make) -> None:
+    house = await make()
+    house.agent.gate = asyncio.Event()
+    queue_id = await house.send("a@example.net")
+    while not house.agent.running:
+        await asyncio.sleep(0)
+    stopping = asyncio.ensure_future(house.schedule.stop(5.0))
+    await asyncio.sleep(0)
+    house.agent.gate.set()
+    await stopping
+    assert await house.store.load(queue_id) is None
