@@ -17,7 +17,7 @@ from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.host.log import printable
 from posthouse.tables.build import Build, exclusive, require_creatable
 from posthouse.tables.fold import key_bytes
-from posthouse.tables.open import KEYED, Opening, open_now, opening, split_spec
+from posthouse.tables.open import KEYED, TYPES, Opening, open_now, opening, split_spec
 from posthouse.tables.source_text import Entry, entries, read_lines
 from posthouse.tables.table import Row, Table, TableError, TableRetry, drive
 from posthouse.tables.warning import send_warnings_to, warn
@@ -322,7 +322,8 @@ def _delete(options: Options, how: Opening) -> int:
     for spec in options.maps:
         kind, path = split_spec(spec, how.default_type)
         if kind not in KEYED:
-            open_now(spec, how).close()
+            if kind not in TYPES:
+                raise TableError(f"unsupported dictionary type: {kind}")
             raise Fatal(f"{kind}:{path} map requires O_RDONLY access mode")
         build = Build(kind, path, fold=how.fold, unicode=how.unicode, nul=options.nul)
         try:

@@ -7,9 +7,10 @@ content is replaced in place. Writers exclude each other by a lock on the old fi
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+from posthouse.host.durable import sync_folder
 from posthouse.tables.fold import fold_key, is_utf8, key_bytes
 from posthouse.tables.keyed_file import SUFFIX, open_store, write_keyed_file
 from posthouse.tables.open import KEYED, TYPES
@@ -85,33 +86,52 @@ class Build:
 
     def write(self, mode: int | None) -> None:
         """Put the file in place. `mode`: the source's, None for the plain one. Raises TableError."""
-        folder = os.path.dirname(self.file) or "."
-        temporary = f"{self.file}.{os.getpid()}.new"
         try:
             before = os.stat(self.file)
         except FileNotFoundError:
             before = None
         try:
-            write_keyed_file(self.kind, temporary, self.rows, nul=self._nul)
+            folder = os.path.dirname(self.file) or "."
+            if before is not None and not os.access(folder, os.W_OK, effective_ids=True):
+                self._overwrite()
+            else:
+                self._replace_file(folder, before, mode)
         except OSError as error:
             raise TableError(f"create database {self.file}: {error.strerror}") from error
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _replace_file(self, folder: str, before: os.stat_result | None, mode: int | None) -> None:
+        temporary = f"{self.file}.{os.getpid()}.new"
         try:
-            if before is not None:
-                if os.geteuid() == 0:
-                    os.fchown(descriptor, before.st_uid, before.st_gid)
-                os.fchmod(descriptor, before.st_mode & 0o777)
-            else:
-                os.fchmod(descriptor, MODE if mode is None else MODE & (mode | 0o700))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(temporary, self.file)
-        folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder_descriptor)
-        finally:
-            os.close(folder_descriptor)
+            write_keyed_file(self.kind, temporary, self.rows, nul=self._nul)
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if before is not None:
+                    if os.geteuid() == 0:
+                        os.fchown(descriptor, before.st_uid, before.st_gid)
+                    os.fchmod(descriptor, before.st_mode & 0o777)
+                else:
+                    os.fchmod(descriptor, MODE if mode is None else MODE & (mode | 0o700))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, self.file)
+        except (OSError, TableError):
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        sync_folder(folder)
+
+    def _overwrite(self) -> None:
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            made = os.path.join(folder, "new")
+            write_keyed_file(self.kind, made, self.rows, nul=self._nul)
+            with open(made, "rb") as new, open(self.file, "r+b") as old:
+                old.write(new.read())
+                old.truncate()
+                old.flush()
+                os.fsync(old.fileno())
 
 
 def require_creatable(kind: str) -> None:
@@ -146,9 +166,3 @@ def exclusive(file: str) -> Iterator[None]:
                 return
         finally:
             os.close(descriptor)
-
-
-def add_all(build: Build, rows: Iterable[Entry], encode: Callable[[str, int], str | None] | None = None) -> None:
-    """Every row."""
-    for entry in rows:
-        build.add(entry, encode)
