@@ -91,10 +91,26 @@ def user_add(directory: str | None, login: str, password: str | None) -> None:
     from posthouse.accounts.edit import add_user
     from posthouse.accounts.error import EditError
 
+    path = _passwd_file(directory)
+    made = not os.path.exists(path)
     try:
-        add_user(_passwd_file(directory), login, _password(password))
+        add_user(path, login, _password(password))
     except EditError as error:
         raise click.ClickException(str(error)) from error
+    if made and os.geteuid() == 0:
+        _give_to_workers(directory, path)
+
+
+def _give_to_workers(directory: str | None, path: str) -> None:
+    """The workers read it as mail_owner; nobody else may."""
+    from posthouse.config.read import read_configuration
+    from posthouse.host.users import user_identity
+
+    owner = read_configuration(_directory(directory)).value("mail_owner")
+    try:
+        os.chown(path, 0, user_identity(owner).gid)
+    except KeyError:
+        click.echo(f"posthouse: warning: no user {owner} (mail_owner): the workers cannot read {path}", err=True)
 
 
 @user.command("password")

@@ -8,7 +8,10 @@ Each has an address of its own on the loopback network and a configuration folde
 server of the project's own answers for their zones.
 """
 
+import grp
 import os
+import pwd
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,6 +204,8 @@ local_recipient_maps =
     (site.server.folder / "mail").chmod(0o1777)
     (site.server.configuration / "accounts").write_text("".join(f"{row}\n" for row in accounts))
     (site.server.configuration / "accounts").chmod(0o640)
+    if owner:
+        shutil.chown(site.server.configuration / "accounts", "root", grp.getgrgid(pwd.getpwnam(owner).pw_gid).gr_name)
     (site.server.configuration / "aliases").write_text(aliases)
     _write(site.server, _main_cf(site.server, ports, "tony.test", who + tls + virtual + users))
     with (site.server.configuration / "master.cf").open("a") as master:
