@@ -65,7 +65,6 @@ def make_maildrop(queue_directory: str, uid: int, gid: int) -> str:
         make_folder(folder, 0o700)
     if os.geteuid() == 0:
         os.chown(folder, uid, gid, follow_symlinks=False)
-        os.chown(parent, uid, gid, follow_symlinks=False)
     os.chmod(folder, MODE)
     return folder
 

@@ -6,13 +6,16 @@ Under queue_directory: pid/ (root), and posthouse/ with
 * maildrop/  1733, mail_owner: anybody may leave mail, nobody may list or take another's
 * intake     the socket that `sendmail` hands mail to, 0666
 * control.N  a socket of the queue tools for each mail worker, 0666 (the caller is known by SO_PEERCRED)
-* private/   0700, mail_owner: keeper's socket
+* private/   0711: keeper's socket, 0600, mail_owner
+
+Root chmods and chowns names only in folders that are root's, and follows no link: mail_owner, whose
+processes read the network, could point either at any file.
 """
 
 import os
 import socket
 
-from posthouse.host.users import Identity
+from posthouse.host.users import Identity, own_identity
 from posthouse.service.listeners import Endpoint, bind
 
 SOCKETS = {"intake": 0o666, "keeper": 0o600}
@@ -23,13 +26,17 @@ def socket_path(queue_directory: str, name: str) -> str:
     return os.path.join(queue_directory, "posthouse", "private" if name == "keeper" else "", name)
 
 
-def _folder(path: str, mode: int, identity: Identity | None) -> None:
+def _folder(path: str, mode: int, identity: Identity) -> None:
     """Make a folder, or give an existing one the owner and mode it must have."""
     os.makedirs(path, exist_ok=True)
-    if os.geteuid() == 0 or os.stat(path).st_uid == os.geteuid():
-        os.chmod(path, mode)
-    if os.geteuid() == 0 and identity is not None:
-        os.chown(path, identity.uid, identity.gid)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(descriptor, identity.uid, identity.gid)
+        if os.geteuid() in (0, os.fstat(descriptor).st_uid):
+            os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 def prepare(queue_directory: str, data_directory: str, identity: Identity) -> None:
@@ -39,10 +46,10 @@ def prepare(queue_directory: str, data_directory: str, identity: Identity) -> No
         _folder(data_directory, 0o700, identity)
     os.makedirs(os.path.join(queue_directory, "pid"), exist_ok=True)
     house = os.path.join(queue_directory, "posthouse")
-    _folder(house, 0o755, None)
+    _folder(house, 0o755, own_identity())
     _folder(os.path.join(house, "queue"), 0o700, identity)
     _folder(os.path.join(house, "maildrop"), 0o1733, identity)
-    _folder(os.path.join(house, "private"), 0o700, identity)
+    _folder(os.path.join(house, "private"), 0o711, own_identity())
     _folder(os.path.join(data_directory, "journal"), 0o700, identity)
 
 
