@@ -3,6 +3,9 @@
 Runs with the rights of whoever owns the mailbox, in a thread: these calls block. An mbox is
 locked as mailbox_delivery_lock says, and cut back to what it was when the write fails.
 
+fcntl locks are those of the open file (F_OFD_SETLK): they keep out other programs' fcntl locks and,
+unlike those, the other deliveries of this process.
+
 Standards: RFC 4155 (mbox); the Maildir page of qmail (tmp, new, cur and unique names).
 """
 
@@ -11,12 +14,13 @@ import fcntl
 import os
 import socket
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from posthouse.host.durable import sync_folder
+from posthouse.host.durable import make_folder, sync_folder
 from posthouse.mda.copy import from_line, unix_lines
 
 LOCK_PATIENCE = 20.0
@@ -104,7 +108,11 @@ def _dot_lock(path: str, locking: Locking, clock: Callable[[], float]) -> Iterat
         except PermissionError:
             yield
             return
-        os.write(descriptor, f"{os.getpid()}".encode())
+        except OSError as error:
+            raise DepositFailed(
+                "4.2.2" if error.errno == errno.ENOSPC else "4.2.0",
+                f"unable to create lock file {name}: {error.strerror}",
+            ) from error
         os.close(descriptor)
         try:
             yield
@@ -117,14 +125,23 @@ def _dot_lock(path: str, locking: Locking, clock: Callable[[], float]) -> Iterat
     raise DepositFailed("4.2.0", f"unable to create lock file {name}")
 
 
+def _lock_open_file(descriptor: int) -> None:
+    """The whole file for ourselves, or EAGAIN. struct flock: type, whence, start, length, pid (0 for these locks)."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("@hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+
+
+def _flock(descriptor: int) -> None:
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _lock(descriptor: int, path: str, locking: Locking) -> None:
     for kind in locking.kinds:
-        take = {"fcntl": fcntl.lockf, "flock": fcntl.flock}.get(kind)
+        take = {"fcntl": _lock_open_file, "flock": _flock}.get(kind)
         if take is None:
             continue
         for attempt in range(locking.attempts):
             try:
-                take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                take(descriptor)
                 break
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES) or attempt + 1 == locking.attempts:
@@ -161,6 +178,8 @@ def to_mbox(
             for chunk in whole_lines(message()):  # /dev/null and its like
                 os.write(descriptor, chunk)
             return
+        if found.st_nlink != 1:  # Whoever made the other name chose where mail goes.
+            raise DepositFailed("5.2.0", f"cannot open {kind} {path}: file has {found.st_nlink} hard links")
         if kind == "file" and found.st_mode & 0o111:
             raise DepositFailed("5.7.0", "file is executable")
         if owner is not None and found.st_uid != owner:
@@ -235,9 +254,7 @@ def to_maildir(path: str, message: Callable[[], Iterator[bytes]], *, now: float,
     try:
         for name in ("tmp", "new", "cur"):
             folder = os.path.join(path, name)
-            if not os.path.isdir(folder):
-                os.makedirs(folder, 0o700, exist_ok=True)
-                sync_folder(path)
+            make_folder(folder)
         temporary = os.path.join(path, "tmp", f"{now:.6f}.P{os.getpid()}.{os.urandom(6).hex()}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

@@ -13,6 +13,7 @@ from posthouse.address.address import split_address
 from posthouse.address.local_part import split_extension
 from posthouse.envelope.outcome import Outcome
 from posthouse.envelope.request import DeliveryRequest
+from posthouse.host.durable import make_folder
 from posthouse.host.users import Identity
 from posthouse.mda.copy import delivery_fields
 from posthouse.mda.deposit import DepositFailed, locking_of, message_lines, to_maildir, to_mbox
@@ -127,9 +128,7 @@ class VirtualHands:
                 settings.deliver_lock_delay,
                 settings.stale_lock_time,
             )
-            folder = os.path.dirname(path)
-            if not os.path.isdir(folder):
-                os.makedirs(folder, 0o700, exist_ok=True)
+            make_folder(os.path.dirname(path))
             to_mbox(
                 path,
                 lines,

@@ -1,5 +1,6 @@
 """Putting messages into mboxes and Maildirs."""
 
+import errno
 import itertools
 import os
 from collections.abc import Iterator
@@ -83,3 +84,51 @@ def test_maildir_names_differ_within_one_moment(tmp_path: Path) -> None:
 def test_fields_stand_in_the_order_of_postfix() -> None:
     assert delivery_fields("a@x", "o@x", "d@x") == b"Return-Path: <a@x>\r\nX-Original-To: o@x\r\nDelivered-To: d@x\r\n"
     assert delivery_fields("") == b"Return-Path: <>\r\n"
+
+
+def test_two_deliveries_of_one_process_keep_each_other_out(tmp_path: Path) -> None:
+    """The keeper's threads share a process, and fcntl's old locks would let both in."""
+    path = tmp_path / "tony"
+    impatient = Locking(kinds=("fcntl",), attempts=1, delay=0)
+
+    def meanwhile() -> Iterator[bytes]:
+        with pytest.raises(DepositFailed) as failed:
+            to_mbox(str(path), lines, "b@x.test", now=0, locking=impatient)
+        assert failed.value.reason.startswith("unable to lock")
+        yield MESSAGE
+
+    to_mbox(str(path), meanwhile, "a@x.test", now=0, locking=impatient)
+    assert path.read_bytes().count(b"\nFrom ") == 0
+
+
+def test_an_mbox_with_two_names_is_refused(tmp_path: Path) -> None:
+    """A hard link to somebody else's file would have mail appended to it."""
+    (tmp_path / "other").write_bytes(b"")
+    os.link(tmp_path / "other", tmp_path / "tony")
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox(str(tmp_path / "tony"), lines, "a@x.test", now=0, locking=Locking())
+    assert (failed.value.status, failed.value.reason) == (
+        "5.2.0",
+        f"cannot open mailbox {tmp_path}/tony: file has 2 hard links",
+    )
+
+
+def test_a_dot_lock_that_cannot_be_made_defers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def full(path: str, flags: int, mode: int = 0o777) -> int:
+        if path.endswith(".lock"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox(str(tmp_path / "tony"), lines, "a@x.test", now=0, locking=Locking())
+    assert failed.value.status == "4.2.2"
+
+
+def test_a_new_maildir_is_synced_into_the_folder_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr("posthouse.host.durable.sync_folder", synced.append)
+    to_maildir(str(tmp_path / "home" / "Maildir"), lines, now=0)
+    assert {str(tmp_path), str(tmp_path / "home"), str(tmp_path / "home" / "Maildir")} <= set(synced)
