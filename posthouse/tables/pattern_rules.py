@@ -12,13 +12,17 @@ Standards: regexp_table(5), pcre_table(5).
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from posthouse.tables.prefilter import FEWEST, Prefilter
 from posthouse.tables.replacement import BadReplacement, Replacement, parse_replacement
 from posthouse.tables.source_text import BLANKS, logical_lines
 from posthouse.tables.table import Row
 from posthouse.tables.warning import warn
+
+NOWHERE = -1
+"""Outside of any `if`."""
 
 
 class BadPattern(Exception):
@@ -46,6 +50,10 @@ class Dialect:
     """From pattern, flags and whether groups are wanted. Raises BadPattern."""
     unclosed: str
     """How a warning about a missing delimiter ends."""
+    filter: Callable[[str, str], str | None]
+    """From pattern and flags to what a Prefilter takes, or None."""
+    perl: bool = False
+    """Whether keys beyond ASCII are read as characters, not bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,51 +69,55 @@ class Rule:
     fixed: str | None
     """The result when it has no groups in it."""
     line: int
-    otherwise: int
+    filter: str | None
+    """The pattern for a Prefilter; None when it must always be tried."""
+    enclosing: int
+    """The number of the `if` it stands in, or NOWHERE."""
+    otherwise: int = 0
     """For `if`: the number of the rule after its endif."""
 
 
 class PatternTable:
     """Rules in file order."""
 
-    __slots__ = ("_candidates", "_rules", "name", "whole_key")
+    __slots__ = ("_filter", "_rules", "name", "whole_key")
 
-    def __init__(
-        self, name: str, rules: Sequence[Rule], candidates: Callable[[str], frozenset[int] | None] | None = None
-    ) -> None:
+    def __init__(self, name: str, rules: Sequence[Rule], dialect: Dialect) -> None:
         self.name = name
         self.whole_key = True
         self._rules = tuple(rules)
-        self._candidates = candidates
+        self._filter: Prefilter | None = None
+        if len(rules) >= FEWEST:
+            patterns = [None if rule.negated else rule.filter for rule in rules]
+            self._filter = Prefilter(patterns, ascii_only=dialect.perl)
 
     async def lookup(self, key: str) -> Row | None:
         """The result of the first rule that applies."""
-        possible = self._candidates(key) if self._candidates is not None else None
-        position = 0
-        if possible is not None and not possible:
-            return None
         rules = self._rules
-        while position < len(rules):
-            rule = rules[position]
-            position += 1
-            if possible is not None and position - 1 not in possible:
-                if rule.replacement is None:
-                    position = rule.otherwise
+        candidates: Iterable[int] | None = self._filter.candidates(key) if self._filter is not None else None
+        if candidates is None:
+            candidates = range(len(rules))
+        start = 0
+        entered = {NOWHERE}
+        for number in candidates:
+            rule = rules[number]
+            # Rules between if and endif count only where that `if` was tried and matched.
+            if number < start or rule.enclosing not in entered:
                 continue
             replacement = rule.replacement
-            wanted = replacement.highest if replacement is not None else 0
-            found = rule.pattern.match(key, wanted)
+            found = rule.pattern.match(key, replacement.highest if replacement is not None else 0)
             if (found is not None) == rule.negated:
                 if replacement is None:
-                    position = rule.otherwise
+                    start = rule.otherwise
                 continue
             if replacement is None:
+                entered.add(number)
                 continue
             value = rule.fixed
-            if value is None and found is not None:
-                groups = found
-                value = replacement.expand(lambda number, groups=groups: groups[number] or "")  # type: ignore[misc]
-            return Row(value or "", self.name, rule.source, rule.line)
+            if value is None:
+                groups = found or ()
+                value = replacement.expand(lambda index, groups=groups: groups[index] or "")  # type: ignore[misc]
+            return Row(value, self.name, rule.source, rule.line)
         return None
 
     def close(self) -> None:
@@ -120,12 +132,13 @@ def parse_rules(lines: Iterable[str], path: str, dialect: Dialect) -> list[Rule]
         where = f"{dialect.kind} map {path}, line {line.number}"
         text = line.text.strip(BLANKS)
         upper = text[:5].upper()
+        enclosing = unclosed[-1][0] if unclosed else NOWHERE
         if not (text[0].isascii() and text[0].isalnum()):
-            rule = _match_rule(text, where, line.number, dialect)
+            rule = _match_rule(text, where, line.number, dialect, enclosing)
             if rule is not None:
                 rules.append(rule)
         elif upper[:2] == "IF" and not text[2:3].isalnum():
-            rule = _condition(text[2:].lstrip(BLANKS), where, line.number, dialect)
+            rule = _condition(text[2:].lstrip(BLANKS), where, line.number, dialect, enclosing)
             if rule is not None:
                 unclosed.append((len(rules), rule))
                 rules.append(None)
@@ -147,10 +160,10 @@ def parse_rules(lines: Iterable[str], path: str, dialect: Dialect) -> list[Rule]
 
 def _close(rules: list[Rule | None], unclosed: list[tuple[int, Rule]]) -> None:
     position, rule = unclosed.pop()
-    rules[position] = Rule(rule.source, rule.pattern, rule.negated, rule.replacement, rule.fixed, rule.line, len(rules))
+    rules[position] = replace(rule, otherwise=len(rules))
 
 
-def _match_rule(text: str, where: str, number: int, dialect: Dialect) -> Rule | None:
+def _match_rule(text: str, where: str, number: int, dialect: Dialect, enclosing: int) -> Rule | None:
     parts = _split_pattern(text, where, dialect)
     if parts is None:
         return None
@@ -173,10 +186,19 @@ def _match_rule(text: str, where: str, number: int, dialect: Dialect) -> Rule | 
         warn(f'{where}: out of range replacement index "{replacement.highest}": skipping this rule')
         return None
     source = text[: len(text) - len(rest)].rstrip(BLANKS)
-    return Rule(source, compiled, negated, replacement, replacement.fixed, number, 0)
+    return Rule(
+        source,
+        compiled,
+        negated,
+        replacement,
+        replacement.fixed,
+        number,
+        dialect.filter(pattern, flags),
+        enclosing,
+    )
 
 
-def _condition(text: str, where: str, number: int, dialect: Dialect) -> Rule | None:
+def _condition(text: str, where: str, number: int, dialect: Dialect, enclosing: int) -> Rule | None:
     parts = _split_pattern(text, where, dialect)
     if parts is None:
         return None
@@ -187,7 +209,7 @@ def _condition(text: str, where: str, number: int, dialect: Dialect) -> Rule | N
     compiled = _compile(pattern, flags, where, dialect, groups=False)
     if compiled is None:
         return None
-    return Rule(f"if {text}", compiled, negated, None, None, number, 0)
+    return Rule(f"if {text}", compiled, negated, None, None, number, dialect.filter(pattern, flags), enclosing)
 
 
 def _split_pattern(text: str, where: str, dialect: Dialect) -> tuple[bool, str, str, str] | None:

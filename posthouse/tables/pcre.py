@@ -16,6 +16,7 @@ import pcre2
 
 from posthouse.tables.fold import is_utf8, key_bytes, key_text
 from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
+from posthouse.tables.prefilter import translate
 from posthouse.tables.source_text import read_lines
 from posthouse.tables.table import TableError
 from posthouse.tables.warning import warn
@@ -80,7 +81,16 @@ def compile_pcre(pattern: str, flags: str, groups: bool) -> PcrePattern:
     return PcrePattern(pattern, bits)
 
 
-DIALECT = Dialect("pcre", compile_pcre, "ignoring")
+def filter_pcre(pattern: str, flags: str) -> str | None:
+    """The pattern for a Prefilter, where no flag but i and those that only narrow are turned."""
+    odd = {flag for flag in flags if flags.count(flag) % 2}
+    if odd - set("iAEUX"):
+        return None
+    translated = translate(pattern, perl=True)
+    return translated if translated is None or "i" in odd else f"(?i:{translated})"
+
+
+DIALECT = Dialect("pcre", compile_pcre, "ignoring", filter_pcre, perl=True)
 
 
 def open_pcre(name: str, path: str) -> PatternTable:
@@ -89,4 +99,4 @@ def open_pcre(name: str, path: str) -> PatternTable:
         lines = read_lines(path)
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
-    return PatternTable(name, parse_rules(lines, path, DIALECT))
+    return PatternTable(name, parse_rules(lines, path, DIALECT), DIALECT)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from posthouse.tables.fold import key_bytes, key_text
 from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
+from posthouse.tables.prefilter import translate
 from posthouse.tables.source_text import read_lines
 from posthouse.tables.table import TableError
 
@@ -110,7 +111,16 @@ def compile_posix(pattern: str, flags: str, groups: bool) -> PosixPattern:
     return PosixPattern(pattern, bits if groups else bits | REG_NOSUB)
 
 
-DIALECT = Dialect("regexp", compile_posix, "skipping")
+def filter_posix(pattern: str, flags: str) -> str | None:
+    """The pattern for a Prefilter: extended syntax without REG_NEWLINE."""
+    odd = {flag for flag in flags if flags.count(flag) % 2}
+    if odd - {"i"}:
+        return None
+    translated = translate(pattern)
+    return translated if translated is None or "i" in odd else f"(?i:{translated})"
+
+
+DIALECT = Dialect("regexp", compile_posix, "skipping", filter_posix)
 
 
 def open_regexp(name: str, path: str) -> PatternTable:
@@ -119,4 +129,4 @@ def open_regexp(name: str, path: str) -> PatternTable:
         lines = read_lines(path)
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
-    return PatternTable(name, parse_rules(lines, path, DIALECT))
+    return PatternTable(name, parse_rules(lines, path, DIALECT), DIALECT)
