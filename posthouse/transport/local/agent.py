@@ -21,6 +21,7 @@ from posthouse.envelope.envelope import Envelope, Notify, Recipient
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryAgent, DeliveryRequest, QueuedRecipient
 from posthouse.intake.transaction import Accepted, Handling, Intake
+from posthouse.message.header import field_value, scan_fields
 from posthouse.tables.maps import Maps
 from posthouse.tables.table import Row, TableRetry
 from posthouse.transport.errands import errand_of, outcomes
@@ -73,8 +74,7 @@ class LocalAgent:
         recipient = queued.recipient
         local_part, _ = split_address(recipient.address)
         local_part = unquote_address(local_part)
-        marker = b"Delivered-To: " + recipient.address.encode("utf-8", "surrogateescape") + b"\r\n"
-        if marker.lower() in request.content.header.lower():
+        if delivered_to(request.content.header, recipient.address):
             return _outcome(queued.index, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {recipient.address}")
         if request.trace_only:
             return await self._probe(queued, local_part)
@@ -200,6 +200,8 @@ class LocalAgent:
     async def _run(
         self, request: DeliveryRequest, queued: QueuedRecipient, operation: str, name: str, extension: str
     ) -> Report:
+        # The extension becomes part of a file name: forward_path. Postfix too goes on without one that holds "/".
+        extension = "" if "/" in extension else extension
         errand = errand_of(request, operation, self._service, (name,), queued, extension)
         return await self._hands.run(errand, request.content)
 
@@ -268,6 +270,15 @@ class LocalAgent:
             return _outcome(queued.index, Fate.DELIVERED, "2.0.0", f"forwarded as {answer.queue_id}")
         fate = Fate.DEFERRED if answer.code < 500 else Fate.BOUNCED
         return _outcome(queued.index, fate, answer.status, f"unable to forward message: {answer.text}")
+
+
+def delivered_to(header: bytes, address: str) -> bool:
+    """Whether a Delivered-To field says that this address has had the message. RFC 9228 section 3."""
+    if b"delivered-to" not in header.lower():
+        return False
+    fields, _ = scan_fields(header)
+    named = (field_value(header, field) for field in fields if field.name == b"delivered-to")
+    return address.lower() in (value.strip().lower() for value in named)
 
 
 def _outcome(index: int, fate: Fate, status: str, reason: str) -> Outcome:

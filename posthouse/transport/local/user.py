@@ -126,16 +126,12 @@ class Delivery:
                 continue
             self._seen.add(key)
             match item.kind:
-                case Kind.ADDRESS:
-                    if self._person is not None and item.value.lower() == self._person.login.lower():
-                        reports.append(self.mailbox())
-                    else:
+                case Kind.ADDRESS | Kind.MAILBOX:
+                    if not self._is_himself(item.value):
                         reports.append(Report(forwards=(item.value,)))
-                case Kind.MAILBOX:
-                    if self._person is not None and item.value.lower() == self._person.login.lower():
+                    elif "himself" not in self._seen:
+                        self._seen.add("himself")
                         reports.append(self.mailbox())
-                    else:
-                        reports.append(Report(forwards=(item.value,)))
                 case Kind.COMMAND:
                     reports.append(self._command_item(item.value, allowed))
                 case Kind.FILE:
@@ -143,6 +139,11 @@ class Delivery:
                 case Kind.INCLUDE:
                     reports.append(self._include(item.value))
         return joined(reports)
+
+    def _is_himself(self, address: str) -> bool:
+        """His login, or the address this mail came for: his mailbox then, and .forward is not looked at again."""
+        own = (self._errand.recipient.lower(), self._person.login.lower() if self._person else "")
+        return self._person is not None and address.lower() in own
 
     def _command_item(self, command: str, allowed: str) -> Report:
         if allowed not in self._settings.allow_mail_to_commands:
@@ -212,7 +213,9 @@ class Delivery:
         """The first of forward_path that is there, carried out; None when there is none."""
         assert self._person is not None
         values = attributes(self._errand, self._person)
-        values["recipient_delimiter"] = self._settings.recipient_delimiter[:1] if self._errand.extension else ""
+        if "/" in values["extension"]:
+            values["extension"] = ""  # The worker leaves such a one out; a worker that was taken over may not.
+        values["recipient_delimiter"] = self._settings.recipient_delimiter[:1] if values["extension"] else ""
         for word in self._settings.forward_path.replace(",", " ").split():
             path = expand_with(word, values)
             if not path.startswith("/"):

@@ -225,3 +225,13 @@ async def test_a_transport_that_is_not_there_defers() -> None:
     settings = replace(SETTINGS, mailbox_transport="lmtp:unix:private/x")
     outcome, _, _ = await deliver("tony@tony.test", {}, settings=settings)
     assert (outcome.fate, outcome.dsn.reason) == (Fate.DEFERRED, "mail transport unavailable")
+
+
+async def test_a_field_that_only_ends_in_delivered_to_is_no_loop() -> None:
+    outcome, _, _ = await deliver("tony@tony.test", {}, header=b"X-Delivered-To: tony@tony.test\r\n")
+    assert outcome.fate is Fate.DELIVERED
+
+
+async def test_an_extension_that_leaves_the_folder_is_no_extension() -> None:
+    _, hands, _ = await deliver("tony+/../../alice@tony.test", {})
+    assert [(errand.names, errand.extension) for errand in hands.errands] == [(("tony",), "")]
