@@ -46,8 +46,7 @@ class Cursor:
         """The next octet, or b"" at the end."""
         return self.data[self.at : self.at + 1]
 
-    @property
-    def ended(self) -> bool:
+    def at_end(self) -> bool:
         """Whether nothing is left."""
         return self.at >= len(self.data)
 
@@ -62,7 +61,7 @@ class Cursor:
     def expect(self, text: bytes) -> None:
         """Pass text that must be next."""
         if not self.take(text):
-            raise ImapSyntaxError("Unexpected end of command" if self.ended else "Invalid arguments")
+            raise ImapSyntaxError("Unexpected end of command" if self.at_end() else "Invalid arguments")
 
     def space(self) -> None:
         """One space; more are forgiven, as Dovecot and others do."""
@@ -78,7 +77,7 @@ class Cursor:
     def _match(self, pattern: re.Pattern[bytes], what: str) -> bytes:
         match = pattern.match(self.data, self.at)
         if match is None:
-            raise ImapSyntaxError(f"Missing {what}" if self.ended else f"Invalid {what}")
+            raise ImapSyntaxError(f"Missing {what}" if self.at_end() else f"Invalid {what}")
         self.at = match.end()
         return match[0]
 
@@ -112,7 +111,7 @@ class Cursor:
             return _ESCAPE.sub(rb"\1", text) if b"\\" in text else text
         match = _LITERAL.match(self.data, self.at)
         if match is None:
-            raise ImapSyntaxError(f"Missing {what}" if self.ended else f"Invalid {what}")
+            raise ImapSyntaxError(f"Missing {what}" if self.at_end() else f"Invalid {what}")
         start = match.end()
         end = start + int(match[1])
         if end > len(self.data):

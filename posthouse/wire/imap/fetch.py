@@ -25,10 +25,7 @@ ALL = ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE")
 MACROS = {"ALL": ALL, "FAST": ALL[:3], "FULL": (*ALL, "BODY")}
 
 # Attributes that are one word and one value.
-PLAIN = frozenset(
-    ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY", "BODYSTRUCTURE", "UID", "MODSEQ", "EMAILID", "THREADID",
-     "SAVEDATE")
-)  # fmt: skip
+PLAIN = frozenset((*ALL, "BODY", "BODYSTRUCTURE", "UID", "MODSEQ", "EMAILID", "THREADID", "SAVEDATE"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +127,7 @@ def _attribute(cursor: Cursor, plain: dict[str, None], sections: dict[bytes, Sec
     elif word == "RFC822.HEADER":
         sections.setdefault(b"RFC822.HEADER", Section((), "HEADER", peek=True, label=b"RFC822.HEADER"))
     elif word in ("RFC822.TEXT", "RFC822.TEXT.PEEK"):
-        sections.setdefault(
-            b"RFC822.TEXT", Section((), "TEXT", peek=word != "RFC822.TEXT", label=b"RFC822.TEXT")
-        )
+        sections.setdefault(b"RFC822.TEXT", Section((), "TEXT", peek=word != "RFC822.TEXT", label=b"RFC822.TEXT"))
     else:
         raise ImapSyntaxError(f"Unknown fetch attribute {word[:40]}")
 
@@ -184,7 +179,7 @@ def _specifier(cursor: Cursor, in_part: bool) -> str:
 def _field_names(cursor: Cursor) -> list[bytes]:
     cursor.space()
     cursor.expect(b"(")
-    names = []
+    names: list[bytes] = []
     while not cursor.take(b")"):
         if names:
             cursor.space()

@@ -81,9 +81,9 @@ def parse_select(cursor: Cursor) -> SelectRequest:
     cursor.space()
     name = cursor.mailbox()
     condstore, resync = False, None
-    if not cursor.ended and cursor.peek() == b" ":
+    if not cursor.at_end() and cursor.peek() == b" ":
         cursor.space()
-        if not cursor.ended:
+        if not cursor.at_end():
             cursor.expect(b"(")
             while True:
                 word = cursor.word("select parameter")

@@ -272,13 +272,15 @@ class CommandReader:
         return part
 
     def refuse_message(self, message: MessageLiteral) -> bool:
-        """The message is not wanted. False: the command is over (its client waited for us and sends nothing).
-        True: it comes all the same: take_message() and drop it, then go on to MessagesEnd."""
-        if not message.synchronising:
-            return True
+        """The rest of the message is not wanted. False: the command is over (its client waited for us and sends
+        nothing). True: what comes all the same is passed over; go on to MessagesEnd."""
+        if message.synchronising and self._message == message.size:
+            self._message = 0
+            self._in_append = False
+            return False
+        self._skip += self._message
         self._message = 0
-        self._in_append = False
-        return False
+        return True
 
 
 def split_command(data: bytes) -> Command:
@@ -298,6 +300,6 @@ def split_command(data: bytes) -> Command:
 def _verb(cursor: Cursor) -> str:
     match = _VERB.match(cursor.data, cursor.at)
     if match is None:
-        raise ImapSyntaxError("Missing command" if cursor.ended else "Invalid command name")
+        raise ImapSyntaxError("Missing command" if cursor.at_end() else "Invalid command name")
     cursor.at = match.end()
     return match[1].decode("ascii").upper()

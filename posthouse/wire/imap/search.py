@@ -184,7 +184,7 @@ class _Program:
                 pass
             if closing and self.cursor.take(b")"):
                 break
-            if not closing and self.cursor.ended:
+            if not closing and self.cursor.at_end():
                 break
             found.append(self.key(depth))
         return found[0] if len(found) == 1 else And(tuple(found))

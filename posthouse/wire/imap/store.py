@@ -57,7 +57,7 @@ def parse_store(cursor: Cursor) -> StoreRequest:
         flags = cursor.flag_list()
     else:
         listed = {cursor.flag()}
-        while cursor.take(b" ") and not cursor.ended:
+        while cursor.take(b" ") and not cursor.at_end():
             listed.add(cursor.flag())
             if len(listed) > FLAG_LIMIT:
                 raise ImapSyntaxError("Too many flags")

@@ -1,0 +1,99 @@
+"""The selected mailbox as its client sees it: sequence numbers, and what was told.
+
+Sequence numbers are places in `uids`. Messages that others expunged stay in it until the client may
+be told (RFC 3501 section 7.4.1); new ones come in when they are told.
+
+Standards: RFC 3501 sections 2.3.1.2 and 5.5; RFC 5182 (the saved result); RFC 7162.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+from posthouse.mailbox.store import Mailbox
+from posthouse.wire.imap.error import ImapSyntaxError
+from posthouse.wire.imap.sequence import SequenceSet, merged
+
+NOT_THERE = "Invalid message set: no such message"
+
+
+class Selection:
+    """One selected mailbox."""
+
+    __slots__ = ("_recent", "gone", "keywords", "mailbox", "modseq", "saved", "told", "uids")
+
+    def __init__(self, mailbox: Mailbox, uids: Sequence[int], modseq: int) -> None:
+        self.mailbox = mailbox
+        self.uids = list(uids)
+        self.modseq = modseq
+        """Changes up to here are known."""
+        self.gone: set[int] = set()
+        """Expunged by others, not told yet."""
+        self.told: dict[int, int] = {}
+        """uid -> modseq of changes this session made (or was told of) after `modseq`."""
+        self.keywords: set[str] = set()
+        """Keywords that FLAGS has told."""
+        self.saved: list[int] = []
+        """uids of the last SEARCH RETURN (SAVE)."""
+        self._recent: list[tuple[int, int]] = []
+
+    @property
+    def exists(self) -> int:
+        """How many messages the client knows."""
+        return len(self.uids)
+
+    def number(self, uid: int) -> int:
+        """The sequence number, or 0."""
+        place = bisect_left(self.uids, uid)
+        return place + 1 if place < len(self.uids) and self.uids[place] == uid else 0
+
+    def numbers(self, uids: Iterable[int]) -> list[int]:
+        """The sequence numbers of those that are known."""
+        return [number for uid in uids if (number := self.number(uid))]
+
+    # -- \Recent --------------------------------------------------------------------------
+
+    def add_recent(self, first: int) -> None:
+        """Messages from uid `first` on are \\Recent to this session."""
+        if self.uids and first <= self.uids[-1]:
+            self._recent = merged([*self._recent, (first, self.uids[-1])])
+
+    def is_recent(self, uid: int) -> bool:
+        """Whether it is \\Recent here."""
+        return any(low <= uid <= high for low, high in self._recent)
+
+    @property
+    def recent(self) -> int:
+        """How many are."""
+        uids = self.uids
+        return sum(bisect_right(uids, high) - bisect_left(uids, low) for low, high in self._recent)
+
+    # -- sets -----------------------------------------------------------------------------
+
+    def resolve(self, numbers: SequenceSet, *, uid: bool) -> list[int]:
+        """The uids a command means, ascending. Raises ImapSyntaxError for sequence numbers that are none."""
+        if numbers.saved:
+            known = set(self.uids)
+            return [one for one in self.saved if one in known]
+        if uid:
+            return numbers.among(self.uids)
+        count = len(self.uids)
+        found: list[int] = []
+        for low, high in merged(numbers.resolved(count)):
+            # RFC 3501 section 9, seq-number: one that is not there is a client's error; "1:*" of nothing is not.
+            if low > count and count:
+                raise ImapSyntaxError(NOT_THERE)
+            found += self.uids[max(low, 1) - 1 : high]
+        if not count and any(first and last for first, last in numbers.ranges):
+            raise ImapSyntaxError(NOT_THERE)
+        return found
+
+    # -- changes --------------------------------------------------------------------------
+
+    def remove(self, uids: Iterable[int]) -> list[int]:
+        """Forget messages; gives those that were known, ascending."""
+        doomed = set(uids)
+        removed = [uid for uid in self.uids if uid in doomed] if doomed else []
+        if removed:
+            self.uids = [uid for uid in self.uids if uid not in doomed]
+            self.gone -= doomed
+        return removed

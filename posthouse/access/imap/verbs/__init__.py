@@ -1,0 +1,1 @@
+"""IMAP's commands after login, one file per verb."""
