@@ -62,8 +62,10 @@ def translate(pattern: str, *, perl: bool = False) -> str | None:
                 out.append("(?:")
                 atom = False
             elif character in ")|^$":
-                # In pcre $ also matches before a last newline.
-                out.append(r"(?:\n?\z)" if perl and character == "$" else character)
+                if perl and character == "$":
+                    # In pcre $ also matches before a last newline, which what follows may take; then say nothing.
+                    character = r"(?:\n?\z)" if position == len(pattern) else "(?:)"
+                out.append(character)
                 atom = character == ")"
             else:
                 out.append("." if character == "." else _literal(character))

@@ -76,3 +76,10 @@ def test_many_rules_answer_as_few_do(file: Write) -> None:
             assert found.value == "filler"
         else:
             assert (expected and (expected.value, expected.line)) == (found and (found.value, found.line))
+
+
+def test_a_newline_behind_a_dollar_is_not_lost_in_pcre() -> None:
+    assert compile_pcre("$.", "", False).match("x\n", 0) is not None
+    assert Prefilter([filter_pcre("$.", "")], ascii_only=True).candidates("x\n") == [0]
+    assert Prefilter([filter_pcre("x$", "")], ascii_only=True).candidates("x\n") == [0]
+    assert Prefilter([filter_pcre("x$", "")], ascii_only=True).candidates("x\n\n") == []
