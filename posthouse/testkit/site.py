@@ -159,8 +159,7 @@ def build(folder: Path, offset: int, *, local_users: bool, owner: str = "") -> S
     )
     for host in site.hosts:
         host.configuration.mkdir(parents=True)
-        for name in ("spool", "data"):
-            (host.folder / name).mkdir()
+        (host.folder / "spool").mkdir()  # data_directory is mail_owner's: the first start makes it.
         (host.configuration / "aliases").write_text("postmaster: root\n")
         (host.configuration / "master.cf").write_text(f"{host.address}:{ports[25]} inet n - n - - smtpd\n{HELPERS}")
     who = f"mail_owner = {owner}\n" if owner else ""
@@ -175,6 +174,7 @@ smtpd_tls_security_level = may
 smtpd_sasl_auth_enable = yes
 """
     virtual = f"""\
+myorigin = $mydomain
 virtual_mailbox_domains = virt.tony.test
 virtual_mailbox_maps = inline:{{ joe@virt.tony.test=joe }}
 virtual_transport = store
