@@ -75,13 +75,13 @@ class LocalAgent:
         local_part, _ = split_address(recipient.address)
         local_part = unquote_address(local_part)
         if delivered_to(request.content.header, recipient.address):
-            return _outcome(queued.index, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {recipient.address}")
+            return self._outcome(queued.index, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {recipient.address}")
         if request.trace_only:
             return await self._probe(queued, local_part)
         try:
             row, extension = await self._alias(local_part)
         except TableRetry as retry:
-            return _outcome(queued.index, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
+            return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
         if row is not None:
             return await self._expand(request, queued, row, local_part, extension)
         return await self._user(request, queued, local_part)
@@ -103,12 +103,12 @@ class LocalAgent:
         try:
             row, _ = await self._alias(local_part)
         except TableRetry as retry:
-            return _outcome(queued.index, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
+            return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
         if row is not None:
-            return _outcome(queued.index, Fate.DELIVERED, "2.0.0", f"aliased to {row.value}")
+            return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", f"aliased to {row.value}")
         if await self._person(local_part) is None and not self._settings.luser_relay:
-            return _outcome(queued.index, Fate.BOUNCED, "5.1.1", f'unknown user: "{local_part}"')
-        return _outcome(queued.index, Fate.DELIVERED, "2.0.0", "delivers to mailbox")
+            return self._outcome(queued.index, Fate.BOUNCED, "5.1.1", f'unknown user: "{local_part}"')
+        return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", "delivers to mailbox")
 
     async def _expand(
         self, request: DeliveryRequest, queued: QueuedRecipient, row: Row, local_part: str, extension: str
@@ -117,12 +117,12 @@ class LocalAgent:
         name = row.key or local_part
         items = parse_expansion(row.value)
         if not items:
-            return _outcome(queued.index, Fate.DEFERRED, "4.3.5", f"alias {name} has an empty expansion")
+            return self._outcome(queued.index, Fate.DEFERRED, "4.3.5", f"alias {name} has an empty expansion")
         parts: list[Outcome] = []
         addresses = [self._qualify(self._extended(item, extension)) for item in items if item.kind in ADDRESSES]
         if any(item.kind not in ADDRESSES for item in items):
             report = await self._run(request, queued, "alias", name, extension)
-            parts += outcomes(report, (queued.index,), "local")
+            parts += outcomes(report, (queued.index,), self._service)
             addresses += [self._qualify(address) for address in report.forwards]
         # A user whose alias names himself ("tony: \\tony, bob@elsewhere"): his own mailbox, without another look here.
         himself = self._qualify(local_part).lower()
@@ -132,7 +132,7 @@ class LocalAgent:
         if rest:
             sender = await self._owner(request.sender, local_part)
             parts.append(await self._forward(request, queued, rest, sender))
-        return _whole(queued.index, parts)
+        return _whole(queued.index, parts, self._service)
 
     def _extended(self, item: Item, extension: str) -> str:
         """propagate_unmatched_extensions = alias: tony+x with "tony: bob" goes to bob+x."""
@@ -176,7 +176,9 @@ class LocalAgent:
         try:
             login = await self._person(local_part)
         except OSError as error:
-            return _outcome(queued.index, Fate.DEFERRED, "4.3.0", f"user lookup error for {base}: {error.strerror}")
+            return self._outcome(
+                queued.index, Fate.DEFERRED, "4.3.0", f"user lookup error for {base}: {error.strerror}"
+            )
         if login is not None and login.lower() == local_part.lower():
             extension = ""
         try:
@@ -186,16 +188,16 @@ class LocalAgent:
             if login is None:
                 return await self._unknown(request, queued, local_part, base, extension)
         except TableRetry as retry:
-            return _outcome(queued.index, Fate.DEFERRED, "4.3.0", f"table lookup problem: {retry}")
+            return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", f"table lookup problem: {retry}")
         report = await self._run(request, queued, "user", login, extension)
-        parts = outcomes(report, (queued.index,), "local")
+        parts = outcomes(report, (queued.index,), self._service)
         if report.spool:
             spooled = await self._run(request, queued, "spool", login, extension)
-            parts += outcomes(spooled, (queued.index,), "local")
+            parts += outcomes(spooled, (queued.index,), self._service)
         if report.forwards:
             addresses = [self._qualify(address) for address in report.forwards]
             parts.append(await self._forward(request, queued, addresses, request.sender))
-        return _whole(queued.index, parts)
+        return _whole(queued.index, parts, self._service)
 
     async def _run(
         self, request: DeliveryRequest, queued: QueuedRecipient, operation: str, name: str, extension: str
@@ -214,7 +216,7 @@ class LocalAgent:
         transport, _, nexthop = target.partition(":")
         agent = self._agents.get(transport)
         if agent is None:
-            return _outcome(queued.index, Fate.DEFERRED, "4.3.0", "mail transport unavailable")
+            return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", "mail transport unavailable")
         passed = replace(
             request, transport=transport, nexthop=nexthop or self._settings.myhostname, recipients=(queued,)
         )
@@ -234,7 +236,7 @@ class LocalAgent:
             for name, value in {**values, "domain": domain}.items():
                 relay = relay.replace("${" + name + "}", value).replace(f"$({name})", value).replace(f"${name}", value)
             return await self._forward(request, queued, [self._qualify(relay)], request.sender)
-        return _outcome(queued.index, Fate.BOUNCED, "5.1.1", f'unknown user: "{local_part}"')
+        return self._outcome(queued.index, Fate.BOUNCED, "5.1.1", f'unknown user: "{local_part}"')
 
     async def _forward(
         self, request: DeliveryRequest, queued: QueuedRecipient, addresses: list[str], sender: str
@@ -267,9 +269,13 @@ class LocalAgent:
             transaction.abort()
             raise
         if isinstance(answer, Accepted):
-            return _outcome(queued.index, Fate.DELIVERED, "2.0.0", f"forwarded as {answer.queue_id}")
+            return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", f"forwarded as {answer.queue_id}")
         fate = Fate.DEFERRED if answer.code < 500 else Fate.BOUNCED
-        return _outcome(queued.index, fate, answer.status, f"unable to forward message: {answer.text}")
+        return self._outcome(queued.index, fate, answer.status, f"unable to forward message: {answer.text}")
+
+    def _outcome(self, index: int, fate: Fate, status: str, reason: str) -> Outcome:
+        """relay= in the log is the service's name, so that a second `local` line of master.cf can be told apart."""
+        return Outcome(index, fate, Dsn(status, reason), self._service)
 
 
 def delivered_to(header: bytes, address: str) -> bool:
@@ -281,14 +287,10 @@ def delivered_to(header: bytes, address: str) -> bool:
     return address.lower() in (value.strip().lower() for value in named)
 
 
-def _outcome(index: int, fate: Fate, status: str, reason: str) -> Outcome:
-    return Outcome(index, fate, Dsn(status, reason), "local")
-
-
-def _whole(index: int, parts: list[Outcome]) -> Outcome:
+def _whole(index: int, parts: list[Outcome], service: str) -> Outcome:
     """Several parts as one fate: deferred when one is, else bounced when one is, else delivered."""
     if not parts:
-        return _outcome(index, Fate.DEFERRED, "4.3.5", "nothing to deliver to")
+        return Outcome(index, Fate.DEFERRED, Dsn("4.3.5", "nothing to deliver to"), service)
     for fate in (Fate.DEFERRED, Fate.BOUNCED, Fate.DELIVERED):
         for part in parts:
             if part.fate is fate:
