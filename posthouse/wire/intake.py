@@ -5,13 +5,15 @@
 
 Everything is a netstring whose first byte tells what it is. An envelope is "name=value"
 pairs with NUL between them; a recipient is address, original, NOTIFY and ORCPT with NUL
-between them; content is any piece of the message in canonical form. The reply comes once,
+between them; content is any piece of the message in canonical form. Anybody on this machine may
+write these bytes: what could not have come by SMTP either is refused here. The reply comes once,
 after the commit: "A" and the queue id, or "F" and code, status and text. A maildrop file is
 HEADING and one submission.
 
 Standards: netstrings (D. J. Bernstein, 1997); RFC 3461 section 4 for what the attributes mean.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from posthouse.envelope.envelope import Notify, Recipient
@@ -23,6 +25,10 @@ FRAME_LIMIT = 1 << 17
 """Bytes of one frame: content comes in pieces of 64 KiB at most."""
 RECIPIENT_LIMIT = 50_000
 """Recipients of one submission: what a large mailing list may hand over at once."""
+_LINE_END = re.compile(r"[\r\n\0]")
+"""In an address or a name: it would become a line of its own in a header or in SMTP."""
+_NO_PARAMETER = re.compile(r"[\0- \x7f]")
+"""In what becomes the value of an SMTP parameter (ENVID, ORCPT)."""
 _LENGTH_LIMIT = 6
 """Digits of a netstring's length: enough for FRAME_LIMIT."""
 
@@ -56,6 +62,8 @@ class End:
 
 Event = Submission | bytes | End
 
+_BODIES = ("", "7BIT", "8BITMIME")
+_RETURNS = ("", "FULL", "HDRS")
 _ATTRIBUTES = ("sender", "source", "full_name", "body", "ret", "envid", "verp")
 
 
@@ -181,6 +189,12 @@ class SubmissionReader:
     def _submission(self) -> Submission:
         self._told = True
         values = self._envelope or {}
+        if any(_LINE_END.search(value) for value in values.values()):
+            raise IntakeProtocolError("bad envelope")
+        if values.get("body", "") not in _BODIES or values.get("ret", "") not in _RETURNS:
+            raise IntakeProtocolError("bad envelope")
+        if _NO_PARAMETER.search(values.get("envid", "") + values.get("verp", "")):
+            raise IntakeProtocolError("bad envelope")
         known = {name: values.get(name, "") for name in _ATTRIBUTES if name not in ("sender", "source")}
         return Submission(
             sender=values.get("sender", ""),
@@ -233,4 +247,9 @@ def _recipient(text: str) -> Recipient:
     parts = text.split("\0")
     if len(parts) != 4 or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > 2:
         raise IntakeProtocolError("bad recipient")
-    return Recipient(parts[0], parts[1], Notify(int(parts[2]) & 15), parts[3])
+    notify = Notify(int(parts[2]) & 15)
+    if Notify.NEVER in notify and notify is not Notify.NEVER:
+        raise IntakeProtocolError("bad recipient")
+    if _LINE_END.search(parts[0] + parts[1]) or _NO_PARAMETER.search(parts[3]):
+        raise IntakeProtocolError("bad recipient")
+    return Recipient(parts[0], parts[1], notify, parts[3])
