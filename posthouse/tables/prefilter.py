@@ -61,18 +61,28 @@ def translate(pattern: str, *, perl: bool = False) -> str | None:
                     raise _Unsure
                 out.append("(?:")
                 atom = False
-            elif character in ")|^$":
-                if perl and character == "$":
-                    # In pcre $ also matches before a last newline, which what follows may take; then say nothing.
-                    character = r"(?:\n?\z)" if position == len(pattern) else "(?:)"
+            elif character in ")|":
                 out.append(character)
                 atom = character == ")"
+            elif character in "^$":
+                out.append(_anchor(character, position, len(pattern), perl))
+                atom = False
             else:
                 out.append("." if character == "." else _literal(character))
                 atom = True
     except _Unsure:
         return None
     return "".join(out)
+
+
+def _anchor(character: str, position: int, length: int, perl: bool) -> str:
+    # In the middle of a pattern compilers differ about newlines (glibc too, without REG_NEWLINE), so nothing is
+    # asked there. In pcre $ also matches before a last newline.
+    if character == "^":
+        return "^" if position == 1 else "(?:)"
+    if position < length:
+        return "(?:)"
+    return r"(?:\n?\z)" if perl else "$"
 
 
 def _literal(character: str) -> str:
