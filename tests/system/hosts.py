@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
 
 from posthouse.testkit.dns_server import DnsServer
@@ -64,21 +63,21 @@ class Story:
         """In the order in which a message passes them."""
         return self.desktop, self.relay, self.server
 
-    def mbox(self, name: str) -> list[Message]:
+    def mbox(self, name: str) -> list[mailbox.Message]:
         """The messages in a user's spool file."""
         path = Path("/var/mail") / name
         return list(mailbox.mbox(path, create=False)) if path.exists() else []
 
-    def maildir(self, name: str) -> list[Message]:
+    def maildir(self, name: str) -> list[mailbox.Message]:
         """The messages in a user's ~/Maildir."""
         path = Path(f"~{name}").expanduser() / "Maildir"
         return list(mailbox.Maildir(path, factory=None, create=False)) if path.exists() else []
 
-    def in_mbox(self, name: str, subject: str) -> Message:
+    def in_mbox(self, name: str, subject: str) -> mailbox.Message:
         """Wait for a message with this subject in the user's spool file."""
         return eventually(lambda: with_subject(self.mbox(name), subject), f"{subject} in {name}'s mbox: {self.end()}")
 
-    def in_maildir(self, name: str, subject: str) -> Message:
+    def in_maildir(self, name: str, subject: str) -> mailbox.Message:
         """Wait for a message with this subject in the user's Maildir."""
         return eventually(lambda: with_subject(self.maildir(name), subject), f"{subject} in ~{name}/Maildir")
 
@@ -87,7 +86,7 @@ class Story:
         return "".join(f"\n== {host.log}\n{host.text()[-1500:]}" for host in self.hosts)
 
 
-def with_subject(messages: list[Message], subject: str) -> Message | None:
+def with_subject(messages: list[mailbox.Message], subject: str) -> mailbox.Message | None:
     """The first message with this subject."""
     return next((message for message in messages if message["Subject"] == subject), None)
 

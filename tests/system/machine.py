@@ -81,7 +81,9 @@ def run(
         check=False,
         **identity,
     )
-    return Ran(tuple(argv), done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    return Ran(
+        tuple(argv), done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    )
 
 
 @dataclass(frozen=True, slots=True)
