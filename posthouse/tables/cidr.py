@@ -126,8 +126,8 @@ def parse_cidr(lines: Iterable[str], path: str) -> list[CidrRule]:
     for line in logical_lines(lines, path, warn):
         where = f"cidr map {path}, line {line.number}"
         text = line.text.strip(BLANKS)
-        word = text.split(None, 1)[0].upper()
-        rest = text[len(word) :].strip(BLANKS)
+        word, rest = _first_word(text)
+        word = word.upper()
         try:
             if word == "ENDIF":
                 if not unclosed:
@@ -151,8 +151,7 @@ def parse_cidr(lines: Iterable[str], path: str) -> list[CidrRule]:
                     raise
             else:
                 negated, text = _negation(text)
-                pattern, _, value = text.replace("\t", " ").partition(" ")
-                value = text[len(pattern) :].strip(BLANKS)
+                pattern, value = _first_word(text)
                 if not pattern:
                     raise BadNetwork("no address pattern")
                 network = parse_network(pattern)
@@ -169,6 +168,12 @@ def parse_cidr(lines: Iterable[str], path: str) -> list[CidrRule]:
             condition.source, condition.network, condition.negated, None, condition.line, len(rules)
         )
     return rules
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    # C's white space: str.split() would also cut at other control and Unicode characters.
+    end = next((place for place, character in enumerate(text) if character in BLANKS), len(text))
+    return text[:end], text[end:].strip(BLANKS)
 
 
 def _negation(text: str) -> tuple[bool, str]:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from posthouse.accounts.account import Account, AccountRetry, fold_login
 from posthouse.accounts.accounts import CACHE_SECONDS, Accounts, PamDatabase, PasswdFileDatabase
@@ -186,3 +188,11 @@ def test_editing_refuses_in_plain_words(tmp_path: Path) -> None:
         set_password(path, "a@x", "")
     with pytest.raises(EditError, match="not a login"):
         add_user(path, "a:b", "p")
+
+
+@given(st.text(max_size=120))
+def test_any_text_is_rows_or_warnings(text: str) -> None:
+    said: list[str] = []
+    for login, row in parse_passwd(text.split("\n"), "f", said.append).items():
+        assert fold_login(login) == login == row.account.login
+        assert row.account.quota_bytes is None or row.account.quota_bytes >= 0
