@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from posthouse.commands.postmap import Tool, run
+from posthouse.commands.postmap import run
+from posthouse.commands.postmap_options import Tool
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.tables.alias_text import alias_entries

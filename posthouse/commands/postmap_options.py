@@ -1,0 +1,104 @@
+"""The command line of postmap and postalias: one for both, with small differences.
+
+Standards: postmap(1), postalias(1) of Postfix 3.7.
+"""
+
+import getopt
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from posthouse.config.configuration import Configuration
+from posthouse.tables.build import Build
+from posthouse.tables.source_text import Entry
+
+
+class Fatal(Exception):
+    """The command ends with these words and status 1."""
+
+
+class Usage(Exception):
+    """Bad options: getopt's complaint, or ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What differs between postmap and postalias."""
+
+    name: str
+    usage: str
+    options: str
+    parse: Callable[[Iterable[str], str, bool], Iterator[Entry]]
+    """Rows from lines, the file's name, and whether it must be UTF-8."""
+    separator: str
+    """What stands after the key in a listing."""
+    bookkeeping: Callable[[Build, Configuration], None] | None = None
+    """Rows that are in every table of this kind."""
+
+
+@dataclass(slots=True)
+class Options:
+    """What the command line asks for."""
+
+    directory: str | None = None
+    query: str | None = None
+    delete: str | None = None
+    sequence: bool = False
+    incremental: bool = False
+    body: bool = False
+    header: bool = False
+    mime: bool = False
+    fold: bool = True
+    utf8: bool | None = None
+    files: bool = False
+    nul: bool | None = None
+    keep_root: bool = False
+    plain_mode: bool = False
+    replace: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    maps: tuple[str, ...] = ()
+
+
+def parse_options(tool: Tool, arguments: list[str]) -> Options:
+    """The command line. Raises Usage, Fatal."""
+    try:
+        pairs, rest = getopt.getopt(arguments, tool.options)
+    except getopt.GetoptError as error:
+        if "requires argument" in error.msg:
+            raise Usage(f"option requires an argument -- '{error.opt}'") from error
+        raise Usage(f"invalid option -- '{error.opt}'") from error
+    options = Options(maps=tuple(rest))
+    switches = {
+        "-b": "body",
+        "-F": "files",
+        "-h": "header",
+        "-i": "incremental",
+        "-m": "mime",
+        "-o": "keep_root",
+        "-p": "plain_mode",
+        "-r": "replace",
+        "-v": "verbose",
+        "-w": "quiet",
+    }
+    for option, value in pairs:
+        if option in switches:
+            setattr(options, switches[option], True)
+        elif option == "-c":
+            options.directory = value
+        elif option == "-f":
+            options.fold = False
+        elif option in ("-u", "-U"):
+            options.utf8 = option == "-U"
+        elif option in ("-n", "-N"):
+            options.nul = option == "-N"
+        else:
+            if options.sequence or options.query is not None or options.delete is not None:
+                either = "-s or -q or -d" if option == "-s" else "-s -q or -d"
+                raise Fatal(f"specify only one of {either}")
+            if option == "-s":
+                options.sequence = True
+            elif option == "-q":
+                options.query = value
+            else:
+                options.delete = value
+    return options
