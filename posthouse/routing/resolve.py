@@ -43,6 +43,7 @@ class ResolveSettings:
     empty_address_recipient: str
     relocated_maps: str
     recipient_delimiter: str
+    allow_min_user: bool
     allow_percent_hack: bool
     swap_bangpath: bool
     resolve_null_domain: bool
@@ -123,7 +124,7 @@ class Resolver:
             address = f"{local_part}@{domain}"
         if not domain and settings.resolve_null_domain:
             address_class, why = AddressClass.LOCAL, self._why["local_transport"]
-        elif not is_domain(domain):
+        elif not is_domain(domain) or (local_part.startswith("-") and not settings.allow_min_user):
             return Resolution("error", "5.1.3 bad address syntax", address, AddressClass.DEFAULT, ())
         else:
             address_class, why = await self._domains.classify(domain)

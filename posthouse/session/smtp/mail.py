@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.session.smtp.transaction import Transaction
-from posthouse.wire.smtp.command import BadPath, MailCommand, parse_mail
+from posthouse.wire.smtp.command import BAD_SENDER, BadPath, MailCommand, parse_mail
 from posthouse.wire.smtp.dialogue import State
 from posthouse.wire.smtp.reply import Reply
 
@@ -32,6 +32,8 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
         smtputf8=settings.smtputf8_enable and "SMTPUTF8" not in session.discard,
         verp_filter=settings.verp_delimiter_filter if session.verp_authorized else "",
     )
+    if isinstance(command, MailCommand) and command.sender.startswith("-") and not settings.allow_min_user:
+        command = BadPath(BAD_SENDER, command.path)
     if not isinstance(command, MailCommand):
         if isinstance(command, BadPath):
             if not command.unclosed:

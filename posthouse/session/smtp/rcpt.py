@@ -6,7 +6,7 @@ Standards: RFC 5321 sections 4.1.1.3 and 4.5.3.1.10 (too many recipients).
 from posthouse.envelope.envelope import Recipient
 from posthouse.session.smtp.mail import UNDECLARED_UTF8, open_door
 from posthouse.session.smtp.session import SmtpSession
-from posthouse.wire.smtp.command import BadNotify, BadPath, RcptCommand, parse_rcpt
+from posthouse.wire.smtp.command import BAD_RECIPIENT, BadNotify, BadPath, RcptCommand, parse_rcpt
 from posthouse.wire.smtp.dialogue import NEED_MAIL, State
 from posthouse.wire.smtp.reply import Reply
 
@@ -24,6 +24,8 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
     if refusal is not None:
         return refusal
     command = parse_rcpt(argument, strict=settings.strict_rfc821_envelopes, dsn="DSN" not in session.discard)
+    if isinstance(command, RcptCommand) and command.recipient.startswith("-") and not settings.allow_min_user:
+        command = BadPath(BAD_RECIPIENT, command.path)
     if not isinstance(command, RcptCommand):
         session.dialogue.recipient_refused()
         if isinstance(command, BadNotify):

@@ -24,6 +24,7 @@ class SmtpdSettings:
     line_length_limit: int = 2048
     message_size_limit: int = 10240000
     strict_rfc821_envelopes: bool = False
+    allow_min_user: bool = False
     smtputf8_enable: bool = True
     strict_smtputf8: bool = False
     disable_vrfy_command: bool = False

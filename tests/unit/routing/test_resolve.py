@@ -135,3 +135,13 @@ async def test_who_exists(open_router: OpenRouter, address: str, text: str | Non
     assert (found.text if found is not None else None) == text
     if found is not None:
         assert (found.code, found.status) == (550, "5.1.1")
+
+
+@pytest.mark.parametrize("address", ["-f@example.com", "-f%example.com@example.com", "-f@else.test"])
+async def test_an_address_that_could_be_taken_for_an_option_goes_nowhere(open_router: OpenRouter, address: str) -> None:
+    resolution = await open_router().resolve("", address)
+    assert (resolution.transport, resolution.nexthop) == ("error", "5.1.3 bad address syntax")
+
+
+async def test_allow_min_user_lets_it_through(open_router: OpenRouter) -> None:
+    assert (await open_router(allow_min_user="yes").resolve("", "-f@example.com")).transport == "local"
