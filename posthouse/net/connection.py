@@ -209,6 +209,14 @@ class TcpStream(asyncio.Protocol):
             self._flushing = True
             self.loop.call_soon(self._flush_later)
 
+    def send(self, data: bytes) -> bool:
+        """Send at once, with what is queued: for the last bytes before a wait, which need no turn of the loop then.
+        False when too much is unsent or the connection is gone: drain() tells."""
+        self._touched = True
+        self._out.append(data)
+        self._flush()
+        return not self._unwritable and self._transport is not None
+
     async def drain(self, timeout: float) -> None:
         """Wait until little enough is unsent."""
         self._flush()
@@ -346,6 +354,7 @@ class TcpStream(asyncio.Protocol):
     def _flush(self) -> None:
         out = self._out
         if not out or self._transport is None:
+            out.clear()
             return
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()

@@ -66,6 +66,9 @@ class Stream(Protocol):
     def write(self, data: bytes) -> None:
         """Queue bytes to be sent. Ignored once the connection is gone (the next read tells)."""
 
+    def send(self, data: bytes) -> bool:
+        """Send at once, with what is queued: for the last bytes before a wait. False: drain() should follow."""
+
     async def drain(self, timeout: float) -> None:
         """Wait until little enough is unsent. Raises StreamTimeout, StreamClosed."""
 

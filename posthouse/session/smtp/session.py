@@ -151,8 +151,10 @@ class SmtpSession:
         """Send what is queued."""
         if self._out:
             out = self._out
-            self.stream.write(out[0] if len(out) == 1 else b"".join(out))
+            data = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
+            if self.stream.send(data):
+                return
             try:
                 await self.stream.drain(self.settings.smtpd_timeout)
             except StreamTimeout:

@@ -82,7 +82,7 @@ class Connection:
 
     async def ask(self, line: str, timeout: float, doing: str) -> Reply:
         """Send one command and take its reply."""
-        self.stream.write(line.encode("utf-8", "surrogateescape") + b"\r\n")
+        self.stream.send(line.encode("utf-8", "surrogateescape") + b"\r\n")
         return await self.reply(timeout, doing)
 
     def say_quit(self) -> bool:

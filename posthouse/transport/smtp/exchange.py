@@ -100,10 +100,10 @@ class Exchange:
             while not transaction.done:
                 out = transaction.output()
                 if out:
-                    connection.stream.write(out)
+                    connection.stream.send(out)
                 if transaction.content_wanted:
                     if transaction.empty:
-                        connection.stream.write(transaction.end_content())
+                        connection.stream.send(transaction.end_content())
                     else:
                         await self._send_content(connection, request, transaction)
                 step = transaction.step
@@ -164,7 +164,7 @@ class Exchange:
         body = content.body
         if isinstance(body, MemoryBody):
             data = wire.feed(content.header + b"\r\n" + body.data)
-            stream.write(data + wire.finish() + transaction.end_content())
+            stream.send(data + wire.finish() + transaction.end_content())
             return
         try:
             stream.write(wire.feed(content.header + b"\r\n"))
