@@ -58,7 +58,7 @@ class Pattern:
     network: Network | None = None
     table: Table | None = None
     trouble: str = ""
-    """Why it cannot be asked: each match raises TableRetry."""
+    """Why it cannot be asked: each match raises TableRetry. One with a name can still be asked for names."""
 
 
 class MatchList:
@@ -86,7 +86,7 @@ class MatchList:
         name = fold_key(name)
         parsed = parse_address(address) if self._networks and address else None
         for pattern in self._patterns:
-            if pattern.trouble:
+            if pattern.trouble and (address or not pattern.name):
                 raise TableRetry(f"{self.title}: {pattern.trouble}")
             if pattern.table is not None:
                 match = await self._ask(pattern, pattern.table, name, address)
@@ -204,12 +204,14 @@ def _parse_file(
 
 
 def _plain(bare: str, shown: str, negated: bool, parameter: str) -> Pattern:
+    # Every word is a name as well: mydestination lists [1.2.3.4] and means a domain literal.
+    name = fold_key(bare.rstrip(".") if len(bare) > 1 else bare)
     if bare.startswith("[") or "/" in bare or not bare.strip("0123456789."):
         try:
-            return Pattern(shown, negated, network=parse_network(bare))
+            return Pattern(shown, negated, name=name, network=parse_network(bare))
         except BadNetwork as bad:
-            if "/" in bare or bare.startswith("["):
+            if "/" in bare:
                 warn(f"{parameter}: {bad}")
                 # A network that cannot be read must neither open nor close the door: whoever asks is told to wait.
-                return Pattern(shown, negated, trouble=str(bad))
-    return Pattern(shown, negated, name=fold_key(bare.rstrip(".") if len(bare) > 1 else bare))
+                return Pattern(shown, negated, name=name, trouble=str(bad))
+    return Pattern(shown, negated, name=name)

@@ -80,6 +80,10 @@ def test_a_table_that_cannot_be_asked_stops_the_search(configuration: Configurat
         ("inline:{.example.com=x}", False, "a.example.com", "inline:{.example.com=x}: .example.com -> x"),
         ("inline:{example.com=x}", False, "a.example.com", None),
         ("static:all", True, "x", "static:all: x -> all"),
+        ("[1.2.3.4], [IPv6:::1]", False, "[1.2.3.4]", "[1.2.3.4]"),
+        ("[1.2.3.4], [IPv6:::1]", False, "[ipv6:::1]", "[IPv6:::1]"),
+        ("1.2.3.4/8, a.example", False, "a.example", "a.example"),
+        ("example.com.", False, "example.com", "example.com."),
         ("", True, "x", None),
     ],
 )
