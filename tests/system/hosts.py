@@ -71,7 +71,7 @@ class Story:
     def maildir(self, name: str) -> list[mailbox.Message]:
         """The messages in a user's ~/Maildir."""
         path = Path(f"~{name}").expanduser() / "Maildir"
-        return list(mailbox.Maildir(path, factory=None, create=False)) if path.exists() else []
+        return list(mailbox.Maildir(path, factory=None, create=False)) if (path / "cur").exists() else []
 
     def in_mbox(self, name: str, subject: str) -> mailbox.Message:
         """Wait for a message with this subject in the user's spool file."""
