@@ -43,7 +43,7 @@ async def user(guest: Guest, command: Command) -> Reply:
     """USER: any name is welcome, so that nobody learns which exist."""
     if not guest.login_allowed:
         return STLS_FIRST
-    guest.name = command.arguments[0]
+    guest.user = command.arguments[0]
     return NAME_TAKEN
 
 
@@ -51,9 +51,9 @@ async def pass_(guest: Guest, command: Command) -> Reply:
     """PASS. Another try needs another USER (RFC 1939 section 7)."""
     if not guest.login_allowed:
         return STLS_FIRST
-    if not guest.name:
+    if not guest.user:
         return USER_FIRST
-    name, guest.name = guest.name, ""
+    name, guest.user = guest.user, ""
     return await _check(guest, Credentials(name, command.arguments[0]), "PLAIN", "USER")
 
 

@@ -68,11 +68,11 @@ class Pop3Listener:
         """One session, to its end."""
         service = self.service
         log = service.log.session(next(service.numbers))
-        address, client = await self._client(stream.peer, log.warning)
-        log.info(f"connect from {client}")
-        open_now = service.clients.connected(address)
+        name, address = await self._client(stream.peer, log.warning)
         conversation = Conversation(stream, service.settings, clock=service.clock)
-        guest = Guest(service, conversation, log, address, client)
+        guest = Guest(service, conversation, log, name, address)
+        log.info(f"connect from {guest.client}")
+        open_now = service.clients.connected(address)
         served = Served("lost connection", "CONNECT")
         try:
             try:
@@ -87,20 +87,19 @@ class Pop3Listener:
         finally:
             service.clients.disconnected(address)
             if served.reason:
-                log.info(f"{served.reason} after {served.where or conversation.where} from {client}")
-            log.info(f"disconnect from {client} {written(add(conversation.tally, served.tally))}")
+                log.info(f"{served.reason} after {served.where or conversation.where} from {guest.client}")
+            log.info(f"disconnect from {guest.client} {written(add(conversation.tally, served.tally))}")
             stream.close()
 
     async def _client(self, peer: Address, warn: Callable[[str], None]) -> tuple[str, str]:
-        """The address, and "host[address]"."""
+        """The verified name, or "unknown", and the address."""
         if not peer.host:  # a Unix socket
-            return "", "localhost[127.0.0.1]"
+            return "localhost", "127.0.0.1"
         address = peer.host.removeprefix("::ffff:") if "." in peer.host else peer.host
-        name = "unknown"
-        if self.service.resolver is not None:
-            found = await client_name(address, self.service.resolver, hosts=self.service.hosts, warn=warn)
-            name = found.name
-        return address, f"{name}[{address}]"
+        if self.service.resolver is None:
+            return "unknown", address
+        found = await client_name(address, self.service.resolver, hosts=self.service.hosts, warn=warn)
+        return found.name, address
 
     async def _hand_over(self, guest: Guest, login: str) -> Served:
         conversation = guest.conversation
@@ -108,7 +107,7 @@ class Pop3Listener:
             await conversation.flush()  # replies to what was pipelined before the login
         except SessionEnded as end:
             return Served(str(end), conversation.where)
-        logged_in = LoggedIn(login, guest.client, guest.log.number)
+        logged_in = LoggedIn(login, guest.client_name, guest.address, guest.log.number)
         return await self.service.serve(conversation.stream, logged_in, conversation.lines.take())
 
     async def _converse(self, guest: Guest, open_now: int) -> None:

@@ -8,21 +8,25 @@ from posthouse.host.log import ProcessLog
 class Guest:
     """One connection before its login."""
 
-    __slots__ = ("address", "client", "conversation", "log", "name", "service", "timestamp")
+    __slots__ = ("address", "client_name", "conversation", "log", "service", "timestamp", "user")
 
     def __init__(
-        self, service: Pop3Service, conversation: Conversation, log: ProcessLog, address: str, client: str
+        self, service: Pop3Service, conversation: Conversation, log: ProcessLog, client_name: str, address: str
     ) -> None:
         self.service = service
         self.conversation = conversation
         self.log = log
+        self.client_name = client_name
         self.address = address
-        self.client = client
-        """"host[address]"."""
-        self.name = ""
+        self.user = ""
         """What USER said."""
         self.timestamp = ""
         """APOP's timestamp as the greeting had it, or ""."""
+
+    @property
+    def client(self) -> str:
+        """ "host[address]", for the log."""
+        return f"{self.client_name}[{self.address}]"
 
     @property
     def stls_offered(self) -> bool:

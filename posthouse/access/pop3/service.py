@@ -4,7 +4,8 @@ A session has two halves. Before the login (front.py) it knows no mail: it runs 
 worker. With the login the connection goes to `serve`, which opens the maildrop and answers
 everything from there on, the login's own +OK included: only whoever opens the maildrop knows
 whether it opened, and a client must not hear +OK before. `serve` is serve_here() (session.py) in
-the same process, or splices the bytes to a child that runs a Pop3Session as that user.
+the same process, or serve_elsewhere() (elsewhere.py), which splices the bytes to a child that
+runs a Pop3Session as that user.
 """
 
 import asyncio
@@ -32,10 +33,15 @@ class LoggedIn:
 
     login: str
     """The account."""
-    client: str
-    """"host[address]", for the log."""
+    client_name: str
+    client_address: str
     number: int
     """The session's number in the log."""
+
+    @property
+    def client(self) -> str:
+        """ "host[address]", for the log."""
+        return f"{self.client_name}[{self.client_address}]"
 
 
 @dataclass(frozen=True, slots=True)

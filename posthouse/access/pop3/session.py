@@ -22,6 +22,7 @@ from posthouse.access.pop3.conversation import SHOWN, Conversation, SessionEnded
 from posthouse.access.pop3.messages import VERBS, Transaction
 from posthouse.access.pop3.service import LoggedIn, OpenAccount, Serve, Served
 from posthouse.access.pop3.settings import Pop3dSettings
+from posthouse.access.pop3.tally import written
 from posthouse.host.log import ProcessLog
 from posthouse.mailbox.maildrop import Maildrop, open_maildrop
 from posthouse.mailbox.store import AccountStore, MailboxFault, Refusal, Refused
@@ -178,6 +179,13 @@ class Pop3Session:
 def _refusal(refused: Refused) -> Reply:
     code = CODES.get(refused.refusal, SYS_TEMP)
     return error(refused.text or "The maildrop cannot be opened", code)
+
+
+def log_alone(served: Served, logged_in: LoggedIn, log: ProcessLog) -> None:
+    """The end of a session that ran in a child of its own: nobody else can count its commands."""
+    if served.reason:
+        log.info(f"{served.reason} after {served.where} from {logged_in.client}")
+    log.info(f"logout: user=<{logged_in.login}> {written(served.tally)}")
 
 
 def serve_here(

@@ -39,3 +39,11 @@ class Pop3dSettings:
     def tls_required(self) -> bool:
         """Whether only CAPA, STLS, NOOP and QUIT may come in plain text."""
         return self.pop3d_tls_wrappermode or self.pop3d_tls_security_level.lower() == "encrypt"
+
+
+@dataclass(frozen=True, slots=True)
+class Pop3dTlsSettings:
+    """The listener's own certificate: whoever makes the TLS context reads them, while still root."""
+
+    pop3d_tls_cert_file: str
+    pop3d_tls_key_file: str

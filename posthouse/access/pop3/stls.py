@@ -31,7 +31,7 @@ async def stls(guest: Guest, command: Command) -> Reply | bytes:
     conversation.stream.write(bytes(GO_AHEAD))  # no suspension before start_tls(): what has come by now is plain text
     await handshake(guest)
     conversation.begin_again()
-    guest.name = ""
+    guest.user = ""
     return b""
 
 
