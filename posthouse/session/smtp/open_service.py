@@ -19,7 +19,7 @@ from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
 from posthouse.session.smtp.client_limits import ClientLimits
-from posthouse.session.smtp.seams import Authenticator, Door, HostMatch, Lookup, Stages, nothing
+from posthouse.session.smtp.seams import Authenticator, Door, HostMatch, Lookup, NoHosts, Stages, nothing
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.session.smtp.tls import open_tls_context as open_tls_context
@@ -80,19 +80,15 @@ def open_smtp_service(
         tls_context=tls_context,
         authenticator=authenticator,
         under_stress=read_settings(SmtpdSettings, configuration.with_overrides({"stress": "yes"}, "stress")),
-        limit_exceptions=open_client_list(
+        limit_exceptions=_clients(
             tables.smtpd_client_event_limit_exceptions, configuration, "smtpd_client_event_limit_exceptions"
         ),
-        sasl_exceptions=open_client_list(
+        sasl_exceptions=_clients(
             tables.smtpd_sasl_exceptions_networks, configuration, "smtpd_sasl_exceptions_networks"
         ),
-        xclient=open_client_list(
-            tables.smtpd_authorized_xclient_hosts, configuration, "smtpd_authorized_xclient_hosts"
-        ),
-        verp=open_client_list(tables.smtpd_authorized_verp_clients, configuration, "smtpd_authorized_verp_clients"),
-        xforward=open_client_list(
-            tables.smtpd_authorized_xforward_hosts, configuration, "smtpd_authorized_xforward_hosts"
-        ),
+        xclient=_clients(tables.smtpd_authorized_xclient_hosts, configuration, "smtpd_authorized_xclient_hosts"),
+        verp=_clients(tables.smtpd_authorized_verp_clients, configuration, "smtpd_authorized_verp_clients"),
+        xforward=_clients(tables.smtpd_authorized_xforward_hosts, configuration, "smtpd_authorized_xforward_hosts"),
         discard_ehlo=_table(
             tables.smtpd_discard_ehlo_keyword_address_maps, configuration, "smtpd_discard_ehlo_keyword_address_maps"
         ),
@@ -134,6 +130,11 @@ def _words(value: str, configuration: Configuration) -> Lookup:
         return await words.matches(key)
 
     return look
+
+
+def _clients(value: str, configuration: Configuration, parameter: str) -> HostMatch:
+    """A list of clients. An empty one costs a connection nothing."""
+    return open_client_list(value, configuration, parameter) or NoHosts()
 
 
 def _local_rewrite(tables: SmtpdTables, configuration: Configuration) -> Callable[[str, str, str], Awaitable[bool]]:

@@ -8,10 +8,9 @@ Standards: RFC 5321 sections 3 and 4; RFC 2920 section 3.2.
 """
 
 import time
-from dataclasses import replace
 
 from posthouse.envelope.envelope import Client
-from posthouse.envelope.verdict import Action, Evidence, Verdict
+from posthouse.envelope.verdict import DUNNO, Action, Evidence, Verdict
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Entry
 from posthouse.net.connection import TcpStream
@@ -268,7 +267,8 @@ class SmtpSession:
         """Keep a verdict in the journal; the refusal when it is one, logged, or None."""
         action = verdict.action
         if action is not Action.REJECT and action is not Action.DEFER:
-            self.record(step, recipient, action.value, verdict.evidence)
+            if recipient or verdict is not DUNNO:  # a stage where no list had anything to say tells nobody anything
+                self.record(step, recipient, action.value, verdict.evidence)
             return None
         reply = Reply(verdict.code, verdict.status, verdict.text)
         self.record("refused", recipient, f"{action.value}: {' '.join(reply.lines())}", verdict.evidence)
@@ -322,7 +322,10 @@ class SmtpSession:
 
     def rename(self, *, helo: str, protocol: str) -> None:
         """HELO or EHLO told a name."""
-        self.client = replace(self.client, helo=helo, protocol=protocol)
+        c = self.client
+        self.client = Client(
+            c.name, c.address, c.port, c.reverse_name, helo, protocol, c.sasl_method, c.sasl_username, c.sasl_sender
+        )
 
     def counted(self, verb: str, *, good: bool) -> None:
         """Count a command for the disconnect line."""

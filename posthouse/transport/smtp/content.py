@@ -35,7 +35,7 @@ class WireContent:
             chunk = chunk[:-1]
         if not chunk:
             return b""
-        if chunk.count(b"\n") != chunk.count(b"\r\n"):
+        if b"\n" in chunk.replace(b"\r\n", b""):  # cheaper than counting, measured
             chunk = BARE_LF.sub(b"\r\n", chunk)
         if self._limit:
             chunk = self._break_lines(chunk)

@@ -19,7 +19,7 @@ from posthouse.net.stream import StreamClosed, StreamTimeout
 from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.content import WireContent
 from posthouse.transport.smtp.eight_bit import says_eight_bit, to_seven_bit
-from posthouse.transport.smtp.reasons import SiteFailed, refused, remote, said
+from posthouse.transport.smtp.reasons import SiteFailed, refused, said
 from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.wire.smtp.client import WHILE, Step, Transaction
 from posthouse.wire.smtp.client_commands import mail_command, rcpt_command, xtext
@@ -221,10 +221,10 @@ class Exchange:
         if final is not None:
             if final.code // 100 != 2:
                 return refused(final, candidate.label, host, Step.DOT.value)
-            sent = remote(final, host, said(final))
             passed_on = connection.offer.dsn and queued.recipient.notify & Notify.SUCCESS
             action = PASSED_ON if passed_on else "relayed"
-            return Dsn(sent.status, sent.reason, action, "smtp", sent.diagnostic, "dns", host)
+            words = said(final)
+            return Dsn(final.enhanced_status, words, action, "smtp", words, "dns", host)
         data = transaction.data_reply
         if data is not None and data.code // 100 != 3:
             return refused(data, candidate.label, host, Step.DATA.value)

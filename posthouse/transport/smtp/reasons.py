@@ -15,7 +15,7 @@ def said(reply: Reply) -> str:
 
 def remote(reply: Reply, host: str, reason: str, *, status: str = "") -> Dsn:
     """A reason whose diagnostic is the server's reply. `status` overrides the reply's."""
-    return Dsn(status or reply.enhanced_status, reason, diagnostic_type="smtp", diagnostic=said(reply), remote_mta=host)
+    return Dsn(status or reply.enhanced_status, reason, "", "smtp", said(reply), "dns", host)
 
 
 def refused(reply: Reply, label: str, host: str, command: str) -> Dsn:

@@ -59,7 +59,7 @@ class DataReader:
             piece = buffer[:cut]
         if not piece:
             return b""
-        if piece.count(b"\n") != piece.count(b"\r\n"):
+        if b"\n" in piece.replace(b"\r\n", b""):  # cheaper than counting, measured
             piece = _LINE_END.sub(b"\r\n", piece)
         elif b"\r\n." in piece:
             piece = piece.replace(b"\r\n.", b"\r\n")

@@ -4,13 +4,17 @@ Standards: RFC 5321 section 4.2 and 4.2.1 (form, continuation lines); RFC 2034 (
 replies); RFC 3463 section 2.
 """
 
+import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 LINE_LIMIT = 2048
 """Bytes in one reply line: four times RFC 5321 section 4.5.3.1.5's 512, for wordy servers."""
 LINES_LIMIT = 100
 """Lines in one reply; an EHLO of today has about 15."""
+KNOWN_LINES = 1024
+"""Replies of one line that are remembered: servers say the same few all day."""
 
 # RFC 5321 section 4.2:
 # Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF
@@ -54,8 +58,17 @@ class Reply:
         return f"{self.code // 100}.0.0"
 
 
-def parse_reply(lines: list[bytes]) -> Reply:
+@functools.lru_cache(KNOWN_LINES)
+def _parse_line(line: bytes) -> Reply:
+    return _parse((line,))
+
+
+def parse_reply(lines: Sequence[bytes]) -> Reply:
     """The reply in these lines (without line ends), the last one final. Raises RemoteProtocolError."""
+    return _parse_line(lines[0]) if len(lines) == 1 else _parse(lines)
+
+
+def _parse(lines: Sequence[bytes]) -> Reply:
     code = b""
     texts = []
     for line in lines:
