@@ -64,7 +64,9 @@ class Expansion:
         for recipient in recipients:
             original = (recipient.original or recipient.address) if keep_original else ""
             address = await self.clean(recipient.address, evidence, warnings)
-            rewritten.append(Recipient(address, original, recipient.notify, recipient.orcpt))
+            if address != recipient.address or original != recipient.original:
+                recipient = Recipient(address, original, recipient.notify, recipient.orcpt)
+            rewritten.append(recipient)
             if self._recipient_bcc is not None:
                 copies += await self._copy(self._recipient_bcc, address, evidence)
         if self._sender_bcc is not None and sender:

@@ -53,11 +53,16 @@ class HeaderPass:
         """Do it. Raises TableRetry, CanonicalLoop."""
         for text in prepend:
             await self._given(text + b"\r\n")
-        if received:
-            await self._given(received)
         if self._cleanup.header_checks is None and self._cleanup.mime_checks is None:
+            if received:  # our own: one field, in the form it shall have
+                self._seen.add(b"received")
+                self.hops += 1
+                if b"received" not in self._cleanup.drop:
+                    self._out.append(received)
             await self._unchecked(header, fields)
         else:
+            if received:
+                await self._given(received)
             for field in fields:
                 await self._field(header, field)
                 if self._over():

@@ -307,8 +307,10 @@ class CleanupTransaction:
         try:
             body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
             content = Content(header.text, body)
-            message = replace(
-                self._message(envelope, sender, expanded.recipients),
+            message = self._message(
+                envelope,
+                sender,
+                expanded.recipients,
                 size=content.size,
                 state=State.HOLD if hold else State.INCOMING,
                 message_id=header.message_id,
@@ -335,7 +337,18 @@ class CleanupTransaction:
             await self._cleanup.on_expanded(message, content, told)
         return Accepted(self._queue_id)
 
-    def _message(self, envelope: Envelope, sender: str, recipients: tuple[Recipient, ...]) -> QueuedMessage:
+    def _message(
+        self,
+        envelope: Envelope,
+        sender: str,
+        recipients: tuple[Recipient, ...],
+        *,
+        size: int = 0,
+        state: State = State.INCOMING,
+        message_id: str = "",
+        content_filter: str = "",
+        hops: int = 0,
+    ) -> QueuedMessage:
         return QueuedMessage(
             queue_id=self._queue_id,
             arrival_time=self._arrival,
@@ -351,7 +364,11 @@ class CleanupTransaction:
                 envelope.verp,
             ),
             recipients=tuple([StoredRecipient(number, recipient) for number, recipient in enumerate(recipients)]),
-            size=0,
+            size=size,
+            state=state,
+            message_id=message_id,
+            content_filter=content_filter,
+            hops=hops,
         )
 
     async def _return(
