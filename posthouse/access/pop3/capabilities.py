@@ -12,12 +12,14 @@ MECHANISMS = ("PLAIN", "LOGIN")
 """The SASL mechanisms we speak."""
 
 
-def capabilities(*, stls: bool, login: bool) -> bytes:
-    """The answer. stls: whether STLS may come; login: whether USER and AUTH are taken now, or were."""
+def capabilities(*, stls: bool, login: bool, guest: bool) -> bytes:
+    """The answer. stls: whether STLS may come; login: whether USER and AUTH are taken now, or were; guest: before the
+    login, when nobody is told whose program this is (RFC 2449 section 6.9)."""
     lines = [*ALWAYS]
     if stls:
         lines.append("STLS")
     if login:
         lines += ["USER", f"SASL {' '.join(MECHANISMS)}"]
-    lines.append("IMPLEMENTATION Posthouse")
+    if not guest:
+        lines.append("IMPLEMENTATION Posthouse")
     return listing(ok("Capability list follows"), lines)

@@ -39,7 +39,7 @@ class Verb:
 
 async def capa(guest: Guest, command: Command) -> bytes:
     """CAPA."""
-    return capabilities(stls=guest.stls_offered, login=guest.login_allowed)
+    return capabilities(stls=guest.stls_offered, login=guest.login_allowed, guest=True)
 
 
 async def noop(guest: Guest, command: Command) -> Reply:

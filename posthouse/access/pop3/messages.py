@@ -141,7 +141,7 @@ async def noop(transaction: Transaction, command: Command) -> Reply:
 
 async def capa(transaction: Transaction, command: Command) -> bytes:
     """CAPA: USER and SASL are announced in both states (RFC 2449 section 6.2, RFC 5034 section 3)."""
-    return capabilities(stls=False, login=True)
+    return capabilities(stls=False, login=True, guest=False)
 
 
 VERBS: dict[str, Callable[[Transaction, Command], Awaitable[Reply | bytes]]] = {
