@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 # RFC 5322 section 3.6.8: field-name = 1*ftext; section 4.5: blanks may stand before the colon.
 _FIELD = re.compile(rb"([!-9;-~]+)([ \t]*):[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)")
-_BARE = re.compile(rb"\r+\n|\r|\n")
+# A run of CRs is taken whole, with its LF or without: tried at each CR anew, a run of them would cost its square.
+_BARE = re.compile(rb"\r+\n?|\n")
 _FROM_LINE = re.compile(rb">*From ")
 
 
@@ -69,7 +70,7 @@ def canonical(chunk: bytes) -> bytes:
     rest = chunk.replace(b"\r\n", b"")
     if b"\n" not in rest and b"\r" not in rest:
         return chunk
-    return _BARE.sub(lambda found: b"\r\n" if found.group().endswith(b"\n") else b" ", chunk)
+    return _BARE.sub(lambda found: b"\r\n" if found.group().endswith(b"\n") else b" " * len(found.group()), chunk)
 
 
 def without_from_line(content: bytes) -> bytes:

@@ -1,3 +1,6 @@
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,3 +91,16 @@ def test_recipients_of_a_header() -> None:
 def test_resent_recipients_replace_the_others() -> None:
     header = b"To: a@x\r\nResent-To: b@x\r\nResent-Bcc: c@x\r\n"
     assert header_recipients(header) == ["b@x", "c@x"]
+
+
+@given(st.text("\r\na.", max_size=40).map(str.encode))
+def test_a_run_of_carriage_returns_is_a_line_end_or_blanks(content: bytes) -> None:
+    expected = re.sub(rb"\r+\n", b"\n", content).replace(b"\r", b" ").replace(b"\n", b"\r\n")
+    assert canonical(content) == expected
+
+
+@pytest.mark.parametrize("chunk", [b"\r" * 250_000, b"\r" * 250_000 + b"a\n", b"\r\r\n" * 80_000])
+def test_line_ends_cost_time_by_their_number_only(chunk: bytes) -> None:
+    started = time.process_time()
+    canonical(chunk)
+    assert time.process_time() - started < 1.0
