@@ -1,5 +1,5 @@
-"""POP3's grammar: any bytes give lines that do not depend on how they are cut, each a command or a bad one; what is sent
-with its dots doubled reads back the same (the invariant)."""
+"""POP3's grammar: any bytes give lines that do not depend on how they are cut, each a command or a bad one; what is
+sent with its dots doubled reads back the same (the invariant)."""
 
 import sys
 
