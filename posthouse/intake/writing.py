@@ -42,8 +42,9 @@ from posthouse.routing.canonical import CanonicalLoop
 from posthouse.routing.virtual_alias import ExpansionRefused
 from posthouse.tables.table import TableRetry
 
-HEADER_MEMORY_LIMIT = 4 * 1024 * 1024
-"""Bytes of a whole header that are kept in memory; a message with more of it is refused as too large."""
+HEADER_MEMORY_LIMIT = 1024 * 1024
+"""Bytes of a whole header that are kept in memory; a message with more of it is refused as too large. To look through
+a header of this size holds up the other sessions for a third of a second at worst."""
 LOOK_AGAIN = 65536
 """Bytes without an empty line after which the header is searched for a line that is no field."""
 
