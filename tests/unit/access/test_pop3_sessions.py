@@ -200,6 +200,37 @@ async def test_poplib_speaks_stls_and_tls_from_the_start(store: NativeMailStore,
     assert await speak(service, wrapped)
 
 
+async def test_what_came_behind_stls_in_plain_text_is_dropped(store: NativeMailStore, tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path, "localhost")
+    service = service_of(store.open, Pop3dSettings(pop3d_tls_security_level="may"))
+    service.tls_context = server_context([KeyPair(str(certificate), str(key))])
+    near, far = stream_pair()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(Pop3Listener(service).on_stream(far))
+        await near.read(5)
+        near.write(b"STLS\r\nUSER tony\r\n")
+        assert await near.read(5) == b"+OK Begin TLS negotiation\r\n"
+        await near.start_tls(client_context(), server_side=False, timeout=5)
+        near.write(b"PASS secret\r\n")
+        assert await near.read(5) == b"-ERR USER first\r\n"
+        near.write(b"QUIT\r\n")
+
+
+async def test_a_client_that_half_closes_behind_quit_still_gets_its_answers(store: NativeMailStore) -> None:
+    def talk(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), 5) as sock:
+            sock.sendall(b"USER tony\r\nPASS secret\r\nDELE 1\r\nQUIT\r\n")
+            sock.shutdown(socket.SHUT_WR)
+            said = b""
+            while data := sock.recv(4096):
+                said += data
+            return said
+
+    said = await speak(service_of(store.open, PLAIN), talk)
+    assert said.endswith(b"+OK Message 1 deleted\r\n+OK Bye\r\n")
+    assert len(await subjects(store)) == 2
+
+
 async def test_an_interrupted_session_deletes_nothing_and_unique_ids_stay(store: NativeMailStore) -> None:
     def cut(port: int) -> list[bytes]:
         client = poplib.POP3("127.0.0.1", port, timeout=5)
