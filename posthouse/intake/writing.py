@@ -162,10 +162,8 @@ class CleanupTransaction:
                 self._last = chunk[-2:] if len(chunk) > 1 else self._last[-1:] + chunk
                 self._writer.write(chunk)
                 await self._writer.room()
-        except QueueFull:
-            self._fail(NO_ROOM)
-        except QueueFault:
-            self._fail(WRITE_ERROR)
+        except (QueueFull, QueueFault) as error:
+            self._not_written(error)
         except TableRetry:
             self._table_trouble("body_checks")
 
@@ -190,16 +188,20 @@ class CleanupTransaction:
                         self._writer.write(rest)
                 elif self._last != b"\r\n":
                     self._writer.write(b"\r\n")
-            except QueueFull:
-                self._fail(NO_ROOM)
-            except QueueFault:
-                self._fail(WRITE_ERROR)
+            except (QueueFull, QueueFault) as error:
+                self._not_written(error)
             except TableRetry:
                 self._table_trouble("body_checks")
 
     def _fail(self, refused: Refused) -> None:
         self._failure = refused
         self.abort()
+
+    def _not_written(self, error: QueueFull | QueueFault) -> Refused:
+        refused = NO_ROOM if isinstance(error, QueueFull) else WRITE_ERROR
+        self._cleanup.log.warning(f"{self._queue_id}: write queue file: {error}")
+        self._fail(refused)
+        return refused
 
     def _table_trouble(self, title: str) -> None:
         text = f"{self._queue_id}: {title} map lookup problem -- message not accepted, try again later"
@@ -319,12 +321,8 @@ class CleanupTransaction:
                 hops=header.hops,
             )
             await self._cleanup.store.enqueue(NewMessage(message, content))
-        except QueueFull:
-            self._fail(NO_ROOM)
-            return NO_ROOM
-        except QueueFault:
-            self._fail(WRITE_ERROR)
-            return WRITE_ERROR
+        except (QueueFull, QueueFault) as error:
+            return self._not_written(error)
         self._writer = None  # the queue owns the body now
         if self._cleanup.journal is not None:
             record_steps(self._cleanup.journal, envelope, message, evidence)

@@ -259,7 +259,9 @@ async def test_limits(open_house: Callable[..., Any]) -> None:
     assert queued(house)[0].split("\r\n")[0] == "Long: " + "y" * 54
 
 
-@pytest.mark.parametrize(("trouble", "code", "status"), [(QueueFull(), 452, "4.3.1"), (QueueFault(), 451, "4.3.0")])
+@pytest.mark.parametrize(
+    ("trouble", "code", "status"), [(QueueFull("full"), 452, "4.3.1"), (QueueFault("full"), 451, "4.3.0")]
+)
 async def test_a_queue_that_fails_is_told(
     open_house: Callable[..., Any], trouble: Exception, code: int, status: str
 ) -> None:
@@ -269,6 +271,7 @@ async def test_a_queue_that_fails_is_told(
     assert isinstance(result, Refused)
     assert (result.code, result.status) == (code, status)
     assert house.told == []
+    assert house.sink.lines[-1] == "postfix/cleanup: warning: 0000000001: write queue file: full"
 
 
 async def test_a_table_that_cannot_be_asked_defers(open_house: Callable[..., Any]) -> None:
