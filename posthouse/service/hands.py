@@ -44,7 +44,10 @@ class Workbench:
     def __init__(
         self, configuration: Configuration, services: Sequence[Service], people: People, log: ProcessLog
     ) -> None:
-        """A service that is written wrong is off: its mail defers, and the log says why."""
+        """A pipe that is written wrong (Debian's master.cf names users that few machines have) is told of when mail
+        comes for it, as in Postfix: that mail defers."""
+        self._log = log
+        self._off: dict[str, str] = {}
         self._people = people
         self._local: dict[str, _Local] = {}
         self._virtual: dict[str, VirtualHands] = {}
@@ -74,12 +77,15 @@ class Workbench:
                     command = parse_pipe(service.arguments, service.line, limit)
                     self._pipes[service.name] = (command, pipe_identity(command, service.line))
                 except ConfigError as error:
-                    log.error(f"transport {service.name} is off: {error}")
+                    self._off[service.name] = str(error)
                     continue
                 self._pipe_hands[service.name] = PipeHands(read_settings(PipeSettings, own), time.time)
 
     def identity(self, errand: Errand) -> Identity | Report:
         """Whose rights the errand needs; a Report when it cannot be done at all. Looks at tables and user databases."""
+        if errand.operation == "pipe" and errand.service in self._off:
+            self._log.error(f"transport {errand.service} is off: {self._off[errand.service]}")
+            return deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
         if errand.operation == "pipe" and errand.service in self._pipes:
             return self._pipes[errand.service][1]
         if errand.operation == "virtual" and errand.service in self._virtual:
