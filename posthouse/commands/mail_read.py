@@ -4,20 +4,18 @@ A message number is its place in the list that was shown at the start; deletions
 quit, as do the marks for what was read.
 """
 
-import asyncio
 import os
 import pwd
 import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
-from posthouse.commands.mail_text import printable, readable, shown_header, text_of
-from posthouse.mailbox.store import AccountStore, Mailbox, MailboxFault, MailStore, MessageSummary, Refused
-from posthouse.message.structure_envelope import MessageAddress, MessageEnvelope, envelope_of
-
-T = TypeVar("T")
+from posthouse.address.local_part import quote_local_part
+from posthouse.commands.mail_box import MailBox
+from posthouse.commands.mail_send import private
+from posthouse.commands.mail_text import one_line, readable, shown_header, text_of
+from posthouse.mailbox.store import MailboxFault
+from posthouse.message.structure_envelope import MessageAddress
 
 HELP = """\
 Commands (a message list is numbers, 1-3, $ or *):
@@ -64,103 +62,66 @@ def read(*, file: str | None, user: str | None, only_check: bool, only_headers: 
         if not only_check:
             print(f"No mail for {name}" if file is None else f"{path}: No such file or directory", file=sys.stderr)
         return 1
-    with asyncio.Runner() as runner:
-        try:
-            reader = Reader(runner, path, home, name)
-            if not reader.rows:
-                if not only_check:
-                    print(f"No mail for {name}", file=sys.stderr)
-                return 1
-            if only_check:
-                return 0
-            if only_headers:
-                reader.headers()
-                return 0
-            return reader.talk(show_headers=show_headers)
-        except (MailboxFault, OSError) as error:
-            print(f"mail: {path}: {error}", file=sys.stderr)
+    box = MailBox(path, home, name)
+    try:
+        box.open()
+        if not box.rows:
+            if not only_check:
+                print(f"No mail for {name}", file=sys.stderr)
             return 1
+        if only_check:
+            return 0
+        reader = Reader(box)
+        if only_headers:
+            reader.headers()
+            return 0
+        return reader.talk(show_headers=show_headers)
+    except (MailboxFault, OSError) as error:
+        print(f"mail: {path}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        box.close()
 
 
 class Reader:
-    """One open mailbox and its list."""
+    """The dialogue over one open mailbox."""
 
-    def __init__(self, runner: asyncio.Runner, path: Path, home: Path, name: str) -> None:
-        self._runner = runner
-        self._path = path
-        self._store = _open_store(path, home)
-        account = self._wait(self._store.open(name))
-        if isinstance(account, Refused):
-            raise MailboxFault(account.text)
-        self._account: AccountStore = account
-        mailbox = self._wait(account.select("INBOX"))
-        if isinstance(mailbox, Refused):
-            raise MailboxFault(mailbox.text)
-        self._mailbox: Mailbox = mailbox
-        self._recent = self._wait(mailbox.take_recent())
-        self.rows: list[MessageSummary] = self._wait(self._all_rows())
-        self._envelopes: dict[int, MessageEnvelope] = {}
+    def __init__(self, box: MailBox) -> None:
+        self._box = box
         self._deleted: set[int] = set()
         self._read: set[int] = set()
         self._current = 0
         self._page = 0
 
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(coroutine)
-
-    async def _all_rows(self) -> list[MessageSummary]:
-        return [row async for page in self._mailbox.summaries() for row in page]
-
-    async def _header(self, row: MessageSummary) -> bytes:
-        async for page in self._mailbox.headers([row.uid]):
-            for _, header in page:
-                return header
-        return b""
-
-    def _envelope(self, index: int) -> MessageEnvelope:
-        found = self._envelopes.get(index)
-        if found is None:
-            found = self._envelopes[index] = envelope_of(self._wait(self._header(self.rows[index])))
-        return found
-
-    def _content(self, index: int) -> bytes:
-        async def get() -> bytes:
-            contents = await self._mailbox.contents([self.rows[index].uid])
-            for content in contents.values():
-                return await content.read()
-            return b""
-
-        return self._wait(get())
-
     def _line(self, index: int) -> str:
-        row = self.rows[index]
+        row = self._box.rows[index]
         seen = "\\Seen" in row.flags or index in self._read
-        mark = " " if seen else ("N" if row.uid >= self._recent else "U")
-        envelope = self._envelope(index)
+        mark = " " if seen else ("N" if row.uid >= self._box.first_recent else "U")
+        envelope = self._box.envelope(index)
         who = typed_address(envelope.from_[0]) if envelope.from_ else ""
         when = time.strftime("%a %b %e %H:%M", time.localtime(row.internal_date))
-        lines = self._content(index).count(b"\n") if row.size < 1 << 20 else 0
+        lines = self._box.content(index).count(b"\n") if row.size < 1 << 20 else 0
         pointer = ">" if index == self._current else " "
-        subject = readable(envelope.subject or b"")
+        subject = one_line(readable(envelope.subject or b""))
         return f"{pointer}{mark}{index + 1:3d} {who[:20]:<20}  {when:16.16} {lines:4d}/{row.size:<5d} {subject[:25]}"
 
     def headers(self, first: int = 0) -> None:
         """One page of the list."""
-        for index in range(first, min(first + PAGE, len(self.rows))):
+        for index in range(first, min(first + PAGE, len(self._box.rows))):
             if index not in self._deleted:
                 print(self._line(index))
 
     def talk(self, *, show_headers: bool) -> int:
         """The dialogue, until quit or exit."""
-        unread = [i for i, row in enumerate(self.rows) if "\\Seen" not in row.flags]
-        new = [i for i in unread if self.rows[i].uid >= self._recent]
+        unread = [i for i, row in enumerate(self._box.rows) if "\\Seen" not in row.flags]
+        new = [i for i in unread if self._box.rows[i].uid >= self._box.first_recent]
         self._current = unread[0] if unread else 0
-        count = len(self.rows)
+        count = len(self._box.rows)
         states = (f" {len(new)} new" if new else "") + (
             f" {len(unread) - len(new)} unread" if len(unread) > len(new) else ""
         )
         print("Mail (Posthouse).  Type ? for help.")
-        print(f'"{self._path}": {count} message{"" if count == 1 else "s"}{states}')
+        print(f'"{self._box.path}": {count} message{"" if count == 1 else "s"}{states}')
         self._page = self._current // PAGE * PAGE
         if show_headers:
             self.headers(self._page)
@@ -175,9 +136,9 @@ class Reader:
                 print("\nInterrupt")
                 continue
             word, _, rest = line.partition(" ")
-            if word[:1].isdigit() or word in ("$", "*"):
+            if word[:1].isdecimal() or word in ("$", "*"):
                 word, rest = "print", line
-            elif len(word) > 1 and word[0].isalpha() and word[1:].isdigit():  # d3
+            elif len(word) > 1 and word[0].isalpha() and word[1:].isdecimal():  # d3
                 word, rest = word[0], word[1:]
             done = self._command(word, rest.strip(), first=first)
             first = False
@@ -195,7 +156,7 @@ class Reader:
                 self.headers(self._page)
             case "z" | "z+" | "z-":
                 self._page = max(0, self._page + (-PAGE if word == "z-" else PAGE))
-                if self._page >= len(self.rows):
+                if self._page >= len(self._box.rows):
                     self._page -= PAGE
                     print("On last screenful of messages")
                 self.headers(self._page)
@@ -223,7 +184,6 @@ class Reader:
             case "q" | "quit":
                 return self._quit()
             case "x" | "ex" | "exit":
-                self._wait(self._close())
                 return 0
             case _:
                 print(f'Unknown command: "{word}"')
@@ -231,9 +191,9 @@ class Reader:
 
     def _next(self, *, first: bool) -> None:
         index = self._current if first else self._current + 1
-        while index < len(self.rows) and index in self._deleted:
+        while index < len(self._box.rows) and index in self._deleted:
             index += 1
-        if index >= len(self.rows):
+        if index >= len(self._box.rows):
             print("At EOF")
             return
         self._print(index)
@@ -241,13 +201,13 @@ class Reader:
     def _list(self, text: str, *, deleted: bool = False) -> list[int]:
         """A message list as indexes; the current message when there is no text."""
         found: list[int] = []
-        last = len(self.rows)
+        last = len(self._box.rows)
         for word in text.split() or [str(self._current + 1)]:
             if word == "*":
                 found += range(last)
                 continue
             start, dash, end = word.replace("$", str(last)).partition("-")
-            if not start.isdigit() or (dash and not end.isdigit()):
+            if not start.isdecimal() or (dash and not end.isdecimal()):
                 print(f'"{word}": no message list')
                 return []
             numbers = range(int(start), int(end if dash else start) + 1)
@@ -255,12 +215,15 @@ class Reader:
                 print(f"{word}: Invalid message number")
                 return []
             found += [number - 1 for number in numbers]
-        return [index for index in dict.fromkeys(found) if deleted or index not in self._deleted]
+        chosen = [index for index in dict.fromkeys(found) if deleted or index not in self._deleted]
+        if not chosen:
+            print("No applicable messages")
+        return chosen
 
     def _print(self, index: int, *, everything: bool = False) -> None:
         self._current = index
         self._read.add(index)
-        content = self._content(index)
+        content = self._box.content(index)
         print(f"Message {index + 1}:")
         page(shown_header(content, everything=everything) + "\n" + text_of(content))
 
@@ -274,15 +237,15 @@ class Reader:
 
         exists = os.path.exists(path)
         try:
-            with open(path, "ab") as file:
+            with open(path, "ab", opener=private) as file:
                 for index in self._list(head):
-                    content = self._content(index).replace(b"\r\n", b"\n")
+                    content = self._box.content(index).replace(b"\r\n", b"\n")
                     if bare:
                         file.write(content.partition(b"\n\n")[2])
                         continue
-                    envelope = self._envelope(index)
+                    envelope = self._box.envelope(index)
                     sender = typed_address(envelope.from_[0]) if envelope.from_ else ""
-                    file.write(from_line(sender, self.rows[index].internal_date))
+                    file.write(from_line(sender, self._box.rows[index].internal_date))
                     file.write((b"\n" + content).replace(b"\nFrom ", b"\n>From ")[1:].rstrip(b"\n") + b"\n\n")
         except OSError as error:
             print(f"{path}: {error.strerror}")
@@ -290,14 +253,14 @@ class Reader:
         print(f'"{path}" [{"Appended" if exists else "New file"}]')
 
     def _reply(self, index: int, *, everybody: bool) -> None:
-        envelope = self._envelope(index)
+        envelope = self._box.envelope(index)
         to = [typed_address(address) for address in envelope.reply_to]
         if everybody:
             to += [typed_address(address) for address in (*envelope.to, *envelope.cc)]
-        subject = readable(envelope.subject or b"")
+        subject = one_line(readable(envelope.subject or b""))
         if not subject.lower().startswith("re:"):
             subject = f"Re: {subject}"
-        message_id = readable(envelope.message_id or b"")
+        message_id = one_line((envelope.message_id or b"").decode("ascii", "replace"))
         fields = [f"In-Reply-To: {message_id}", f"References: {message_id}"] if message_id else []
         self._write([address for address in dict.fromkeys(to) if address], subject, fields)
 
@@ -318,25 +281,10 @@ class Reader:
         os.waitpid(pid, 0)
 
     def _quit(self) -> int:
-        uids = [self.rows[index].uid for index in self._deleted]
-        seen = [self.rows[index].uid for index in self._read - self._deleted]
-
-        async def apply() -> None:
-            if seen:
-                await self._mailbox.store_flags(seen, "add", frozenset({"\\Seen"}))
-            if uids:
-                await self._mailbox.remove(uids)
-            await self._close()
-
-        self._wait(apply())
-        left = len(self.rows) - len(uids)
-        print(f"Held {left} message{'' if left == 1 else 's'} in {self._path}")
+        self._box.finish(self._read - self._deleted, self._deleted)
+        left = len(self._box.rows) - len(self._deleted)
+        print(f"Held {left} message{'' if left == 1 else 's'} in {self._box.path}")
         return 0
-
-    async def _close(self) -> None:
-        await self._mailbox.close()
-        await self._account.close()
-        await self._store.close()
 
 
 PAGE = 20
@@ -347,7 +295,8 @@ def typed_address(address: MessageAddress) -> str:
     """local_part@domain as one would type it; "" for the ends of a group."""
     if address.local_part is None or address.domain is None:
         return ""
-    return printable((address.local_part + b"@" + address.domain).decode("utf-8", "replace"))
+    local_part = quote_local_part(address.local_part.decode("utf-8", "replace"))
+    return one_line(f"{local_part}@{address.domain.decode('utf-8', 'replace')}")
 
 
 def page(text: str) -> None:
@@ -358,13 +307,3 @@ def page(text: str) -> None:
         pydoc.pager(text)
     else:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
-
-
-def _open_store(path: Path, home: Path) -> MailStore:
-    if path.is_dir():
-        from posthouse.mailbox.maildir.store import maildir_store
-
-        return maildir_store(lambda _account: path)
-    from posthouse.mailbox.mbox.store import mbox_store
-
-    return mbox_store(lambda _account: (path, home / ".posthouse"))

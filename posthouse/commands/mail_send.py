@@ -4,6 +4,7 @@ Standards: RFC 5322 section 3.6; RFC 2047 (encoded words in Subject); RFC 2045 (
 """
 
 import base64
+import io
 import os
 import subprocess
 import sys
@@ -15,7 +16,12 @@ ESCAPES = """\
 ~d            read ~/dead.letter  ~s subject  set the subject
 ~e            edit the text       ~t addresses  add to To
 ~p            show the message    ~w file  write the text to a file
-~.            end of the message  ~~ text  a line that starts with ~"""
+~x            give up, save nothing  ~~ text  a line that starts with ~
+~.            end of the message"""
+
+
+ADDRESS_FIELDS = frozenset({"from", "reply-to", "sender", "to", "cc", "bcc"})
+"""Fields in which only names are encoded."""
 
 
 class Draft:
@@ -33,19 +39,19 @@ class Draft:
     def header(self) -> bytes:
         """To, Cc, Subject and what -a gave; MIME fields when the text needs them. Lines end in LF."""
         body = "".join(self.lines)
-        out = [f"To: {', '.join(self.to)}"]
+        out = [f"To: {', '.join(encoded_address(one) for one in self.to)}"]
         if self.cc:
-            out.append(f"Cc: {', '.join(self.cc)}")
+            out.append(f"Cc: {', '.join(encoded_address(one) for one in self.cc)}")
         if self.subject:
             out.append(f"Subject: {encoded_text(self.subject)}")
         names = {field.partition(":")[0].strip().lower() for field in self.fields}
         if not body.isascii() and "content-type" not in names:
             out += [
                 "MIME-Version: 1.0",
-                "Content-Type: text/plain; charset=utf-8",
+                f"Content-Type: text/plain; charset={charset_of(body)}",
                 "Content-Transfer-Encoding: 8bit",
             ]
-        out += self.fields
+        out += [field_text(field) for field in self.fields]
         return ("\n".join(out) + "\n\n").encode("utf-8", "surrogateescape")
 
     def content(self) -> bytes:
@@ -68,6 +74,38 @@ def encoded_text(text: str) -> str:
     words.append(chunk)
     encoded = [base64.b64encode(word.encode("utf-8", "replace")).decode() for word in words]
     return "\n ".join(f"=?UTF-8?B?{word}?=" for word in encoded)
+
+
+def encoded_address(text: str) -> str:
+    """An address as given, on one line, with the name before it encoded where it must be."""
+    text = " ".join(text.split())
+    name, bracket, rest = text.rpartition("<")
+    if not bracket or name.isascii():
+        return text
+    return f"{encoded_text(name.strip().strip(chr(34)))} <{rest}"
+
+
+def field_text(field: str) -> str:
+    """What -a gave as a field: further lines become its continuation, so that they end neither it nor the header."""
+    name, _, value = field.partition(":")
+    lines = [line.strip() for line in value.splitlines() if line.strip()]
+    if name.strip().lower() in ADDRESS_FIELDS:
+        lines = [", ".join(encoded_address(one) for one in " ".join(lines).split(","))]
+    return f"{name.strip()}: " + "\n ".join(encoded_text(line) for line in lines)
+
+
+def charset_of(body: str) -> str:
+    """utf-8; unknown-8bit (RFC 1428) for bytes that are none."""
+    try:
+        body.encode("utf-8")
+    except UnicodeEncodeError:
+        return "unknown-8bit"
+    return "utf-8"
+
+
+def private(path: str, flags: int) -> int:
+    """Opener of files that hold mail: for their owner only."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def addresses(text: str) -> list[str]:
@@ -105,18 +143,21 @@ def send(options: list[tuple[str, str]], words: list[str]) -> int:
             return 1
     else:
         draft.lines = [sys.stdin.buffer.read().decode("utf-8", "surrogateescape")]
-    if only_full and not "".join(draft.lines):
-        return 0
-    if draft.lines and not draft.lines[-1].endswith("\n"):
-        draft.lines.append("\n")
-    elif not "".join(draft.lines):
+    text = "".join(draft.lines)
+    if not text:
+        if only_full:
+            return 0
         print("Null message body; hope that's ok", file=sys.stderr)
+    elif not text.endswith("\n"):
+        draft.lines.append("\n")
     return hand_over(draft, verbose=verbose)
 
 
 def typed(draft: Draft) -> bool:
     """Ask for the subject and the text at a terminal; False when the writer gave up."""
     interrupted = False
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # what is typed need not be in the terminal's charset
     try:
         if draft.subject is None:
             draft.subject = input("Subject: ")
@@ -129,25 +170,24 @@ def typed(draft: Draft) -> bool:
         try:
             line = input()
             interrupted = False
+            if line == ".":
+                break
+            if not line.startswith("~"):
+                draft.lines.append(line + "\n")
+                continue
+            said = escape(draft, line)
+            if said is None:
+                break
+            if not said:
+                return False
         except EOFError:
             break
         except KeyboardInterrupt:
             if interrupted:
                 save_dead_letter(draft)
                 return False
-            print("\n(Interrupt -- one more to kill letter)")
             interrupted = True
-            continue
-        if line == ".":
-            break
-        if line.startswith("~"):
-            said = escape(draft, line)
-            if said is None:
-                break
-            if not said:
-                return False
-            continue
-        draft.lines.append(line + "\n")
+            print("\n(Interrupt -- one more to kill letter)")
     print("EOT")
     return True
 
@@ -216,7 +256,7 @@ def save_dead_letter(draft: Draft) -> None:
     if not "".join(draft.lines):
         return
     try:
-        with open(os.path.expanduser("~/dead.letter"), "ab") as file:
+        with open(os.path.expanduser("~/dead.letter"), "ab", opener=private) as file:
             file.write(draft.content())
     except OSError as error:
         print(f"mail: dead.letter: {error.strerror}", file=sys.stderr)
@@ -226,12 +266,13 @@ def hand_over(draft: Draft, *, verbose: bool = False) -> int:
     """Give it to our own sendmail, whatever sendmail_path says: that may be another program."""
     from posthouse.address.address_list import addresses as in_field
     from posthouse.commands import sendmail
+    from posthouse.host.durable import write_all
 
     recipients: list[str] = []
     for entry in (*draft.to, *draft.cc, *draft.bcc):
         recipients += in_field(entry) or [entry]
     descriptor = os.memfd_create("message", os.MFD_CLOEXEC)
-    os.write(descriptor, draft.content())
+    write_all(descriptor, draft.content())
     os.lseek(descriptor, 0, os.SEEK_SET)
     os.dup2(descriptor, 0)
     os.close(descriptor)

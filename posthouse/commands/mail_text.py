@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)
 
 
+def one_line(text: str) -> str:
+    """The text as part of a line, or of a field: no line end in it, no control character."""
+    return printable(" ".join(text.split()))
+
+
 def shown_header(content: bytes, *, everything: bool = False) -> str:
     """The header for people."""
     lines: list[str] = []
@@ -39,7 +44,7 @@ def shown_header(content: bytes, *, everything: bool = False) -> str:
         name = header[field.start : field.start + len(field.name)].decode("ascii", "replace")
         if everything or name.lower() not in IGNORED:
             value = header[field.value : field.end].replace(b"\r\n", b"").strip()
-            lines.append(f"{name}: {readable(value)}")
+            lines.append(f"{name}: {one_line(readable(value))}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -55,7 +60,7 @@ def text_of(content: bytes) -> str:
             out.append(_decoded(content, part))
         else:
             name = dict(part.disposition_parameters).get("filename") or part.parameter("name") or ""
-            out.append(f"[{part.type}/{part.subtype} {printable(name)}: {part.size} octets]\n")
+            out.append(f"[{part.type}/{part.subtype} {one_line(name)}: {part.size} octets]\n")
     return "".join(out)
 
 
