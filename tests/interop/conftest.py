@@ -60,7 +60,8 @@ virtual_mailbox_base = {folder}/boxes
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
 virtual_minimum_uid = 1
-transport_maps = inline:{{ joe@virt.test=store, far.test=smtp:[127.0.0.1]:{sink}, dead.test=smtp:[127.0.0.1]:1, real.test=smtp:[127.0.0.1]:{real} }}
+transport_maps = inline:{{ joe@virt.test=store, far.test=smtp:[127.0.0.1]:{sink},
+    dead.test=smtp:[127.0.0.1]:1, real.test=smtp:[127.0.0.1]:{real} }}
 account_databases = passwd-file:{folder}/etc/accounts
 smtpd_tls_cert_file = {folder}/etc/cert.pem
 smtpd_tls_key_file = {folder}/etc/key.pem

@@ -190,7 +190,8 @@ def test_a_domain_with_only_an_ipv6_address_is_looked_up(house: Story) -> None:
     house.desktop.do("mail", "-r", "tony@tony.test", "-s", "six", "someone@6only.test", stdin="x\n")
     # ::1 is smtp12's own, by inet_interfaces' default: it must not send to itself.
     house.relay.logged(
-        r"to=<someone@6only\.test>, relay=none, .*dsn=5\.4\.6, status=bounced \(mail for 6only\.test loops back to myself\)",
+        r"to=<someone@6only\.test>, relay=none, .*dsn=5\.4\.6, status=bounced"
+        r" \(mail for 6only\.test loops back to myself\)",
         after=start,
     )
 
