@@ -5,6 +5,7 @@ Children are forked, not executed: open sockets, the log and the configuration c
 
 import gc
 import os
+import selectors
 import signal
 import socket
 import sys
@@ -68,16 +69,16 @@ def spawn(
     inheritance: Inheritance,
     main: Callable[[Inheritance], int],
     close: Sequence[Channel],
-    sockets: Sequence[socket.socket],
+    own: Sequence[socket.socket | selectors.BaseSelector],
     locks: Sequence[int],
     ours: Channel,
     now: float,
 ) -> Child:
     """Fork a child that runs main(inheritance) and exits with what it returns.
 
-    `close` are the master's ends of its brothers' channels, `sockets` all that the master has bound, of which a child
-    keeps its own, `locks` the descriptors whose locks are the master's alone: a child that kept one would keep the next
-    master from starting.
+    `close` are the master's ends of its brothers' channels, `own` all that the master has bound and what wakes it, of
+    which a child keeps its listeners only (a child that could wake the master could stop it), `locks` the descriptors
+    whose locks are the master's alone: a child that kept one would keep the next master from starting.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -96,9 +97,9 @@ def spawn(
             channel.close()
         kept = {id(bound) for _, bound in inheritance.sockets}
         kept |= {id(inheritance.intake_socket), id(inheritance.control_socket), id(inheritance.keeper_socket)}
-        for bound in sockets:
-            if id(bound) not in kept:
-                bound.close()
+        for one in own:
+            if id(one) not in kept:
+                one.close()
         for lock in locks:
             os.close(lock)
         status = main(inheritance)

@@ -125,6 +125,7 @@ class Master:
         self._log_descriptor: int | None = None
         self._spool_sockets: dict[str, socket.socket] = {}
         self._controls = 0
+        self._wake: tuple[socket.socket, ...] = ()
 
     def run(self) -> int:
         """Start, serve, stop; returns the exit status. Raises AlreadyRunning, ConfigError, StartFailed, OSError."""
@@ -142,6 +143,7 @@ class Master:
         wake_in, wake_out = socket.socketpair()
         wake_in.setblocking(False)
         wake_out.setblocking(False)
+        self._wake = (wake_in, wake_out)
         signal.set_wakeup_fd(wake_out.fileno())
         for expected in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1):
             signal.signal(expected, lambda *_: None)
@@ -229,8 +231,9 @@ class Master:
             keeper_socket=self._spool_sockets["keeper"] if role == "keeper" else None,
         )
         others = [child.channel for child in self._children.values()]
-        bound = [*self._bound.values(), *self._spool_sockets.values()]
-        child = spawn(inheritance, self._mains[role], others, bound, self._locks, ours, time.monotonic())
+        own: list[socket.socket | selectors.BaseSelector] = [*self._bound.values(), *self._spool_sockets.values()]
+        own += [*self._wake, self._selector]
+        child = spawn(inheritance, self._mains[role], others, own, self._locks, ours, time.monotonic())
         if control is not None:
             child.control = f"control.{self._controls}"
             control.close()
