@@ -1,16 +1,91 @@
-"""An access worker: imapd and pop3d listeners."""
+"""An access worker: imapd and pop3d listeners.
 
+Accounts of the native store are served here. A system user's mailbox is served by the keeper's
+child of that user: this process keeps socket, TLS and login, and carries plain bytes.
+"""
+
+import asyncio
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
+from posthouse.access.imap.front import ImapListener
+from posthouse.access.imap.service import ImapService
+from posthouse.access.imap.settings import ImapdSettings, ImapdTlsSettings
+from posthouse.access.login import LoginRetry
+from posthouse.access.pop3.clients import Clients
+from posthouse.access.pop3.front import Pop3Listener
+from posthouse.access.pop3.open_service import open_pop3_service
+from posthouse.access.pop3.service import LoggedIn
+from posthouse.access.pop3.settings import Pop3dTlsSettings
+from posthouse.accounts.account import AccountRetry
+from posthouse.accounts.accounts import Accounts
 from posthouse.config.configuration import Configuration
 from posthouse.config.master_cf import Service
-from posthouse.host.log import Sink
+from posthouse.config.settings import read_settings
+from posthouse.dns.hosts import HostsFile
+from posthouse.dns.stub import open_resolver
+from posthouse.host.log import ProcessLog, Sink
 from posthouse.host.users import become
+from posthouse.journal.segments import JournalSettings, SegmentJournal
+from posthouse.mailbox.index.rows import QuotaLimits
+from posthouse.net.connection import TcpStream
+from posthouse.net.tcp import Listener as Serving
+from posthouse.net.tcp import start_server
+from posthouse.routing.router import Router
 from posthouse.service import maillog
+from posthouse.service.authentication import open_accounts
 from posthouse.service.child import Inheritance
+from posthouse.service.keeper_client import start_session
+from posthouse.service.keeper_wire import SessionStart
 from posthouse.service.listeners import Listener
 from posthouse.service.loop import Work, run_worker
+from posthouse.service.mail_place import MailPlaces, UserMail
+from posthouse.service.people import AccountPeople
+from posthouse.service.services import service_configuration, service_log
+from posthouse.service.spool import socket_path
+from posthouse.session.smtp.open_service import open_tls_context
+from posthouse.tables.table import drive
+from posthouse.transport.local.people import Person
+
+OnStream = Callable[[TcpStream], "asyncio.Future[None]"]
+
+CONNECTION_LIMIT = 10000
+"""Connections of one listener whose maxproc is "-" or 0: no limit but the system's descriptors."""
+
+
+class AccountLogin:
+    """Login over the account databases."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def authenticate(self, login: str, password: str) -> str | None:
+        """The account's login, or None. Raises LoginRetry."""
+        try:
+            account = await self._accounts.authenticate(login, password)
+        except AccountRetry as retry:
+            raise LoginRetry(str(retry)) from retry
+        return None if account is None else account.login
+
+    async def secret(self, login: str) -> str | None:
+        """The password itself where it is kept in plain. Raises LoginRetry."""
+        try:
+            return await self._accounts.secret(login)
+        except AccountRetry as retry:
+            raise LoginRetry(str(retry)) from retry
+
+
+def tls_configuration(own: Configuration, protocol: str) -> Configuration:
+    """The listener's certificate and TLS level under the names that smtpd's context is made from."""
+    settings: ImapdTlsSettings | Pop3dTlsSettings
+    if protocol == "imap":
+        settings = read_settings(ImapdTlsSettings, own)
+        certificate, key = settings.imapd_tls_cert_file, settings.imapd_tls_key_file
+    else:
+        settings = read_settings(Pop3dTlsSettings, own)
+        certificate, key = settings.pop3d_tls_cert_file, settings.pop3d_tls_key_file
+    return own.with_overrides({"smtpd_tls_cert_file": certificate, "smtpd_tls_key_file": key}, f"{protocol}d")
 
 
 class AccessWorker:
@@ -23,30 +98,149 @@ class AccessWorker:
         sink: Sink,
         sockets: Sequence[tuple[Listener, socket.socket]],
         *,
-        keeper_path: str = "",
+        keeper: bool = False,
     ) -> None:
         """Everything that reads keys and tables happens here. Raises ConfigError."""
         self._sockets = sockets
+        self._serving: list[Serving] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._log = service_log(configuration, sink, "master")
+        self._keeper_path = socket_path(configuration.value("queue_directory"), "keeper") if keeper else ""
+        self._accounts = open_accounts(configuration, self._keeper_path)
+        self._login = AccountLogin(self._accounts)
+        data = configuration.value("data_directory")
+        self._journal = SegmentJournal(f"{data}/journal", read_settings(JournalSettings, configuration))
+        self._resolver = open_resolver(configuration.words("dns_servers"))
+        self._hosts = HostsFile()
+        router = Router.open(configuration, service_log(configuration, sink, "trivial-rewrite"))
+        self._places = MailPlaces(configuration, services, router)
+        self._mail = UserMail(self._places, self._person, self._quota, own_native=False)
+        self._clients = Clients(time.monotonic)
+        self._connections: dict[str, int] = {}
+        self._handlers: dict[int, ImapListener | Pop3Listener] = {}
+        for listener, _ in sockets:
+            service = listener.service
+            if id(service) not in self._handlers:
+                own = service_configuration(configuration, service)
+                log = service_log(own, sink, service.command)
+                make = self._imap if service.command == "imapd" else self._pop3
+                self._handlers[id(service)] = make(service, own, log)
+
+    def _imap(self, service: Service, own: Configuration, log: ProcessLog) -> ImapListener:
+        imap = ImapService(
+            read_settings(ImapdSettings, own),
+            self._mail.open,
+            log,
+            self._journal,
+            login=self._login,
+            tls_context=open_tls_context(tls_configuration(own, "imap"), log.warning),
+            resolver=self._resolver,
+            hosts=self._hosts,
+            connections=self._connections,
+        )
+
+        async def elsewhere(login: str) -> TcpStream | None:
+            return await self._child(SessionStart("imap", login, service.name, "", "", 0))
+
+        imap.elsewhere = elsewhere
+        return ImapListener(imap)
+
+    def _pop3(self, service: Service, own: Configuration, log: ProcessLog) -> Pop3Listener:
+        async def start_child(who: LoggedIn) -> TcpStream | None:
+            start = SessionStart("pop3", who.login, service.name, who.client_name, who.client_address, who.number)
+            return await self._child(start)
+
+        pop3 = open_pop3_service(
+            own,
+            login=self._login,
+            open_account=self._mail.open,
+            log=log,
+            name=service.name,
+            start_child=start_child,
+            resolver=self._resolver,
+            hosts=self._hosts,
+            tls_context=open_tls_context(tls_configuration(own, "pop3"), log.warning),
+            clients=self._clients,
+        )
+        return Pop3Listener(pop3)
+
+    async def _person(self, login: str) -> Person | None:
+        account = await self._accounts.find(login)
+        if account is None or not account.is_system:
+            return None
+        return await asyncio.to_thread(AccountPeople(self._accounts).find, login)
+
+    def _quota(self, login: str) -> QuotaLimits:
+        """quota_rule of the account's row. Asked in a thread of the store."""
+        account = drive(self._accounts.find(login))
+        return QuotaLimits(storage=(account.quota_bytes or 0) if account is not None else 0)
+
+    async def _child(self, start: SessionStart) -> TcpStream | None:
+        """The stream of a child that serves this login, or None when it is served here."""
+        if not self._keeper_path or await self._mail.is_native(start.login):
+            return None
+        ours = await start_session(self._keeper_path, start)
+        loop = asyncio.get_running_loop()
+        _, stream = await loop.connect_accepted_socket(lambda: TcpStream(loop), ours)
+        return stream
 
     async def start(self) -> None:
         """Listen."""
+        for listener, bound in self._sockets:
+            handler = self._handlers[id(listener.service)]
+            limit = listener.service.maxproc or CONNECTION_LIMIT
+            self._serving.append(
+                await start_server(bound, handler.on_stream, limit=limit, on_error=self._accept_failed)
+            )
+        self._tasks.append(asyncio.create_task(self._tend_journal_forever()))
+
+    def _accept_failed(self, error: OSError) -> None:
+        self._log.error(f"accept connection: {error.strerror}")
+
+    async def _tend_journal_forever(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._journal.flush()
 
     async def adopt(self) -> None:
         """Access workers leave nothing behind."""
 
     async def retire(self, grace: float) -> None:
         """Accept no more, let sessions finish within grace seconds."""
+        for serving in self._serving:
+            serving.close()
+        until = time.monotonic() + grace
+        for serving in self._serving:
+            await serving.wait(max(0.0, until - time.monotonic()))
+        await self.stop()
 
     async def stop(self, grace: float = 1.0) -> None:
-        """End."""
+        """End: sessions break off."""
+        for serving in self._serving:
+            serving.abort()
+        for serving in self._serving:
+            await serving.wait(grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._mail.close()
+        self._journal.flush()
 
 
 def main(inheritance: Inheritance) -> int:
     """The access worker's process; returns its exit status."""
+    import os
+
     sink = maillog.open_sink(inheritance.configuration, inheritance.log_descriptor, buffered=True)
 
     def make() -> Work:
-        worker = AccessWorker(inheritance.configuration, inheritance.services, sink, inheritance.sockets)
+        worker = AccessWorker(
+            inheritance.configuration,
+            inheritance.services,
+            sink,
+            inheritance.sockets,
+            keeper=os.geteuid() == 0,
+        )
         become(inheritance.identity)
         return worker
 

@@ -20,13 +20,16 @@ from posthouse.accounts.pam import pam_check
 from posthouse.config.error import ConfigError
 from posthouse.host.log import ProcessLog
 from posthouse.host.users import Identity, become
+from posthouse.routing.router import Router
 from posthouse.service import keeper_wire, maillog
 from posthouse.service.channel import FATAL, LOG, READY, RETIRE, STOP
 from posthouse.service.child import Inheritance
 from posthouse.service.hands import Workbench
+from posthouse.service.mail_place import MailPlaces
 from posthouse.service.people import open_people
 from posthouse.service.session_child import serve_sessions
 from posthouse.transport.hands import UNAVAILABLE, Errand, Report, deferred
+from posthouse.transport.local.people import People
 
 CHILDREN_LIMIT = 100
 """Identities with a child at once; the one unused longest ends first, when its work is done."""
@@ -47,11 +50,15 @@ REQUEST_PATIENCE = 5.0
 class Keeper:
     """The parent."""
 
-    def __init__(self, inheritance: Inheritance, workbench: Workbench, log: ProcessLog) -> None:
+    def __init__(
+        self, inheritance: Inheritance, workbench: Workbench, places: MailPlaces, people: People, log: ProcessLog
+    ) -> None:
         assert inheritance.keeper_socket is not None
         self._inheritance = inheritance
         self._listening = inheritance.keeper_socket
         self._workbench = workbench
+        self._places = places
+        self._people = people
         self._log = log
         self._children: OrderedDict[tuple[Identity, bool], socket.socket] = OrderedDict()
         """(identity, whether it speaks sessions) to the parent's end of its requests."""
@@ -164,7 +171,7 @@ class Keeper:
                 self._be_a_child()
                 become(identity)
                 if sessions:
-                    status = serve_sessions(theirs, self._inheritance, self._workbench, identity)
+                    status = serve_sessions(theirs, self._inheritance, self._places, self._people, identity.uid)
                 else:
                     status = _serve(theirs, self._workbench, identity)
             except BaseException as error:
@@ -241,7 +248,12 @@ def main(inheritance: Inheritance) -> int:
     try:
         people = open_people(inheritance.configuration)
         workbench = Workbench(inheritance.configuration, inheritance.services, people, log)
+        places = MailPlaces(
+            inheritance.configuration,
+            inheritance.services,
+            Router.open(inheritance.configuration, log.program("trivial-rewrite")),
+        )
     except ConfigError as error:
         inheritance.channel.send(FATAL + str(error).encode("utf-8", "replace"))
         return 1
-    return Keeper(inheritance, workbench, log).run()
+    return Keeper(inheritance, workbench, places, people, log).run()

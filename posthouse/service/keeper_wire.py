@@ -10,8 +10,10 @@ and the other side closes when it is done.
 """
 
 import array
+import json
 import socket
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -49,39 +51,43 @@ class SessionStart:
 
 Request = Errand | PasswordCheck | SessionStart
 
-_encoder = msgspec.json.Encoder()
+T = TypeVar("T")
+
 _LETTERS: dict[type[Request], bytes] = {Errand: b"E", PasswordCheck: b"P", SessionStart: b"S"}
-_decoders: dict[bytes, msgspec.json.Decoder[Request]] = {
-    letter: msgspec.json.Decoder(kind) for kind, letter in _LETTERS.items()
-}
-_reports = msgspec.json.Decoder(Report)
+_KINDS: dict[bytes, type[Request]] = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+def _encode(value: Request | Report) -> bytes:
+    """JSON in ASCII: addresses and programs' words may hold bytes that are no UTF-8 (lone surrogates inside)."""
+    return json.dumps(msgspec.to_builtins(value)).encode("ascii")
+
+
+def _decode(data: bytes, kind: type[T]) -> T | None:
+    try:
+        return msgspec.convert(json.loads(data), kind)
+    except (ValueError, RecursionError):  # both errors of msgspec are ValueErrors
+        return None
 
 
 def encode_request(value: Request) -> bytes:
     """Letter and JSON."""
-    return _LETTERS[type(value)] + _encoder.encode(value)
+    return _LETTERS[type(value)] + _encode(value)
 
 
 def encode_report(value: Report) -> bytes:
     """JSON."""
-    return _encoder.encode(value)
+    return _encode(value)
 
 
 def decode_request(data: bytes) -> Request | None:
     """A request, or None when it is none."""
-    decoder = _decoders.get(data[:1])
-    try:
-        return None if decoder is None else decoder.decode(data[1:])
-    except msgspec.MsgspecError:
-        return None
+    kind = _KINDS.get(data[:1])
+    return None if kind is None else _decode(data[1:], kind)
 
 
 def decode_report(data: bytes) -> Report | None:
     """A Report, or None when it is none."""
-    try:
-        return _reports.decode(data)
-    except msgspec.MsgspecError:
-        return None
+    return _decode(data, Report)
 
 
 def send(connection: socket.socket, data: bytes, *descriptors: int) -> None:
