@@ -14,6 +14,9 @@ from posthouse.config.master_cf import Service
 LIKENESS = 0.8
 """How alike two names must be for "did you mean": one letter in a short name, two or three in a long one."""
 
+ASKS_NOTHING = {"biff": "no"}
+"""Values that are kept by doing nothing: Debian's main.cf turns off what we do not have."""
+
 
 def check_names(configuration: Configuration, services: Sequence[Service]) -> list[Finding]:
     """Misspelt names, names that are defined nowhere, and parameters that do nothing here."""
@@ -47,7 +50,7 @@ def _effect(configuration: Configuration, name: str) -> list[Finding]:
     parameter = PARAMETERS.get(name)
     if parameter is None or name in COMPUTED or name in SILENT or name in acting_parameters():
         return []
-    if configuration.raw(name) == parameter.default:
+    if configuration.raw(name) in (parameter.default, ASKS_NOTHING.get(name)):
         return []
     if name in REASONS:
         return [found(configuration, "warning", name, f"{name} has no effect here: {REASONS[name]}")]

@@ -19,6 +19,11 @@ def test_a_plain_configuration_is_sound(tmp_path: Path) -> None:
     assert check(tmp_path, "") == []
 
 
+def test_what_is_turned_off_and_never_was_on_is_not_told(tmp_path: Path) -> None:
+    assert check(tmp_path, "biff = no\n") == []
+    assert [f.text for f in check(tmp_path, "biff = yes please\n")] != []
+
+
 @pytest.mark.parametrize(
     ("line", "level", "text"),
     [
