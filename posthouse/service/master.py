@@ -129,6 +129,7 @@ class Master:
 
     def run(self) -> int:
         """Start, serve, stop; returns the exit status. Raises AlreadyRunning, ConfigError, StartFailed, OSError."""
+        os.environ["MAIL_CONFIG"] = self._directory  # as export_environment gives it to commands
         self._generation = self._read(0)
         settings = self._generation.settings
         self._log_descriptor = maillog.open_descriptor(self._generation.configuration)
@@ -265,7 +266,8 @@ class Master:
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
-            self._log.info(f"terminating on signal {number}")
+            if self._log_descriptor is None:  # Postfix's own postlogd, which writes maillog_file, is gone by then.
+                self._log.info(f"terminating on signal {number}")
             self._stopping = True
         elif number == signal.SIGHUP:
             self._reload()

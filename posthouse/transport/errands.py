@@ -1,5 +1,6 @@
 """A DeliveryRequest's recipient as an errand, and a report as Outcomes: shared by the agents that use hands."""
 
+from posthouse.envelope.envelope import LOCAL_CLIENT, Client
 from posthouse.envelope.outcome import Outcome
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.transport.hands import Errand, Report
@@ -16,6 +17,9 @@ def errand_of(
 ) -> Errand:
     """The errand for these names; `queued` gives the addresses for Delivered-To and X-Original-To."""
     client = request.client
+    if client == LOCAL_CLIENT:
+        # pipe(8), local(8): for a message that was submitted here nothing is known of a client.
+        client = Client(name="", address="", reverse_name="")
     return Errand(
         operation=operation,
         service=service,
