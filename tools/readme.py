@@ -35,7 +35,7 @@ def filled(text: str) -> str:
     """The README's text with its figures as they are now."""
     for name, value in (("parameters", parameters()), ("rfcs", rfcs())):
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        text = re.sub(f"{begin}.*?{end}", lambda _, made=begin + value + end: made, text, flags=re.DOTALL)
+        text = re.sub(f"{begin}.*?{end}", f"{begin}{value}{end}", text, flags=re.DOTALL)
     return text
 
 

@@ -78,14 +78,14 @@ def main(arguments: list[str]) -> int:
         print("usage: ./dev rfc NUMBER", file=sys.stderr)
         return 2
     wanted = int(arguments[0])
-    row = next((row for row in rows() if row.number == wanted), None)
-    if row is None:
-        print(f"RFC {wanted} is not in {INDEX.relative_to(ROOT)}")
-    else:
+    found = [row for row in rows() if row.number == wanted]
+    for row in found:
         print(f"RFC {row.number}  {row.title}: {row.state}" + (f" ({row.missing})" if row.missing else ""))
+    if not found:
+        print(f"RFC {wanted} is not in {INDEX.relative_to(ROOT)}")
     for path, number, line in cited.get(wanted, []):
         print(f"{path}:{number}: {line}")
-    return 0 if row is not None else 1
+    return 0 if found else 1
 
 
 if __name__ == "__main__":
