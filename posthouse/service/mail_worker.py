@@ -19,6 +19,7 @@ from posthouse.dns.native import NativeLookup
 from posthouse.dns.stub import open_resolver
 from posthouse.envelope.content import Content
 from posthouse.host.clock import SystemClock
+from posthouse.host.locks import take_lock
 from posthouse.host.log import ProcessLog, Sink
 from posthouse.host.users import Identity, become
 from posthouse.intake.cleanup import CleanupIntake
@@ -62,6 +63,10 @@ PICKUP_DELAY = 60.0
 """Seconds between looks at the maildrop: the wakeup of Postfix's pickup line."""
 
 
+PICKUP_RETRY = 1.0
+"""Seconds to wait while another worker empties the maildrop."""
+
+
 class MailWorker:
     """The parts of one mail worker, wired."""
 
@@ -76,10 +81,15 @@ class MailWorker:
         intake_socket: socket.socket | None = None,
         control_socket: socket.socket | None = None,
         keeper: bool = False,
+        index: int = 0,
         workers: int = 1,
     ) -> None:
-        """Everything that reads keys and tables happens here. Raises ConfigError, OSError."""
+        """Everything that reads keys and tables happens here. Raises ConfigError, OSError.
+
+        `index` of `workers`: the first alone looks after the maildrop.
+        """
         self._configuration = configuration
+        self._picks_up = index == 0
         self._sockets = sockets
         self._intake_socket = intake_socket
         self._control_socket = control_socket
@@ -181,7 +191,8 @@ class MailWorker:
             self._journal,
             clock=clock,
         )
-        control = QueueControl(self._schedule, self._store, self._journal)
+        maildrop_of = self._queue_directory if index == 0 else ""
+        control = QueueControl(self._schedule, self._store, self._journal, maildrop_of=maildrop_of)
         self._control = QueueRights(configuration, control, trusted)
         parts = SmtpdParts(
             sink=sink,
@@ -227,7 +238,8 @@ class MailWorker:
             self._serving.append(await start_server(self._intake_socket, self._serve_intake))
         if self._control_socket is not None:
             self._serving.append(await start_server(self._control_socket, self._serve_control))
-        self._tasks.append(asyncio.create_task(self._pick_up_forever()))
+        if self._picks_up:
+            self._tasks.append(asyncio.create_task(self._pick_up_forever()))
         self._tasks.append(asyncio.create_task(self._tend_journal_forever()))
 
     def _accept_failed(self, error: OSError) -> None:
@@ -240,15 +252,21 @@ class MailWorker:
         await self._control.serve(stream, peer_uid(stream))
 
     async def _pick_up_forever(self) -> None:
-        while True:
-            await self._pickup.run()
-            await asyncio.sleep(PICKUP_DELAY)
+        path = os.path.join(self._queue_directory, "posthouse", "private", "pickup.lock")
+        while self._picks_up:
+            # One at a time: after a reload the retired worker may still be at it, and mail must not come twice.
+            lock = take_lock(path)
+            if lock is not None:
+                try:
+                    await self._pickup.run()
+                finally:
+                    lock.release()
+            await asyncio.sleep(PICKUP_DELAY if lock is not None else PICKUP_RETRY)
 
     async def _tend_journal_forever(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             self._journal.flush()
-            await asyncio.to_thread(self._journal.tend)
 
     async def adopt(self) -> None:
         """A brother is gone: deliver what its shards hold."""
@@ -259,6 +277,7 @@ class MailWorker:
 
     async def retire(self, grace: float) -> None:
         """Accept no more, let sessions and attempts finish within grace seconds, then stop."""
+        self._picks_up = False  # The maildrop is the successor's.
         for serving in self._serving:
             serving.close()
         until = time.monotonic() + grace
@@ -300,6 +319,7 @@ def main(inheritance: Inheritance) -> int:
             intake_socket=inheritance.intake_socket,
             control_socket=inheritance.control_socket,
             keeper=os.geteuid() == 0,
+            index=inheritance.index,
             workers=inheritance.count,
         )
         become(inheritance.identity)
