@@ -252,8 +252,8 @@ def _decode(part: Part, data: bytes) -> str:
     """A text part as text."""
     if part.encoding == "base64":
         data = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
-        data = data[: len(data) // 4 * 4]
-        data = binascii.a2b_base64(data)
+        data = data[:-1] if len(data) % 4 == 1 else data
+        data = binascii.a2b_base64(data + b"=" * (-len(data) % 4))
     elif part.encoding == "quoted-printable":
         data = binascii.a2b_qp(data)
     return decode_text(data, part.parameter("charset") or "utf-8")
