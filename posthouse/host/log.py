@@ -6,11 +6,13 @@ of one; lines that belong to no session carry the process id. Unprintable charac
 "?"; a line is cut at 2,000 characters, as syslog would.
 """
 
+import functools
+import itertools
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 LINE_LIMIT = 2000
@@ -81,6 +83,18 @@ class MemorySink:
         """Take one event."""
         prefix = "" if level == "info" else f"{level}: "
         self.lines.append(f"{name}: {prefix}{printable(text[:LINE_LIMIT])}")
+
+
+@functools.cache
+def _session_numbers(pid: int) -> Iterator[int]:
+    base = pid % 1000 * 100_000
+    return (base + number % 100_000 for number in itertools.count(1))
+
+
+def session_numbers() -> Iterator[int]:
+    """One run of numbers for all listeners of this process, apart from other processes' runs and, with at most eight
+    digits, from queue ids: programs that read the log take nine hex digits for one."""
+    return _session_numbers(os.getpid())
 
 
 class ProcessLog:

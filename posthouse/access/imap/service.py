@@ -1,8 +1,6 @@
 """What all sessions of one IMAP listener share."""
 
 import asyncio
-import itertools
-import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,7 +11,7 @@ from posthouse.access.imap.settings import ImapdSettings
 from posthouse.access.login import Login
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
-from posthouse.host.log import ProcessLog
+from posthouse.host.log import ProcessLog, session_numbers
 from posthouse.journal.journal import Journal
 
 
@@ -37,7 +35,7 @@ class ImapService:
     hosts: HostsFile | None = None
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count((os.getpid() & 0x7FFF) << 16))
+    numbers: Iterator[int] = field(default_factory=session_numbers)
     """Session numbers for the log: unique to a session, so that its lines can be paired."""
     connections: dict[str, int] = field(default_factory=dict)
     """Open connections by client address."""

@@ -9,8 +9,6 @@ runs a Pop3Session as that user.
 """
 
 import asyncio
-import itertools
-import os
 import secrets
 import ssl
 import time
@@ -22,7 +20,7 @@ from posthouse.access.pop3.clients import Clients
 from posthouse.access.pop3.settings import Pop3dSettings
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
-from posthouse.host.log import ProcessLog
+from posthouse.host.log import ProcessLog, session_numbers
 from posthouse.mailbox.store import AccountStore, Refused
 from posthouse.net.stream import Stream
 
@@ -87,5 +85,5 @@ class Pop3Service:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     unique: Callable[[], str] = lambda: secrets.token_hex(12)
     """The random part of a greeting's timestamp."""
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count((os.getpid() & 0x7FFF) << 16))
+    numbers: Iterator[int] = field(default_factory=session_numbers)
     """Session numbers for the log: unique to a session, so that its lines can be paired."""

@@ -1,9 +1,6 @@
 """What all sessions of one SMTP listener share."""
 
 import asyncio
-import functools
-import itertools
-import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,7 +8,7 @@ from dataclasses import dataclass, field
 
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
-from posthouse.host.log import ProcessLog
+from posthouse.host.log import ProcessLog, session_numbers
 from posthouse.journal.journal import Journal
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.received import DateText
@@ -25,14 +22,6 @@ async def bogus_commands(verb: str) -> str | None:
     if verb.upper() in ("CONNECT", "GET", "POST") or not ("A" <= verb[:1].upper() <= "Z"):
         return "Bogus"
     return None
-
-
-@functools.cache
-def session_numbers(pid: int) -> Iterator[int]:
-    """One run of numbers for all listeners of a process, apart from other processes' runs and, with at most eight
-    digits, from queue ids: programs that read the log take nine hex digits for one."""
-    base = pid % 1000 * 100_000
-    return (base + number % 100_000 for number in itertools.count(1))
 
 
 @dataclass(slots=True)
@@ -83,7 +72,7 @@ class SmtpService:
     """ETRN: True when deliveries to a domain were started, None when the domain is not in fast_flush_domains."""
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    numbers: Iterator[int] = field(default_factory=lambda: session_numbers(os.getpid()))
+    numbers: Iterator[int] = field(default_factory=session_numbers)
     """Session numbers for the log: unique to a session, so that its lines can be paired."""
     dates: DateText = field(default_factory=DateText)
     _offers: dict[tuple[bool, bool, bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
