@@ -54,7 +54,15 @@ class Pickup:
                 self._log.warning(f"maildrop: {error.strerror}")
                 return 0
             for one in waiting:
-                taken += await self._take(one)
+                taking = asyncio.ensure_future(self._take(one))
+                try:
+                    await asyncio.wait([taking])
+                finally:
+                    taking.cancel()
+                if (error := taking.exception()) is None:
+                    taken += taking.result()
+                else:  # A fault of ours: the file stays, and does not keep back those behind it.
+                    self._log.error(f"maildrop/{one.queue_id}: {type(error).__name__}: {error}")
         return taken
 
     async def _take(self, one: Dropped) -> bool:

@@ -8,7 +8,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from posthouse.bounce.notices import BounceNotices
 from posthouse.config.configuration import Configuration
@@ -63,6 +64,9 @@ PICKUP_DELAY = 60.0
 """Seconds between looks at the maildrop: the wakeup of Postfix's pickup line."""
 
 
+RESTART_DELAY = 1.0
+"""Seconds before what broke off begins again."""
+
 PICKUP_RETRY = 1.0
 """Seconds to wait while another worker empties the maildrop."""
 
@@ -94,7 +98,8 @@ class MailWorker:
         self._intake_socket = intake_socket
         self._control_socket = control_socket
         self._serving: list[Serving] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._queue_directory = configuration.value("queue_directory")
         clock = SystemClock()
 
@@ -239,8 +244,23 @@ class MailWorker:
         if self._control_socket is not None:
             self._serving.append(await start_server(self._control_socket, self._serve_control))
         if self._picks_up:
-            self._tasks.append(asyncio.create_task(self._pick_up_forever()))
-        self._tasks.append(asyncio.create_task(self._tend_journal_forever()))
+            self._spawn(self._pick_up_forever)
+        self._spawn(self._tend_journal_forever)
+
+    def _spawn(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run what goes on for ever; a fault of ours is told, and it begins again."""
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(lambda ended: self._ended(ended, run))
+
+    def _ended(self, task: asyncio.Task[None], run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": f"{run.__name__} broke off", "exception": error, "task": task})
+        if not self._stopping:
+            loop.call_later(RESTART_DELAY, lambda: None if self._stopping else self._spawn(run))
 
     def _accept_failed(self, error: OSError) -> None:
         self._log.error(f"accept connection: {error.strerror}")
@@ -252,7 +272,7 @@ class MailWorker:
         await self._control.serve(stream, peer_uid(stream))
 
     async def _pick_up_forever(self) -> None:
-        path = os.path.join(self._queue_directory, "posthouse", "private", "pickup.lock")
+        path = os.path.join(self._queue_directory, "posthouse", "queue", "pickup.lock")
         while self._picks_up:
             # One at a time: after a reload the retired worker may still be at it, and mail must not come twice.
             lock = take_lock(path)
@@ -289,6 +309,7 @@ class MailWorker:
         """End: sessions break off, what was acknowledged is on disk."""
         for serving in self._serving:
             serving.abort()
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

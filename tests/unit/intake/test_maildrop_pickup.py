@@ -169,3 +169,18 @@ async def test_utf8_of_users_is_detected(
     drop(queue_directory, Submission(sender, (Recipient("bob"),)), [content])
     assert await pickup.run() == 1
     assert house.store.messages[0].message.envelope.smtputf8 == smtputf8
+
+
+async def test_a_file_that_breaks_us_stays_and_keeps_back_none(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    pickup, house = open_pickup()
+    for subject in (b"one", b"two"):
+        drop(queue_directory, SUBMISSION, [b"Subject: " + subject + b"\r\n\r\nhello\r\n"])
+    house.store.fail_commit = ValueError("a fault of ours")
+    assert await pickup.run() == 0
+    first, second = dropped(queue_directory)
+    assert house.sink.lines[-1] == f"postfix/pickup: error: maildrop/{second.queue_id}: ValueError: a fault of ours"
+    os.unlink(first.path)
+    house.store.fail_commit = None
+    assert await pickup.run() == 1
