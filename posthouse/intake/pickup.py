@@ -59,10 +59,11 @@ class Pickup:
                     await asyncio.wait([taking])
                 finally:
                     taking.cancel()
-                if (error := taking.exception()) is None:
+                fault = taking.exception()
+                if fault is None:
                     taken += taking.result()
-                else:  # A fault of ours: the file stays, and does not keep back those behind it.
-                    self._log.error(f"maildrop/{one.queue_id}: {type(error).__name__}: {error}")
+                else:  # Ours: the file stays, and does not keep back those behind it.
+                    self._log.error(f"maildrop/{one.queue_id}: {type(fault).__name__}: {fault}")
         return taken
 
     async def _take(self, one: Dropped) -> bool:
