@@ -28,9 +28,12 @@ from posthouse.wire.imap.store import parse_store
 
 SEEDS = [
     b'a LOGIN {4}\r\ntony "pa\\"ss"\r\n',
-    b'b UID FETCH 1:*,4 (FLAGS BODY.PEEK[1.2.HEADER.FIELDS ("Date" From)]<0.5> BODY[TEXT]) (CHANGEDSINCE 5 VANISHED)\r\n',
-    b'c APPEND {5+}\r\nINBOX (\\Seen $x) "17-Jul-1996 02:44:25 -0700" {12+}\r\nX HIDDEN\r\nab (\\Draft) {10}\r\nX HIDDEN\r\n\r\n',
-    b'd SEARCH RETURN (MIN SAVE) CHARSET UTF-8 OR FROM "x" (NOT SENTSINCE 1-Feb-1994 1:5) HEADER Message-Id {2+}\r\nab\r\n',
+    b'b UID FETCH 1:*,4 (FLAGS BODY.PEEK[1.2.HEADER.FIELDS ("Date" From)]<0.5> BODY[TEXT]) (CHANGEDSINCE 5'
+    b" VANISHED)\r\n",
+    b'c APPEND {5+}\r\nINBOX (\\Seen $x) "17-Jul-1996 02:44:25 -0700" {12+}\r\n'
+    b"X HIDDEN\r\nab (\\Draft) {10}\r\nX HIDDEN\r\n\r\n",
+    b'd SEARCH RETURN (MIN SAVE) CHARSET UTF-8 OR FROM "x" (NOT SENTSINCE 1-Feb-1994 1:5)'
+    b" HEADER Message-Id {2+}\r\nab\r\n",
     b"e STORE 1:2 (UNCHANGEDSINCE 9) +FLAGS.SILENT (\\Deleted)\r\n",
     b'f LIST (SUBSCRIBED) "" (% "a*") RETURN (STATUS (MESSAGES) CHILDREN)\r\n',
     b"g SELECT INBOX (QRESYNC (1 2 1:5 (1,2 3,4)))\r\n",

@@ -18,7 +18,7 @@ from posthouse.access.imap.structure import (
     format_structure,
     messages_inside,
 )
-from posthouse.mailbox.store import MailboxFault, MessageSummary, StoredContent
+from posthouse.mailbox.store import MailboxFault, MessageSummary, Refused, StoredContent
 from posthouse.message.structure import Part
 from posthouse.message.structure_envelope import envelope_of
 from posthouse.wire.imap.dates import format_date_time
@@ -101,7 +101,7 @@ async def _mark_seen(session: ImapSession, rows: Sequence[MessageSummary]) -> di
         return {}
     stored = await selection.mailbox.store_flags(list(unseen), "add", frozenset(("\\Seen",)))
     found = {}
-    for change in getattr(stored, "changed", ()):
+    for change in () if isinstance(stored, Refused) else stored.changed:
         row = unseen[change.uid]
         found[change.uid] = MessageSummary(
             row.uid,

@@ -6,6 +6,8 @@ session.py, in this process or behind a stream (see handover.py).
 Standards: RFC 3501 sections 6.1, 6.2 and 7.1.5; RFC 2971 (ID); RFC 8314 section 3.2 (implicit TLS).
 """
 
+import asyncio
+
 from posthouse.access.imap import capability
 from posthouse.access.imap.connection import Connection, SessionEnded
 from posthouse.access.imap.dialogue import converse, open_session
@@ -35,6 +37,7 @@ from posthouse.wire.imap.append import MessageLiteral
 from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.reader import Broken, Command, MessagesEnd
 from posthouse.wire.imap.response import tagged, untagged
+from posthouse.wire.sasl import Credentials
 
 LOGIN_TIMEOUT = 180.0
 """Seconds of silence before login: nobody types a password longer, and strangers hold no connection for nothing."""
@@ -74,6 +77,10 @@ class ImapListener:
             reason = ""
         except SessionEnded as end:
             reason = str(end)
+        except asyncio.CancelledError:
+            reason = "shutdown"
+            stream.write(untagged("BYE", "Server shutting down."))
+            raise
         finally:
             service.connections[address] -= 1
             if not service.connections[address]:
@@ -224,17 +231,16 @@ class _Front:
         if service.settings.tls_required and connection.stream.tls is None:
             await self._deny(command, PRIVACY)
             return None
+        credentials: Credentials | None
         if method == "LOGIN":
-            outcome: str | Denied = await decide(
-                service, self.log, self.namaddr, method, credentials := await read_login(command)
-            )
+            credentials = await read_login(command)
         else:
             read = await read_authenticate(connection, command, service.mechanisms)
             if isinstance(read, Denied):
                 await self._deny(command, read)
                 return None
-            method, credentials = read[0], read[1]  # type: ignore[assignment]  # None is refused by decide()
-            outcome = await decide(service, self.log, self.namaddr, method, credentials)
+            method, credentials = read
+        outcome = await decide(service, self.log, self.namaddr, method, credentials)
         if isinstance(outcome, Denied):
             name = "" if credentials is None else credentials.login
             self._record("refused", name, f"reject: IMAP {method} {outcome.text}")

@@ -93,15 +93,15 @@ class _Judge:
             elif isinstance(one, Not):
                 waiting.append(one.key)
 
-    def candidates(self) -> list[int]:
-        """uids that can match: those of message sets that all must be in."""
+    def candidates(self) -> list[int] | None:
+        """uids that can match: those of message sets that all must be in. None: any."""
         keys = self.key.keys if isinstance(self.key, And) else (self.key,)
         found: frozenset[int] | None = None
         for key in keys:
             if isinstance(key, Numbers):
                 some = self.sets[id(key)]
                 found = some if found is None else found & some
-        return self.selection.uids if found is None else sorted(found)
+        return None if found is None else sorted(found)
 
     def judge(self, message: _Message) -> bool | None:
         """Whether it matches; None: not known yet."""

@@ -145,3 +145,32 @@ async def test_a_transcript_holds_however_its_bytes_are_cut(name: str, way: str,
     finally:
         session.cancel()
     check_log(transcript, sink.lines)
+
+
+async def test_what_is_pipelined_behind_starttls_in_plain_text_is_dropped(build: Build) -> None:
+    service = build("imapd_tls_security_level = may", MemorySink())
+    near, far = stream_pair()
+    session = asyncio.create_task(ImapListener(service).on_stream(far))
+    async with asyncio.timeout(20):
+        assert (await near.read(10)).startswith(b"* OK ")
+        near.write(b"a STARTTLS\r\nb NOOP\r\n")
+        assert await near.read(10) == b"a OK Begin TLS negotiation now.\r\n"
+        await near.start_tls(client_context(verify=False), server_side=False, timeout=10)
+        near.write(b"c LOGOUT\r\n")
+        said = b""
+        while data := await near.read(10):
+            said += data
+        await session
+    assert said == b"* BYE Logging out\r\nc OK Logout completed.\r\n"
+
+
+async def test_tls_from_the_first_byte(build: Build) -> None:
+    service = build("imapd_tls_wrappermode = yes\nimapd_tls_auth_only = yes", MemorySink())
+    near, far = stream_pair()
+    session = asyncio.create_task(ImapListener(service).on_stream(far))
+    async with asyncio.timeout(20):
+        await near.start_tls(client_context(verify=False), server_side=False, timeout=10)
+        assert b"AUTH=PLAIN" in await near.read(10)
+        near.write(b'a LOGIN tony "secret word"\r\nb LOGOUT\r\n')
+        assert (await near.read(10)).startswith(b"a OK ")
+        await session
