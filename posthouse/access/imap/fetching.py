@@ -134,7 +134,7 @@ async def _send(
         items.append(item)
     if newly_seen and "FLAGS" not in request.plain:
         items.append(await _plain(session, "FLAGS", row, page) or b"")
-    if (newly_seen or "FLAGS" in request.plain) and session.condstore and "MODSEQ" not in request.plain:
+    if (newly_seen or "FLAGS" in request.plain) and session.tells_modseq and "MODSEQ" not in request.plain:
         items.append(b"MODSEQ (%d)" % row.modseq)
     begun = False
     beginning = b"* %d FETCH (" % number + b" ".join(items)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 from posthouse.access.imap.session import ImapSession
 from posthouse.mailbox.store import MailboxFault, MessageSummary
@@ -38,8 +39,12 @@ PART_LIMIT = 4 << 20
 """Octets of one text part that are searched: more is no text that a person wrote."""
 MESSAGE_LIMIT = 16 << 20
 """Octets of one message that are searched."""
-BODIES = 20
+BODIES = 50
 """Messages whose contents are opened at once."""
+BATCH_SIZE = 2 << 20
+"""Octets of bodies that go to a thread together."""
+
+_Parts: TypeAlias = list[tuple[Part, bytes]]
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*\n(?:[ \t][^\n]*\n)*)")
 
@@ -221,12 +226,14 @@ async def _with_bodies(session: ImapSession, judge: _Judge, some: Sequence[_Mess
     uids = [message.row.uid for message in some]
     structures = await mailbox.structures(uids)
     contents = await mailbox.contents(uids)
-    found = []
+    found: list[MessageSummary] = []
+    batch: list[tuple[_Message, _Parts]] = []
+    held = 0
     for message in some:
         content, root = contents.get(message.row.uid), structures.get(message.row.uid)
         if content is None or root is None:
             continue
-        parts: list[tuple[Part, bytes]] = []
+        parts: _Parts = []
         left = MESSAGE_LIMIT
         try:
             for part in root.walk():
@@ -237,15 +244,22 @@ async def _with_bodies(session: ImapSession, judge: _Judge, some: Sequence[_Mess
                 left -= stop - part.body_start
         except MailboxFault:
             continue  # expunged meanwhile
-        if await asyncio.to_thread(_judge_body, judge, message, parts):
+        batch.append((message, parts))
+        held += MESSAGE_LIMIT - left
+        if held > BATCH_SIZE:
+            found += await asyncio.to_thread(_judge_bodies, judge, batch)
+            batch, held = [], 0
+    return found + await asyncio.to_thread(_judge_bodies, judge, batch)
+
+
+def _judge_bodies(judge: _Judge, batch: Sequence[tuple[_Message, _Parts]]) -> list[MessageSummary]:
+    found = []
+    for message, parts in batch:
+        message.body = "\n".join(_decode(part, data) for part, data in parts).casefold()
+        if judge.judge(message):
             found.append(message.row)
         message.body = ""  # let go of it
     return found
-
-
-def _judge_body(judge: _Judge, message: _Message, parts: Sequence[tuple[Part, bytes]]) -> bool:
-    message.body = "\n".join(_decode(part, data) for part, data in parts).casefold()
-    return judge.judge(message) is True
 
 
 def _decode(part: Part, data: bytes) -> str:

@@ -15,6 +15,7 @@ from posthouse.access.imap.selection import Selection
 from posthouse.access.imap.service import ImapService
 from posthouse.host.log import ProcessLog
 from posthouse.mailbox.store import SYSTEM_FLAGS, AccountStore, Mailbox, Refusal, Refused
+from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.response import flag_list, untagged
 from posthouse.wire.imap.sequence import format_set
 
@@ -86,7 +87,7 @@ class ImapSession:
         pieces = [b"FLAGS " + flags_of(flags, selection.is_recent(uid))]
         if with_uid or self.qresync:
             pieces.insert(0, b"UID %d" % uid)
-        if self.condstore:
+        if self.tells_modseq:
             pieces.append(b"MODSEQ (%d)" % modseq)
         self.send(b"* %d FETCH (%b)\r\n" % (number, b" ".join(pieces)))
 
@@ -131,12 +132,23 @@ class ImapSession:
         selection = self.selected
         self.send(b"* %d EXISTS\r\n* %d RECENT\r\n" % (selection.exists, selection.recent))
 
-    async def enable_condstore(self) -> None:
+    @property
+    def tells_modseq(self) -> bool:
+        """Whether FETCH responses have MODSEQ."""
+        return self.condstore and self.selected.mailbox.has_modseq
+
+    def need_modseq(self) -> None:
+        """RFC 7162 section 3.1.2.2: BAD where modseqs do not last. Otherwise CONDSTORE is enabled by its use."""
+        if not self.selected.mailbox.has_modseq:
+            raise ImapSyntaxError("Mailbox has no permanent mod-sequences")
+        self.enable_condstore()
+
+    def enable_condstore(self) -> None:
         """RFC 7162 section 3.1: the first command that shows CONDSTORE enables it, and is told HIGHESTMODSEQ."""
         if self.condstore:
             return
         self.condstore = True
-        if self.selection is not None:
+        if self.selection is not None and self.selection.mailbox.has_modseq:
             self.send(untagged("OK", "Highest", f"HIGHESTMODSEQ {self.selection.modseq}"))
 
 

@@ -20,7 +20,7 @@ async def enable(session: ImapSession, command: Command) -> Done:
             enabled.append(word)
     session.send(" ".join(["* ENABLED", *enabled]).encode("ascii") + b"\r\n")
     if enabled:
-        await session.enable_condstore()
+        session.enable_condstore()
     if "QRESYNC" in enabled:
         session.qresync = True
     return Done("OK", "Enabled.")

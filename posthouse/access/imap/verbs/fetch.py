@@ -24,7 +24,7 @@ async def fetch(session: ImapSession, command: Command) -> Done:
         raise ImapSyntaxError("VANISHED needs UID FETCH and QRESYNC")
     uids = session.selected.resolve(numbers, uid=command.uid)
     if "MODSEQ" in request.plain:
-        await session.enable_condstore()
+        session.need_modseq()
     if request.vanished:
         await _send_vanished(session, numbers, request.changed_since or 0)
     sent = await send_messages(session, uids, request)

@@ -85,7 +85,7 @@ async def list_(session: ImapSession, command: Command) -> Done:
 
 async def _send_status(session: ImapSession, names: Sequence[str], items: Sequence[str]) -> None:
     if "HIGHESTMODSEQ" in items:
-        await session.enable_condstore()
+        session.enable_condstore()
     for start in range(0, len(names), STATUS_PAGE):
         page = names[start : start + STATUS_PAGE]
         found = await session.account.status(page)

@@ -21,7 +21,7 @@ async def search(session: ImapSession, command: Command) -> Done:
     try:
         request = parse_search(command.cursor)
         if request.modseq:
-            await session.enable_condstore()
+            session.need_modseq()
         found = await find(session, request.key)
     except BadCharset:
         return Done("NO", "Unknown charset.", f"BADCHARSET ({' '.join(CHARSETS)})")

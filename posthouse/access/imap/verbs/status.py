@@ -39,6 +39,6 @@ async def status(session: ImapSession, command: Command) -> Done:
     if found is None:
         return Done("NO", "Mailbox doesn't exist.", "NONEXISTENT")
     if "HIGHESTMODSEQ" in items:
-        await session.enable_condstore()
+        session.enable_condstore()
     session.send(status_line(name, found, items))
     return Done("OK", "Status completed.")

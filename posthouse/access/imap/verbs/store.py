@@ -26,7 +26,7 @@ async def store(session: ImapSession, command: Command) -> Done:
     selection = session.selected
     uids = selection.resolve(request.numbers, uid=command.uid)
     if request.unchanged_since is not None:
-        await session.enable_condstore()
+        session.need_modseq()
     stored = await selection.mailbox.store_flags(
         uids, request.mode, known_flags(request.flags), request.unchanged_since
     )
@@ -35,7 +35,7 @@ async def store(session: ImapSession, command: Command) -> Done:
     for row in stored.changed:
         if row.modseq > selection.modseq:
             selection.told[row.uid] = row.modseq
-        if not request.silent or session.condstore:
+        if not request.silent or session.tells_modseq:
             if request.silent:
                 session.send_modseq(row.uid, row.modseq, with_uid=command.uid)
             else:
