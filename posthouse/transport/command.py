@@ -1,14 +1,16 @@
 """Running a command that takes a message on its standard input.
 
 The environment is made anew; the command gets a process group of its own and is killed, group
-and all, at the end of its time. Its output becomes part of the reason, cut to OUTPUT_LIMIT.
+and all, at the end of its time; what it leaves running when it ends by itself goes on. Its output becomes part of the reason, cut to OUTPUT_LIMIT.
 
 Standards: the exit codes of sysexits(3); RFC 3463 for what they mean.
 """
 
 import os
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 
 from posthouse.envelope.outcome import Dsn, Fate
@@ -16,6 +18,9 @@ from posthouse.transport.hands import Report, Result
 
 OUTPUT_LIMIT = 2048
 """Bytes of a command's output that a reason keeps."""
+
+PIECE = 65536
+"""Bytes read at a time; what is beyond OUTPUT_LIMIT is thrown away, so that no command costs us memory."""
 
 PATH = "/usr/bin:/bin"
 
@@ -110,22 +115,38 @@ def run_command(
             if not missing
             else _unix("5.3.0", f'Command died with status 127: "{shown}". Command output: {text}')
         )
+    until = time.monotonic() + time_limit
+    assert process.stdout is not None
+    with process.stdout:
+        raw = _output(process.stdout.fileno(), until)
     try:
-        raw, _ = process.communicate(timeout=time_limit)
-        expired = False
+        if raw is not None:
+            process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired:
-        expired = True
-        raw = b""
-    finally:
+        raw = None
+    if raw is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
-    if expired:
         process.wait()
         return _unix("5.3.0", f'Command time limit exceeded: "{shown}"')
     output = " ".join(raw[:OUTPUT_LIMIT].decode("utf-8", "replace").split("\n")).strip()
     return exit_meaning(process.returncode, shown, output)
+
+
+def _output(descriptor: int, until: float) -> bytes | None:
+    """What is said up to the end, as much of it as is kept; None when the end does not come in time."""
+    kept = bytearray()
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while (left := until - time.monotonic()) > 0:
+        if poll.poll(left * 1000):
+            data = os.read(descriptor, PIECE)
+            if not data:
+                return bytes(kept)
+            kept += data[: OUTPUT_LIMIT - len(kept)]
+    return None
 
 
 def exit_meaning(code: int, shown: str, output: str) -> tuple[Fate, Dsn]:

@@ -1,6 +1,8 @@
 """Running commands, and what their exit means."""
 
 import os
+import resource
+import select
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,40 @@ def test_a_command_that_never_ends_is_killed_with_its_children() -> None:
     )
     os.close(descriptor)
     assert (fate, dsn.reason) == (Fate.BOUNCED, 'Command time limit exceeded: "sleepy"')
+
+
+def test_a_command_that_talks_without_end_costs_no_memory() -> None:
+    descriptor = content(b"x\n")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fate, dsn = run_command(
+        ["/bin/sh", "-c", "yes | head -c 100000000; exit 75"],
+        shown="cmd",
+        environment={"PATH": "/usr/bin:/bin"},
+        folder="/",
+        content=descriptor,
+        time_limit=30,
+    )
+    os.close(descriptor)
+    assert fate is Fate.DEFERRED
+    assert len(dsn.reason) < 3000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_what_a_command_leaves_running_goes_on_when_it_ended_well(tmp_path: Path) -> None:
+    descriptor = content(b"x\n")
+    mark = tmp_path / "mark"
+    os.mkfifo(mark)
+    fate, _ = run_command(
+        ["/bin/sh", "-c", f"(exec >/dev/null 2>&1; echo done > {mark}) & exit 0"],
+        shown="cmd",
+        environment={"PATH": "/usr/bin:/bin"},
+        folder="/",
+        content=descriptor,
+        time_limit=30,
+    )
+    os.close(descriptor)
+    assert fate is Fate.DELIVERED
+    reader = os.open(mark, os.O_RDONLY | os.O_NONBLOCK)
+    select.select([reader], [], [], 10)
+    assert os.read(reader, 10) == b"done\n"
+    os.close(reader)
