@@ -1,7 +1,8 @@
 """Running a command that takes a message on its standard input.
 
 The environment is made anew; the command gets a process group of its own and is killed, group
-and all, at the end of its time; what it leaves running when it ends by itself goes on. Its output becomes part of the reason, cut to OUTPUT_LIMIT.
+and all, at the end of its time; what it leaves running when it ends by itself goes on. Its
+output becomes part of the reason, cut to OUTPUT_LIMIT.
 
 Standards: the exit codes of sysexits(3); RFC 3463 for what they mean.
 """
