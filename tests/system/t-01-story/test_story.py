@@ -4,7 +4,9 @@ Three instances on the real ports of three loopback addresses; the test kit's na
 tests run in order on one set of hosts, and each leaves them as it found them.
 """
 
+import imaplib
 import os
+import poplib
 import pty
 import re
 import select
@@ -12,6 +14,7 @@ import shutil
 import signal
 import smtplib
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from mailbox import mboxMessage as Message
@@ -20,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.testkit.site import DESKTOP, RELAY, SERVER
-from tests.system.hosts import Story
+from tests.system.hosts import PASSWORDS, Story, with_subject
 from tests.system.machine import COMMANDS, SYSTEM_PATH, Instance, alive, eventually, run, tcp_ports, uids
 
 OUTSIDE = "127.0.0.77"
@@ -518,6 +521,165 @@ def test_advice_is_a_warning_and_no_failure(broken: Instance) -> None:
     ran = broken.postfix("check")
     assert ran.status == 0
     assert re.search(rf"warning: {main}, line {count + 1}: .*smtpd_banner", ran.err)
+
+
+# --- Out of the mailboxes: `mail` on the server, IMAP and POP3, with TLS and without
+
+
+def trusting(house: Story) -> ssl.SSLContext:
+    """TLS that knows the server's own certificate."""
+    context = ssl.create_default_context(cafile=str(house.site.server.configuration / "cert.pem"))
+    context.check_hostname = False
+    return context
+
+
+def imap_subjects(house: Story, login: str, *, port: int, starttls: bool) -> set[str]:
+    """The subjects in INBOX."""
+    client: imaplib.IMAP4
+    if port == 993:
+        client = imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=20)
+    else:
+        client = imaplib.IMAP4(SERVER, 143, timeout=20)
+        if starttls:
+            client.starttls(trusting(house))
+    with client:
+        client.login(login, PASSWORDS[login])
+        assert client.select("INBOX", readonly=True)[0] == "OK"
+        _, found = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+        return {part[1].decode().partition(":")[2].strip() for part in found if isinstance(part, tuple)}
+
+
+def pop3_subjects(house: Story, login: str, *, port: int, stls: bool) -> set[str]:
+    """The subjects that POP3 shows."""
+    client: poplib.POP3
+    if port == 995:
+        client = poplib.POP3_SSL(SERVER, 995, context=trusting(house), timeout=20)
+    else:
+        client = poplib.POP3(SERVER, 110, timeout=20)
+        if stls:
+            client.stls(trusting(house))
+    client.user(login)
+    client.pass_(PASSWORDS[login])
+    count, size = client.stat()
+    assert len(client.list()[1]) == len(client.uidl()[1]) == count and size > 0
+    lines = [line.decode() for number in range(1, count + 1) for line in client.retr(number)[1]]
+    client.quit()
+    return {line.partition(":")[2].strip() for line in lines if line.startswith("Subject:")}
+
+
+LOGINS = {"tony": "an mbox", "alice": "a Maildir", "joe@virt.tony.test": "the native store"}
+
+
+@pytest.fixture(scope="module")
+def letters(house: Story) -> dict[str, str]:
+    """One letter in each kind of mailbox, by login."""
+    posted = {}
+    for login, where in LOGINS.items():
+        address = login if "@" in login else f"{login}@tony.test"
+        start = len(house.server.text())
+        house.desktop.do("mail", "-s", f"to fetch from {where}", address, stdin="Fetch me.\n")
+        house.server.logged(rf"to=<{re.escape(address)}>.*status=sent", after=start)
+        posted[login] = f"to fetch from {where}"
+    return posted
+
+
+@pytest.fixture
+def without_tls(house: Story) -> Iterator[None]:
+    """Passwords are taken in plain text, as courses have it."""
+    house.server.do("postconf", "-e", "imapd_tls_auth_only = no", "pop3d_tls_auth_only = no")
+    reload(house.server)
+    yield
+    house.server.do("postconf", "-X", "imapd_tls_auth_only", "pop3d_tls_auth_only")
+    reload(house.server)
+
+
+def reload(instance: Instance) -> None:
+    """postfix reload, and wait until only new processes are there."""
+    master, *before = instance.processes()
+    assert instance.postfix("reload").status == 0
+    eventually(lambda: not set(before) & set(instance.processes()), "the old workers' end")
+    assert instance.master() == master
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize("port", [143, 993])
+def test_imaplib_reads_each_kind_of_mailbox_over_tls(
+    house: Story, letters: dict[str, str], login: str, port: int
+) -> None:
+    assert letters[login] in imap_subjects(house, login, port=port, starttls=True)
+
+
+@pytest.mark.parametrize("login", LOGINS)
+@pytest.mark.parametrize("port", [110, 995])
+def test_poplib_reads_each_kind_of_mailbox_over_tls(
+    house: Story, letters: dict[str, str], login: str, port: int
+) -> None:
+    assert letters[login] in pop3_subjects(house, login, port=port, stls=True)
+
+
+def test_a_password_in_plain_text_is_refused_by_default(house: Story) -> None:
+    with imaplib.IMAP4(SERVER, 143, timeout=20) as client:
+        assert "LOGINDISABLED" in client.capabilities
+        with pytest.raises(imaplib.IMAP4.error):
+            client.login("tony", PASSWORDS["tony"])
+    client = poplib.POP3(SERVER, 110, timeout=20)
+    with pytest.raises(poplib.error_proto):
+        client.user("tony")
+        client.pass_(PASSWORDS["tony"])
+    client.close()
+
+
+def test_a_wrong_password_opens_nothing(house: Story) -> None:
+    for login in LOGINS:
+        client = imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=20)
+        with client, pytest.raises(imaplib.IMAP4.error):
+            client.login(login, "wrong")
+
+
+def test_both_read_each_kind_of_mailbox_without_tls(house: Story, letters: dict[str, str], without_tls: None) -> None:
+    for login, subject in letters.items():
+        assert subject in imap_subjects(house, login, port=143, starttls=False)
+        assert subject in pop3_subjects(house, login, port=110, stls=False)
+
+
+@pytest.mark.parametrize("login", ["tony", "alice"])
+def test_mail_lists_and_shows_what_arrived(house: Story, letters: dict[str, str], login: str) -> None:
+    listed = house.server.do("mail", "-H", user=login)
+    number = next(
+        line.split()[1 if line.startswith(">") else 0] for line in listed.splitlines() if letters[login] in line
+    )
+    shown = house.server.do("mail", stdin=f"{number}\nx\n", user=login)
+    assert f"Subject: {letters[login]}\n" in shown
+    assert "Fetch me.\n" in shown
+
+
+def test_what_imap_deletes_is_gone_from_the_spool_file(house: Story) -> None:
+    house.desktop.do("mail", "-s", "delete me", "tony@tony.test", stdin="x\n")
+    house.in_mbox("tony", "delete me")
+    with imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=20) as client:
+        client.login("tony", PASSWORDS["tony"])
+        client.select("INBOX")
+        _, numbers = client.search(None, "SUBJECT", '"delete me"')
+        client.store(numbers[0].split()[0].decode(), "+FLAGS", "\\Deleted")
+        client.expunge()
+    assert with_subject(house.mbox("tony"), "delete me") is None
+    assert house.mbox("tony")
+
+
+def test_idle_tells_of_a_new_message(house: Story) -> None:
+    with imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=35) as client:
+        client.login("joe@virt.tony.test", PASSWORDS["joe@virt.tony.test"])
+        count = int(client.select("INBOX")[1][0] or b"0")
+        client.send(b"x1 IDLE\r\n")
+        assert client.readline().startswith(b"+ ")
+        house.desktop.do("mail", "-s", "wake up", "joe@virt.tony.test", stdin="x\n")
+        lines = [client.readline()]
+        while b"EXISTS" not in lines[-1]:
+            lines.append(client.readline())
+        assert lines[-1] == b"* %d EXISTS\r\n" % (count + 1)
+        client.send(b"DONE\r\n")
+        while not client.readline().startswith(b"x1 OK"):
+            pass
 
 
 # --- trace: what happened to a message
