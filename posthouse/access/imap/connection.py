@@ -26,7 +26,7 @@ class SessionEnded(Exception):
 class Connection:
     """Stream, reader and counters of one client."""
 
-    __slots__ = ("_held", "_out", "counters", "errors", "reader", "settings", "stream", "timeout", "where")
+    __slots__ = ("_held", "_out", "counters", "deadline", "errors", "reader", "settings", "stream", "timeout", "where")
 
     def __init__(
         self, stream: TcpStream, settings: ImapdSettings, *, line_limit: int, literal_limit: int, timeout: float
@@ -35,6 +35,8 @@ class Connection:
         self.settings = settings
         self.reader = CommandReader(line_limit, literal_limit)
         self.timeout = timeout
+        self.deadline: float | None = None
+        """When reading ends whatever comes, by the loop's clock: strangers must log in by then."""
         self.counters: dict[str, list[int]] = {}
         self.errors = 0
         self.where = "CONNECT"
@@ -71,12 +73,15 @@ class Connection:
 
     # -- in -------------------------------------------------------------------------------
 
-    async def receive(self, timeout: float | None = None) -> None:
+    async def receive(self) -> None:
         """Read more for the reader. Raises SessionEnded."""
         if self._out:
             await self.drain()
+        timeout = self.timeout
+        if self.deadline is not None:
+            timeout = max(min(timeout, self.deadline - self.stream.loop.time()), 0.0)
         try:
-            data = await self.stream.read(self.timeout if timeout is None else timeout)
+            data = await self.stream.read(timeout)
         except StreamTimeout:
             self.send(untagged("BYE", "Disconnected for inactivity."))
             self._write()

@@ -120,7 +120,7 @@ async def open_session(
     settings = service.settings
     reader = connection.reader
     reader.line_limit = reader.literal_limit = settings.imapd_line_length_limit
-    connection.timeout = float(settings.imapd_timeout)
+    connection.timeout, connection.deadline = float(settings.imapd_timeout), None
     connection.send(tagged(handover.tag, "OK", "Logged in", f"CAPABILITY {capability.after_login(settings)}"))
     return ImapSession(service, connection, log, handover.namaddr, account)
 

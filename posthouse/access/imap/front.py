@@ -28,6 +28,7 @@ from posthouse.access.imap.service import ImapService
 from posthouse.access.imap.session import ImapSession
 from posthouse.access.imap.splice import splice
 from posthouse.access.imap.verbs.id import SERVER_ID, read_id
+from posthouse.access.pop3.clients import network_of
 from posthouse.dns.ptr import client_name
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Entry
@@ -41,6 +42,8 @@ from posthouse.wire.sasl import Credentials
 
 LOGIN_TIMEOUT = 180.0
 """Seconds of silence before login: nobody types a password longer, and strangers hold no connection for nothing."""
+LOGIN_DEADLINE = 600.0
+"""Seconds from connect to login, however slowly the bytes drip."""
 LINE_LIMIT = 8192
 """Octets of a line before login: what strangers may make us hold. RFC 7162 section 4 names the number."""
 LITERAL_LIMIT = 4096
@@ -68,9 +71,11 @@ class ImapListener:
         connection = Connection(
             stream, service.settings, line_limit=LINE_LIMIT, literal_limit=LITERAL_LIMIT, timeout=LOGIN_TIMEOUT
         )
+        connection.deadline = stream.loop.time() + LOGIN_DEADLINE
         front = _Front(service, connection, log, name, address)
         log.info(f"connect from {front.namaddr}")
-        service.connections[address] = service.connections.get(address, 0) + 1
+        network = network_of(address)
+        service.connections[network] = service.connections.get(network, 0) + 1
         reason = "lost connection"
         try:
             await front.run()
@@ -82,9 +87,9 @@ class ImapListener:
             stream.write(untagged("BYE", "Server shutting down."))
             raise
         finally:
-            service.connections[address] -= 1
-            if not service.connections[address]:
-                del service.connections[address]
+            service.connections[network] -= 1
+            if not service.connections[network]:
+                del service.connections[network]
             if reason:
                 log.info(f"{reason} after {connection.where} from {front.namaddr}")
             log.info(f"disconnect from {front.namaddr} {connection.tally()}")
@@ -111,7 +116,7 @@ class _Front:
                 raise SessionEnded("lost connection")
             await self._handshake()
         limit = settings.imapd_client_connection_count_limit
-        number = service.connections.get(self.address, 0)
+        number = service.connections.get(network_of(self.address), 0)
         if limit and number > limit:
             self.log.warning(f"Connection concurrency limit exceeded: {number} from {self.namaddr} for service imapd")
             connection.send(untagged("BYE", f"Too many connections from {self.address}.", "LIMIT"))
@@ -279,7 +284,9 @@ class _Front:
         if denied in (FAILED, UNAVAILABLE):
             self.failures += 1
             await connection.drain()
-            await self.service.sleep(min(FAILED_LOGIN_DELAY * 2 ** (self.failures - 1), DELAY_LIMIT))
+            clients = self.service.clients
+            delay = 0.0 if clients is None else clients.failed(self.address)
+            await self.service.sleep(max(delay, min(FAILED_LOGIN_DELAY * 2 ** (self.failures - 1), DELAY_LIMIT)))
         connection.send(tagged(command.tag, denied.status, denied.text, denied.code))
         if self.failures >= FAILURE_LIMIT:
             connection.send(untagged("BYE", "Too many failed logins."))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from posthouse.access.imap.seams import Elsewhere, OpenAccount, here
 from posthouse.access.imap.settings import ImapdSettings
 from posthouse.access.login import Login
+from posthouse.access.pop3.clients import Clients
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog, session_numbers
@@ -38,4 +39,6 @@ class ImapService:
     numbers: Iterator[int] = field(default_factory=session_numbers)
     """Session numbers for the log: unique to a session, so that its lines can be paired."""
     connections: dict[str, int] = field(default_factory=dict)
-    """Open connections by client address."""
+    """Open connections by client address. Shared by a worker's listeners."""
+    clients: Clients | None = None
+    """Failed logins by client address, over connections; shared with POP3. None: each connection begins anew."""

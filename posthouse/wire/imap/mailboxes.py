@@ -32,6 +32,7 @@ STATUS_ITEMS = (
     "SIZE",
     "HIGHESTMODSEQ",
     "MAILBOXID",
+    "APPENDLIMIT",
 )
 
 

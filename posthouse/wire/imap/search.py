@@ -246,6 +246,11 @@ class _Program:
         self.modseq = True
         return ModseqAtLeast(cursor.number("modseq", MODSEQ_LIMIT))
 
+    def thread(self) -> Key:
+        """RFC 8474 section 6: where THREADID is NIL no message matches."""
+        self.cursor.atom("id")
+        return Not(And(()))
+
     def interval(self, younger: bool) -> Key:
         seconds = self.cursor.number("interval")
         if not seconds:
@@ -265,6 +270,7 @@ _ARGUMENTS: dict[str, Callable[[_Program], Key]] = {
     "MODSEQ": _Program.at_least,
     "OLDER": lambda program: program.interval(False),
     "YOUNGER": lambda program: program.interval(True),
+    "THREADID": _Program.thread,
     "EMAILID": lambda program: EmailId(program.cursor.atom("id").decode("latin-1")),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.access.imap import front
 from posthouse.access.imap.dialogue import serve_handed_over
 from posthouse.access.imap.front import ImapListener
 from posthouse.access.imap.handover import Handover, parse_handover
@@ -17,6 +18,9 @@ from posthouse.access.imap.settings import ImapdSettings
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.journal.journal import MemoryJournal
+from posthouse.mailbox.maildir.store import maildir_store
+from posthouse.mailbox.mbox.store import mbox_store
+from posthouse.mailbox.native.backing import NativeBacking
 from posthouse.mailbox.native.store import NativeMailStore
 from posthouse.mailbox.store import Refusal, Refused
 from posthouse.net.connection import TcpStream
@@ -350,6 +354,60 @@ async def test_a_child_that_cannot_open_the_account_says_no_and_bye(site: Site) 
     await serve_handed_over(service, far)
     client = Client(near)
     assert (await client.response()).code == "INUSE"
+    assert (await client.response()).status == "BYE"
+
+
+async def test_where_modseqs_do_not_last_condstore_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NativeBacking, "has_modseq", False)
+    await site.deliver()
+    client = await site.client()
+    told = await client.run("SELECT INBOX (CONDSTORE)")
+    assert "NOMODSEQ" in [one.code for one in told]
+    for command in ("FETCH 1 (MODSEQ)", "FETCH 1 FLAGS (CHANGEDSINCE 1)", "STORE 1 (UNCHANGEDSINCE 1) FLAGS ()",
+                    "SEARCH MODSEQ 1"):  # fmt: skip
+        assert (await client.refused(command)).status == "BAD"
+    assert b"MODSEQ" not in pairs((await client.run("STORE 1 +FLAGS (\\Seen)"))[0].data[2])
+
+
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+async def test_spools_of_system_users_are_served_alike(site: Site, tmp_path: Path, kind: str) -> None:
+    if kind == "maildir":
+        store = maildir_store(lambda _account: tmp_path / "Maildir")
+    else:
+        store = mbox_store(lambda _account: (tmp_path / "spool", tmp_path / "index"))
+    for number in range(3):
+        await store.deliver("tony", Content(b"Subject: %d\r\n" % number, MemoryBody(b"From here\r\n")))
+    site.service.open_account = store.open
+    first, second = await site.client(), await site.client()
+    await first.run("SELECT INBOX")
+    await second.run("SELECT INBOX")
+    told = await first.run("FETCH 1:* (UID BODY[TEXT])")
+    assert [pairs(one.data[2])[b"BODY[TEXT]"] for one in told] == [b"From here\r\n"] * 3
+    await first.run("STORE 2 +FLAGS (\\Deleted)")
+    assert words(await first.run("EXPUNGE")) == ["2 EXPUNGE"]
+    assert words(await second.run("NOOP"))[0] == "2 EXPUNGE"
+    assert words(await second.run("SEARCH SUBJECT 2")) == ["SEARCH 2"]
+    if kind == "mbox":
+        assert (await first.refused("CREATE x")).code == "CANNOT"
+    else:
+        await first.run("CREATE x/y")
+        assert words(await first.run("COPY 1 x/y")) == []
+    await first.run("LOGOUT")
+    await second.run("LOGOUT")
+    await asyncio.gather(*site.tasks)
+    await store.close()
+
+
+async def test_bytes_that_drip_do_not_hold_a_connection_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "LOGIN_DEADLINE", 0.0)
+    client = await site.client(password="")
+    assert (await client.response()).status == "BYE"
+
+
+async def test_sessions_that_are_ended_by_the_server_say_bye(site: Site) -> None:
+    client = await site.client()
+    await client.run("SELECT INBOX")
+    site.tasks[0].cancel()
     assert (await client.response()).status == "BYE"
 
 

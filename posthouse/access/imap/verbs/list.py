@@ -86,12 +86,13 @@ async def list_(session: ImapSession, command: Command) -> Done:
 async def _send_status(session: ImapSession, names: Sequence[str], items: Sequence[str]) -> None:
     if "HIGHESTMODSEQ" in items:
         session.enable_condstore()
+    limit = session.service.settings.imapd_append_limit
     for start in range(0, len(names), STATUS_PAGE):
         page = names[start : start + STATUS_PAGE]
         found = await session.account.status(page)
         for name in page:
             if name in found:
-                session.send(status_line(name, found[name], items))
+                session.send(status_line(name, found[name], items, limit))
         await session.connection.drain()
 
 

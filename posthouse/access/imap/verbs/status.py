@@ -1,7 +1,7 @@
 """STATUS.
 
 Standards: RFC 3501 section 6.3.10; RFC 7162 section 3.1.7; RFC 8438 (SIZE); RFC 8474 (MAILBOXID);
-RFC 9208 section 4.1.4 (DELETED, DELETED-STORAGE).
+RFC 9208 section 4.1.4 (DELETED, DELETED-STORAGE); RFC 7889 section 4 (APPENDLIMIT).
 """
 
 from collections.abc import Callable, Sequence
@@ -26,9 +26,10 @@ ITEMS: dict[str, Callable[[MailboxStatus], object]] = {
 }
 
 
-def status_line(name: str, status: MailboxStatus, items: Sequence[str]) -> bytes:
+def status_line(name: str, status: MailboxStatus, items: Sequence[str], append_limit: int) -> bytes:
     """`* STATUS name (…)`."""
-    values = " ".join(f"{item} {ITEMS[item](status)}" for item in items)
+    limit = append_limit or "NIL"
+    values = " ".join(f"{item} {limit if item == 'APPENDLIMIT' else ITEMS[item](status)}" for item in items)
     return b"* STATUS %b (%b)\r\n" % (mailbox_name(name), values.encode("ascii"))
 
 
@@ -40,5 +41,5 @@ async def status(session: ImapSession, command: Command) -> Done:
         return Done("NO", "Mailbox doesn't exist.", "NONEXISTENT")
     if "HIGHESTMODSEQ" in items:
         session.enable_condstore()
-    session.send(status_line(name, found, items))
+    session.send(status_line(name, found, items, session.service.settings.imapd_append_limit))
     return Done("OK", "Status completed.")
