@@ -8,6 +8,9 @@ import asyncio
 
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
 
+LAST_WORDS = 5.0
+"""Seconds the far end has to answer a client that has said its last (LOGOUT and end of file in one packet)."""
+
 
 async def splice(near: Stream, far: Stream, timeout: float) -> tuple[int, int]:
     """Until one end closes: octets carried to far, and to near. Both are closed then."""
@@ -19,9 +22,12 @@ async def splice(near: Stream, far: Stream, timeout: float) -> tuple[int, int]:
             target.write(data)
             await target.drain(timeout)
 
-    tasks = {asyncio.create_task(pump(near, far, 0)), asyncio.create_task(pump(far, near, 1))}
+    outward, homeward = asyncio.create_task(pump(near, far, 0)), asyncio.create_task(pump(far, near, 1))
+    tasks = {outward, homeward}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if outward in done and outward.exception() is None:
+            done, _ = await asyncio.wait(tasks, timeout=LAST_WORDS)
         for task in done:
             error = task.exception()
             if error is not None and not isinstance(error, StreamClosed | StreamTimeout):
