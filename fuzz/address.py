@@ -1,14 +1,23 @@
 """Paths and address lists: any text gives a value or None, in time that grows with its length, and what is written back
 parses to the same addresses (the invariant)."""
 
-import sys
+import random
+
+from rounds import main
 
 from posthouse.address.address_list import Listed, Rewritten, addresses, format_list, is_complete, parse_list
 from posthouse.address.local_part import quote_address, unquote_address
 from posthouse.address.path import parse_path, take_path
 
+SEEDS = [
+    b"<@a,@b:joe@example.net>",
+    b'Joe Doe <joe@example.net>, "a, b"@[192.0.2.1] (comment (inner)), undisclosed: c@d, e; f g',
+    b"=?UTF-8?Q?J=C3=B6rg?= <j@example.net>,\r\n\tpostmaster",
+]
+ALPHABET = b'\r\n\0 <>@:;,.\\"()[]=%!\xff\xc3\xa9aA1'
 
-def fuzz(data: bytes) -> None:
+
+def check(data: bytes, source: random.Random) -> None:
     """One input."""
     text = data.decode("utf-8", "surrogateescape")
     path, _ = take_path(text)
@@ -30,4 +39,4 @@ def fuzz(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(sys.stdin.buffer.read())
+    main(SEEDS, ALPHABET, check)

@@ -1,14 +1,23 @@
 """Headers and incoming lines: any bytes become canonical form, fields lie inside the header and do not overlap, and
 cutting the bytes elsewhere changes nothing (the invariant)."""
 
-import sys
+import random
+
+from rounds import main
 
 from posthouse.message.header import canonical, field_text, field_value, scan_fields
 from posthouse.message.header_recipients import header_recipients
 from posthouse.message.incoming_lines import IncomingLines
 
+SEEDS = [
+    b"Received: from a by b;\r\n\tMon, 1 Jan 2026 00:00:00 +0000\r\nTo: a@b, c@d\r\n\r\nbody\r\n.\r\n",
+    b"From me\nSubject:x\n y\nResent-To: e@f\nbad line\nBcc:\n\n.\n..\n",
+    b"A:\rB: 1\r\n \r\n\r\n",
+]
+ALPHABET = b'\r\n\0 \t:.,<>@"\xff\xc3aA1'
 
-def fuzz(data: bytes) -> None:
+
+def check(data: bytes, source: random.Random) -> None:
     """One input."""
     once = canonical(data)
     assert canonical(once) == once
@@ -30,4 +39,4 @@ def fuzz(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(sys.stdin.buffer.read())
+    main(SEEDS, ALPHABET, check)

@@ -1,14 +1,12 @@
 """IMAP commands: any bytes give commands or a clean BAD, however they are cut, and every argument parser agrees.
 
 No octet of a refused literal is read as a command: the words hidden in literals never come out as verbs.
-
-Run as `python fuzz/imap.py SECONDS [SEED]`.
 """
 
 import random
-import sys
-import time
 from collections.abc import Callable
+
+from rounds import main
 
 from posthouse.wire.imap.client import ResponseReader
 from posthouse.wire.imap.cursor import Cursor
@@ -52,21 +50,6 @@ PARSERS: list[Callable[[Cursor], object]] = [
     parse_mailbox,
     lambda cursor: parse_fetch(cursor, uid=True),
 ]
-
-
-def mutate(data: bytes, source: random.Random) -> bytes:
-    result = bytearray(data)
-    for _ in range(source.randint(1, 8)):
-        place = source.randint(0, len(result))
-        action = source.randint(0, 2)
-        if action == 0:
-            result.insert(place, source.choice(ALPHABET))
-        elif action == 1 and place < len(result):
-            del result[place : place + source.randint(1, 10)]
-        else:
-            piece = source.choice(SEEDS)
-            result[place:place] = piece[: source.randint(0, len(piece))]
-    return bytes(result)
 
 
 def read(pieces: list[bytes]) -> list[object]:
@@ -118,21 +101,5 @@ def check(data: bytes, source: random.Random) -> None:
         pass
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
-    source = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    end, rounds = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        data = mutate(source.choice(SEEDS), source)
-        try:
-            check(data, source)
-        except Exception:
-            print(f"seed {seed}, round {rounds}: {data!r}", file=sys.stderr)
-            raise
-        rounds += 1
-    print(f"{rounds} rounds, seed {seed}: nothing found")
-
-
 if __name__ == "__main__":
-    main()
+    main(SEEDS, ALPHABET, check)

@@ -1,13 +1,22 @@
 """POP3's grammar: any bytes give lines that do not depend on how they are cut, each a command or a bad one; what is
 sent with its dots doubled reads back the same (the invariant)."""
 
-import sys
+import random
+
+from rounds import main
 
 from posthouse.wire.pop3.apop import digest_fits
 from posthouse.wire.pop3.command import Command, parse_command
 from posthouse.wire.pop3.content import DotStuffer, unstuff
 from posthouse.wire.pop3.lines import LineReader
 from posthouse.wire.pop3.reply import parse_reply
+
+SEEDS = [
+    b"USER tony\r\nPASS with blanks in it\r\nAPOP tony c4c9334bac560ecc979e58001b3e22fb\r\n",
+    b"TOP 1 10\nRETR 18446744073709551616\r\nUIDL\r\nAUTH PLAIN =\r\n..\r\n.\r\n",
+    b"+OK 2 320\r\n-ERR [IN-USE] no\r\n+ \r\n",
+]
+ALPHABET = b"\r\n\0 .+-=[]<>\xffaA10"
 
 
 def lines(pieces: list[bytes], limit: int) -> list[tuple[bytes, bool]]:
@@ -21,7 +30,7 @@ def lines(pieces: list[bytes], limit: int) -> list[tuple[bytes, bool]]:
     return found
 
 
-def fuzz(data: bytes) -> None:
+def check(data: bytes, source: random.Random) -> None:
     """One input; its first byte says where the rest is cut."""
     step = data[0] % 7 + 1 if data else 1
     cut = [data[place : place + step] for place in range(0, len(data), step)]
@@ -44,4 +53,4 @@ def fuzz(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(sys.stdin.buffer.read())
+    main(SEEDS, ALPHABET, check)

@@ -1,11 +1,8 @@
-"""SMTP command lines: any bytes give a value or a reply, however they are cut; nothing is lost or made up.
-
-Run as `python fuzz/smtp_command.py SECONDS [SEED]`.
-"""
+"""SMTP command lines: any bytes give a value or a reply, however they are cut; nothing is lost or made up."""
 
 import random
-import sys
-import time
+
+from rounds import main
 
 from posthouse.wire.smtp.command import parse_bdat, parse_mail, parse_rcpt
 from posthouse.wire.smtp.data import DataReader
@@ -18,21 +15,6 @@ SEEDS = [
     b'EHLO (comment)\\"x <>\r\n..\r\n.\n.\r\r\n.\r\n',
 ]
 ALPHABET = b'\r\n\0 <>@:;,.\\"()[]=+%\xff\xc3\xa9aA1'
-
-
-def mutate(data: bytes, source: random.Random) -> bytes:
-    result = bytearray(data)
-    for _ in range(source.randint(1, 8)):
-        place = source.randint(0, len(result))
-        action = source.randint(0, 2)
-        if action == 0:
-            result.insert(place, source.choice(ALPHABET))
-        elif action == 1 and place < len(result):
-            del result[place : place + source.randint(1, 10)]
-        else:
-            piece = source.choice(SEEDS)
-            result[place:place] = piece[: source.randint(0, len(piece))]
-    return bytes(result)
 
 
 def read_lines(pieces: list[bytes]) -> list[bytes]:
@@ -71,21 +53,5 @@ def check(data: bytes, source: random.Random) -> None:
         parse_bdat(argument)
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns()
-    source = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    end, rounds = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        data = mutate(source.choice(SEEDS), source)
-        try:
-            check(data, source)
-        except Exception:
-            print(f"seed {seed}, round {rounds}: {data!r}", file=sys.stderr)
-            raise
-        rounds += 1
-    print(f"{rounds} rounds, seed {seed}: nothing found")
-
-
 if __name__ == "__main__":
-    main()
+    main(SEEDS, ALPHABET, check)

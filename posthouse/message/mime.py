@@ -196,7 +196,10 @@ class _Scan:
                 end -= 1
         while len(self.open) > count:
             entity = self.open.pop()
-            entity.body_end = max(end, entity.body_start)
+            # The empty line of a header can be the line end that belongs to the delimiter: then the body is empty, and
+            # what holds the part reaches as far as the part does.
+            inner = entity.parts[-1].body_end if entity.parts else 0
+            entity.body_end = max(end, entity.body_start, inner)
             ends = self._line_ends(entity.body_end) - entity.first_line
             unfinished = entity.body_end > entity.body_start and self.data[entity.body_end - 1] != 10
             entity.lines = max(ends, 0) + unfinished

@@ -237,3 +237,15 @@ def test_random_mutations_of_real_mail_never_raise() -> None:
             start = chance.randrange(len(data))
             data[start : start + chance.randrange(12)] = chance.choice(PIECES)
         scan(bytes(data))
+
+
+def test_a_message_without_a_body_lies_within_what_holds_it() -> None:
+    data = (
+        b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n--a\r\nContent-Type: message/rfc822\r\n\r\n'
+        b"Subject: x\r\n\r\n--a\r\n\r\nz\r\n--a--\r\n"
+    )
+    forwarded, text = scan(data).parts
+    (inner,) = forwarded.parts
+    assert forwarded.body_start == inner.header_start
+    assert inner.body_start == inner.body_end == forwarded.body_end == data.index(b"--a\r\n\r\nz")
+    assert data[text.body_start : text.body_end] == b"z"
