@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from posthouse.tables.source_text import BLANKS, logical_lines, read_lines
+from posthouse.tables.source_text import BLANKS, logical_lines, rule_lines
 from posthouse.tables.table import Row, TableError
 from posthouse.tables.warning import warn
 
@@ -185,9 +185,9 @@ def _negation(text: str) -> tuple[bool, str]:
 
 
 def open_cidr(name: str, path: str) -> CidrTable:
-    """Read the file now."""
+    """Read the file, or the rules in braces, now."""
     try:
-        lines = read_lines(path)
+        lines = rule_lines(path, "cidr map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
     return CidrTable(name, parse_cidr(lines, path))

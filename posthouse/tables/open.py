@@ -272,7 +272,7 @@ def source_file(spec: str, default_type: str) -> str:
     if kind == "proxy":
         return source_file(name, default_type)
     if kind in ("texthash", "cidr", "regexp", "pcre"):
-        return name
+        return "" if name.startswith("{") and kind != "texthash" else name
     return f"{name}.{'db' if kind in ('hash', 'btree') else kind}" if kind in KEYED else ""
 
 

@@ -17,7 +17,7 @@ import pcre2
 from posthouse.tables.fold import is_utf8, key_bytes, key_text
 from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
 from posthouse.tables.prefilter import translate
-from posthouse.tables.source_text import read_lines
+from posthouse.tables.source_text import rule_lines
 from posthouse.tables.table import TableError
 from posthouse.tables.warning import warn
 
@@ -94,9 +94,9 @@ DIALECT = Dialect("pcre", compile_pcre, "ignoring", filter_pcre, perl=True)
 
 
 def open_pcre(name: str, path: str) -> PatternTable:
-    """Read and compile the file now."""
+    """Read and compile the file, or the rules in braces, now."""
     try:
-        lines = read_lines(path)
+        lines = rule_lines(path, "pcre map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
     return PatternTable(name, parse_rules(lines, path, DIALECT), DIALECT)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from posthouse.tables.fold import key_bytes, key_text
 from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
 from posthouse.tables.prefilter import translate
-from posthouse.tables.source_text import read_lines
+from posthouse.tables.source_text import rule_lines
 from posthouse.tables.table import TableError
 
 # glibc's <regex.h> and <locale.h>, and musl's, which has the same numbers for these.
@@ -124,9 +124,9 @@ DIALECT = Dialect("regexp", compile_posix, "skipping", filter_posix)
 
 
 def open_regexp(name: str, path: str) -> PatternTable:
-    """Read and compile the file now."""
+    """Read and compile the file, or the rules in braces, now."""
     try:
-        lines = read_lines(path)
+        lines = rule_lines(path, "regexp map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
     return PatternTable(name, parse_rules(lines, path, DIALECT), DIALECT)

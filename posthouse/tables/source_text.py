@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from posthouse.tables.fold import is_utf8
+from posthouse.tables.table import TableError
+from posthouse.tables.words import split_words, strip_braces
 
 BLANKS = " \t\n\v\f\r"
 """C's isspace(), which is what Postfix skips."""
@@ -52,6 +54,25 @@ def read_lines(path: str) -> list[str]:
     """A file's physical lines, undecodable bytes kept. Raises OSError."""
     with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return file.readlines()
+
+
+def rule_lines(source: str, title: str) -> list[str]:
+    """The lines of a cidr, regexp or pcre table: those of a file, or { {rule} {rule} … } itself (Postfix 3.7).
+
+    Raises OSError, TableError.
+    """
+    if not source.startswith("{"):
+        return read_lines(source)
+    inside = strip_braces(source)
+    if inside is None:
+        raise TableError(f"{title}: missing '}}' in \"{source}\"")
+    lines: list[str] = []
+    for word in split_words(inside):
+        rule = strip_braces(word)
+        if rule is None:
+            raise TableError(f"{title}: no '{{' at start of text in \"{word}\"")
+        lines.append(rule.strip(BLANKS) + "\n")
+    return lines
 
 
 def split_entry(text: str) -> tuple[str, str] | None:

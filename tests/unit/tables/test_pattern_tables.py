@@ -229,3 +229,31 @@ def test_cidr(file: Write, warnings: list[str]) -> None:
 def test_a_missing_file_is_named(kind: str) -> None:
     with pytest.raises(TableError, match=r"^open /nonexistent/f: No such file or directory$"):
         open_now(f"{kind}:/nonexistent/f", Opening())
+
+
+@pytest.mark.parametrize(
+    ("spec", "key", "found"),
+    [
+        ("regexp:{{/^Subject: q/ REJECT}}", "Subject: q", "REJECT"),
+        ("regexp:{ {/x/ OK}, {if /a/}, {/c/ d}, {endif} }", "ac", "d"),
+        ("pcre:{{/a{2}(.)/ ${1}}}", "aac", "c"),
+        ("cidr:{{1.2.3.0/24 x}, {0.0.0.0/0 y}}", "9.9.9.9", "y"),
+        ("regexp:{}", "a", None),
+    ],
+)
+def test_rules_may_stand_in_main_cf(spec: str, key: str, found: str | None) -> None:
+    row = drive(open_now(spec, Opening()).lookup(key))
+    assert (None if row is None else row.value) == found
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("regexp:{{/a/ b}", "regexp map: missing '}' in \"{{/a/ b}\""),
+        ("pcre:{/a/ b}", "pcre map: no '{' at start of text in \"/a/\""),
+    ],
+)
+def test_bad_rules_in_main_cf_are_told(spec: str, text: str) -> None:
+    with pytest.raises(TableError) as raised:
+        open_now(spec, Opening())
+    assert str(raised.value) == text
