@@ -31,8 +31,8 @@ BATCH_LIMIT = 512
 
 BUSY_BATCH = 3
 GATHER_DELAY = 0.002
-"""After a commit of so many changes the next one waits a moment for more: a commit costs as much for two messages as for
-ten, and with 20 sessions that took an eighth of a relayed message's time. One or two sessions never wait."""
+"""After a commit of so many changes the next one waits a moment for more: a commit costs as much for two messages as
+for ten, and with 20 sessions that took an eighth of a relayed message's time. One or two sessions never wait."""
 
 
 @dataclass(eq=False, slots=True)
