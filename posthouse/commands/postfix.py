@@ -70,7 +70,8 @@ class Script:
             sound = sound and finding.level == "warning"
         for queue, count in instance.left_by_postfix(self.queue_directory):
             self.say(
-                f"{self.queue_directory}/{queue} holds {count} messages that Postfix left; they wait until Postfix runs again",
+                f"{self.queue_directory}/{queue} holds {count} messages that Postfix left; "
+                "they wait until Postfix runs again",
                 "warning",
             )
         return sound
@@ -204,5 +205,6 @@ def main(arguments: list[str]) -> int:
         case word if word in MISSING:
             return script.fatal(f"{word} is missing so far in Posthouse")
     return script.fatal(
-        f"unknown command: '{words[0]}'. Usage: postfix start (or stop, reload, abort, flush, check, status, start-fg, logrotate)"
+        f"unknown command: '{words[0]}'. "
+        "Usage: postfix start (or stop, reload, abort, flush, check, status, start-fg, logrotate)"
     )
