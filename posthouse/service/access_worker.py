@@ -1,15 +1,18 @@
-"""An access worker: imapd and pop3d listeners.
+"""An access worker: imapd and pop3d listeners, and the local socket of mail(1).
 
 Accounts of the native store are served here. A system user's mailbox is served by the keeper's
 child of that user: this process keeps socket, TLS and login, and carries plain bytes.
 """
 
 import asyncio
+import pwd
 import socket
 import time
 from collections.abc import Callable, Sequence
 
 from posthouse.access.imap.front import ImapListener
+from posthouse.access.imap.local import LocalListener
+from posthouse.access.imap.seams import Elsewhere
 from posthouse.access.imap.service import ImapService
 from posthouse.access.imap.settings import ImapdSettings, ImapdTlsSettings
 from posthouse.access.login import LoginRetry
@@ -49,6 +52,9 @@ from posthouse.tables.table import drive
 from posthouse.transport.local.people import Person
 
 OnStream = Callable[[TcpStream], "asyncio.Future[None]"]
+
+LOCAL_SERVICE = "mailbox"
+"""What the local socket's sessions are called where master.cf has names: none there, so main.cf alone counts."""
 
 CONNECTION_LIMIT = 10000
 """Connections of one listener whose maxproc is "-" or 0: no limit but the system's descriptors."""
@@ -99,9 +105,11 @@ class AccessWorker:
         sockets: Sequence[tuple[Listener, socket.socket]],
         *,
         keeper: bool = False,
+        mailbox_socket: socket.socket | None = None,
     ) -> None:
         """Everything that reads keys and tables happens here. Raises ConfigError."""
         self._sockets = sockets
+        self._mailbox_socket = mailbox_socket
         self._serving: list[Serving] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._log = service_log(configuration, sink, "master")
@@ -125,6 +133,17 @@ class AccessWorker:
                 log = service_log(own, sink, service.command)
                 make = self._imap if service.command == "imapd" else self._pop3
                 self._handlers[id(service)] = make(service, own, log)
+        self._local = LocalListener(
+            ImapService(
+                read_settings(ImapdSettings, configuration),
+                self._mail.open,
+                service_log(configuration, sink, "imapd"),
+                self._journal,
+                elsewhere=self._imap_elsewhere(LOCAL_SERVICE),
+                connections=self._connections,
+            ),
+            self._login_of,
+        )
 
     def _imap(self, service: Service, own: Configuration, log: ProcessLog) -> ImapListener:
         imap = ImapService(
@@ -138,12 +157,31 @@ class AccessWorker:
             hosts=self._hosts,
             connections=self._connections,
         )
-
-        async def elsewhere(login: str) -> TcpStream | None:
-            return await self._child(SessionStart("imap", login, service.name, "", "", 0))
-
-        imap.elsewhere = elsewhere
+        imap.elsewhere = self._imap_elsewhere(service.name)
         return ImapListener(imap)
+
+    def _imap_elsewhere(self, service_name: str) -> Elsewhere:
+        async def elsewhere(login: str) -> TcpStream | None:
+            return await self._child(SessionStart("imap", login, service_name, "", "", 0))
+
+        return elsewhere
+
+    async def _login_of(self, uid: int) -> str | None:
+        """Whose mail a process may read: the login that the system has for its uid, unless an account database has
+        that name for somebody else. Root's mail is not served, as it is not over the network. Raises OSError."""
+        if uid == 0:
+            return None
+        try:
+            login = (await asyncio.to_thread(pwd.getpwuid, uid)).pw_name
+        except KeyError:
+            return None
+        try:
+            account = await self._accounts.find(login)
+        except AccountRetry as retry:
+            raise OSError(str(retry)) from retry
+        if account is None:
+            return login
+        return account.login if account.uid in (None, uid) else None
 
     def _pop3(self, service: Service, own: Configuration, log: ProcessLog) -> Pop3Listener:
         async def start_child(who: LoggedIn) -> TcpStream | None:
@@ -166,8 +204,8 @@ class AccessWorker:
 
     async def _person(self, login: str) -> Person | None:
         account = await self._accounts.find(login)
-        if account is None or not account.is_system:
-            return None
+        if account is not None and not account.is_system:
+            return None  # One that no database knows comes by the local socket: a user whom local delivery knows.
         return await asyncio.to_thread(AccountPeople(self._accounts).find, login)
 
     def _quota(self, login: str) -> QuotaLimits:
@@ -191,6 +229,12 @@ class AccessWorker:
             limit = listener.service.maxproc or CONNECTION_LIMIT
             self._serving.append(
                 await start_server(bound, handler.on_stream, limit=limit, on_error=self._accept_failed)
+            )
+        if self._mailbox_socket is not None:
+            self._serving.append(
+                await start_server(
+                    self._mailbox_socket, self._local.on_stream, limit=CONNECTION_LIMIT, on_error=self._accept_failed
+                )
             )
         self._tasks.append(asyncio.create_task(self._tend_journal_forever()))
 
@@ -240,6 +284,7 @@ def main(inheritance: Inheritance) -> int:
             sink,
             inheritance.sockets,
             keeper=os.geteuid() == 0,
+            mailbox_socket=inheritance.mailbox_socket,
         )
         become(inheritance.identity)
         return worker

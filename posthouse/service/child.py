@@ -42,6 +42,8 @@ class Inheritance:
     generation: int = 0
     intake_socket: socket.socket | None = None
     """queue_directory/posthouse/intake (mail workers)."""
+    mailbox_socket: socket.socket | None = None
+    """queue_directory/posthouse/mailbox (access workers)."""
     control_socket: socket.socket | None = None
     """queue_directory/posthouse/control.N (a mail worker's own)."""
     keeper_socket: socket.socket | None = None
@@ -96,7 +98,8 @@ def spawn(
         for channel in close:
             channel.close()
         kept = {id(bound) for _, bound in inheritance.sockets}
-        kept |= {id(inheritance.intake_socket), id(inheritance.control_socket), id(inheritance.keeper_socket)}
+        kept |= {id(inheritance.intake_socket), id(inheritance.mailbox_socket)}
+        kept |= {id(inheritance.control_socket), id(inheritance.keeper_socket)}
         for one in own:
             if id(one) not in kept:
                 one.close()

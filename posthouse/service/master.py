@@ -179,6 +179,8 @@ class Master:
         roles: dict[str, int] = {"mail": max(1, settings.posthouse_workers)}
         if any(service.command in ACCESS_COMMANDS for service in services):
             roles["access"] = settings.posthouse_access_workers or os.cpu_count() or 1
+        elif "access" in self._mains and any(service.command == "store" for service in services):
+            roles["access"] = 1  # For mail(1), which reads the store by way of it.
         if os.geteuid() == 0 and "keeper" in self._mains:
             roles = {"keeper": 1, **roles}
         return Generation(number, configuration, settings, services, mail_identity(settings), roles)
@@ -203,6 +205,9 @@ class Master:
                 except OSError as error:
                     raise StartFailed(f"bind {endpoint.host} port {endpoint.port}: {error.strerror}") from error
             generation.sockets.setdefault(key[1:], []).append((listener, self._bound[key]))
+        if "access" in generation.roles and spool.MAILBOX not in self._spool_sockets:
+            queue_directory = generation.settings.queue_directory
+            self._spool_sockets[spool.MAILBOX] = spool.bind_mailbox(queue_directory, generation.identity)
 
     def _start_all(self) -> None:
         for role, count in self._generation.roles.items():
@@ -228,6 +233,7 @@ class Master:
             channel=theirs,
             generation=generation.number,
             intake_socket=self._spool_sockets["intake"] if role == "mail" else None,
+            mailbox_socket=self._spool_sockets[spool.MAILBOX] if role == "access" else None,
             control_socket=control,
             keeper_socket=self._spool_sockets["keeper"] if role == "keeper" else None,
         )
@@ -351,6 +357,9 @@ class Master:
         for key, bound in list(self._bound.items()):
             if id(bound) not in kept:
                 self._bound.pop(key).close()
+        if "access" not in generation.roles and spool.MAILBOX in self._spool_sockets:
+            self._spool_sockets.pop(spool.MAILBOX).close()
+            spool.unlink_socket(generation.settings.queue_directory, spool.MAILBOX)
         del old
 
     def _stop(self) -> int:

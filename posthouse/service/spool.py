@@ -5,6 +5,7 @@ Under queue_directory: pid/ (root), and posthouse/ with
 * queue/     the shards, 0700, mail_owner
 * maildrop/  1733, mail_owner: anybody may leave mail, nobody may list or take another's
 * intake     the socket that `sendmail` hands mail to, 0666
+* mailbox    the socket where `mail` reads the mail of its caller (SO_PEERCRED), 0666; there while access workers are
 * control.N  a socket of the queue tools for each mail worker, 0666 (the caller is known by SO_PEERCRED)
 * private/   0711: keeper's socket, 0600, mail_owner
 
@@ -19,6 +20,8 @@ from posthouse.host.users import Identity, own_identity
 from posthouse.service.listeners import Endpoint, bind
 
 SOCKETS = {"intake": 0o666, "keeper": 0o600}
+
+MAILBOX = "mailbox"
 
 
 def socket_path(queue_directory: str, name: str) -> str:
@@ -56,7 +59,7 @@ def prepare(queue_directory: str, data_directory: str, identity: Identity) -> No
 def bind_sockets(queue_directory: str, identity: Identity) -> dict[str, socket.socket]:
     """Bind the local sockets. Raises OSError."""
     for name in os.listdir(os.path.join(queue_directory, "posthouse")):
-        if name.startswith("control"):  # of a master that was killed
+        if name.startswith("control") or name == MAILBOX:  # of a master that was killed
             unlink_socket(queue_directory, name)
     return {name: _bind(queue_directory, name, mode, identity) for name, mode in SOCKETS.items()}
 
@@ -68,6 +71,11 @@ def _bind(queue_directory: str, name: str, mode: int, identity: Identity) -> soc
     if os.geteuid() == 0:
         os.chown(path, identity.uid, identity.gid)
     return bound
+
+
+def bind_mailbox(queue_directory: str, identity: Identity) -> socket.socket:
+    """The socket that access workers share. Raises OSError."""
+    return _bind(queue_directory, MAILBOX, 0o666, identity)
 
 
 def bind_control(queue_directory: str, number: int, identity: Identity) -> socket.socket:

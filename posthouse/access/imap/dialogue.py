@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from posthouse.access.imap import capability
 from posthouse.access.imap.connection import Connection, SessionEnded
-from posthouse.access.imap.handover import LINE_LIMIT, Handover, parse_handover
+from posthouse.access.imap.handover import LINE_LIMIT, PREAUTHENTICATED, Handover, parse_handover
 from posthouse.access.imap.login import Denied
 from posthouse.access.imap.service import ImapService
 from posthouse.access.imap.session import Done, ImapSession, MailboxGone
@@ -121,8 +121,16 @@ async def open_session(
     reader = connection.reader
     reader.line_limit = reader.literal_limit = settings.imapd_line_length_limit
     connection.timeout, connection.deadline = float(settings.imapd_timeout), None
-    connection.send(tagged(handover.tag, "OK", "Logged in", f"CAPABILITY {capability.after_login(settings)}"))
+    status = "PREAUTH" if handover.verb == PREAUTHENTICATED else "OK"
+    connection.send(tagged(handover.tag, status, "Logged in", f"CAPABILITY {capability.after_login(settings)}"))
     return ImapSession(service, connection, log, handover.namaddr, account)
+
+
+def denied(handover: Handover, why: Denied) -> bytes:
+    """What a client hears whose session ends here: the answer to its command, and BYE."""
+    if handover.verb == PREAUTHENTICATED:
+        return untagged("BYE", why.text, why.code)
+    return tagged(handover.tag, why.status, why.text, why.code) + untagged("BYE", "Mail is not available.")
 
 
 async def serve_handed_over(service: ImapService, stream: TcpStream) -> None:
@@ -146,11 +154,11 @@ async def serve_handed_over(service: ImapService, stream: TcpStream) -> None:
         log = service.log.session(handover.number)
         session = await open_session(service, connection, log, handover)
         if isinstance(session, Denied):
-            connection.send(tagged(handover.tag, session.status, session.text, session.code))
-            connection.send(untagged("BYE", "Mail is not available."))
+            connection.send(denied(handover, session))
             await connection.drain()
             return
-        connection.count(handover.verb, good=True)
+        if handover.verb != PREAUTHENTICATED:
+            connection.count(handover.verb, good=True)
         await converse(session)
     except ImapSyntaxError as error:
         log.warning(f"hand-over: {error}")

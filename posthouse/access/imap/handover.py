@@ -17,6 +17,10 @@ from urllib.parse import quote, unquote
 # Octets of the line; a login has at most some hundreds.
 LINE_LIMIT = 4096
 
+PREAUTHENTICATED = "PREAUTH"
+"""The verb where no command logged in, as the kernel knows the client of a local socket (see local.py). The tag is "*",
+and the answer is the greeting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handover:
@@ -25,7 +29,7 @@ class Handover:
     login: str
     tag: str
     verb: str
-    """LOGIN or AUTHENTICATE."""
+    """LOGIN, AUTHENTICATE or PREAUTH."""
     client_name: str
     client_address: str
     number: int
