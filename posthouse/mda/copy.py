@@ -6,24 +6,29 @@ Standards: RFC 5321 section 4.4 (Return-Path); RFC 4155 (the mbox From_ line); R
 import time
 from collections.abc import Iterator
 
+from posthouse.address.local_part import quote_address
+
 
 def delivery_fields(
     sender: str | None, original_recipient: str = "", delivered_to: str = "", *, return_path: bool = True
 ) -> bytes:
-    """Return-Path, X-Original-To and Delivered-To, each when wanted, lines ending in CRLF."""
+    """Return-Path, X-Original-To and Delivered-To, each when wanted, lines ending in CRLF.
+
+    Addresses come in their internal form; in a header a local part of odd characters stands in quotes.
+    """
     lines: list[str] = []
     if return_path and sender is not None:
-        lines.append(f"Return-Path: <{sender}>")
+        lines.append(f"Return-Path: <{quote_address(sender)}>")
     if original_recipient:
-        lines.append(f"X-Original-To: {original_recipient}")
+        lines.append(f"X-Original-To: {quote_address(original_recipient)}")
     if delivered_to:
-        lines.append(f"Delivered-To: {delivered_to}")
+        lines.append(f"Delivered-To: {quote_address(delivered_to)}")
     return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
 def from_line(sender: str, now: float) -> bytes:
     """The line that starts a message in an mbox, ending in LF."""
-    name = sender.replace(" ", "") or "MAILER-DAEMON"
+    name = quote_address(sender) or "MAILER-DAEMON"
     return f"From {name}  {time.ctime(now)}\n".encode("utf-8", "surrogateescape")
 
 

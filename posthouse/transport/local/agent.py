@@ -16,11 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from posthouse.address.address import split_address
-from posthouse.address.local_part import split_extension, unquote_address
+from posthouse.address.local_part import quote_address, split_extension, unquote_address
 from posthouse.envelope.envelope import Envelope, Notify, Recipient
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryAgent, DeliveryRequest, QueuedRecipient
 from posthouse.intake.transaction import Accepted, Handling, Intake
+from posthouse.mda.copy import delivery_fields
 from posthouse.message.header import field_value, scan_fields
 from posthouse.tables.maps import Maps
 from posthouse.tables.table import Row, TableRetry
@@ -248,8 +249,7 @@ class LocalAgent:
         transaction = self._intake.begin()
         try:
             if "forward" in self._settings.prepend_delivered_header:
-                line = f"Delivered-To: {recipient.address}\r\n"
-                await transaction.write(line.encode("utf-8", "surrogateescape"))
+                await transaction.write(delivery_fields(None, delivered_to=recipient.address))
             await transaction.write(request.content.header)
             await transaction.write(b"\r\n")
             async for chunk in request.content.body.chunks():
@@ -284,7 +284,7 @@ def delivered_to(header: bytes, address: str) -> bool:
         return False
     fields, _ = scan_fields(header)
     named = (field_value(header, field) for field in fields if field.name == b"delivered-to")
-    return address.lower() in (value.strip().lower() for value in named)
+    return quote_address(address).lower() in (value.strip().lower() for value in named)
 
 
 def _whole(index: int, parts: list[Outcome], service: str) -> Outcome:

@@ -132,3 +132,11 @@ def test_a_new_maildir_is_synced_into_the_folder_above_it(tmp_path: Path, monkey
     monkeypatch.setattr("posthouse.host.durable.sync_folder", synced.append)
     to_maildir(str(tmp_path / "home" / "Maildir"), lines, now=0)
     assert {str(tmp_path), str(tmp_path / "home"), str(tmp_path / "home" / "Maildir")} <= set(synced)
+
+
+def test_odd_local_parts_stand_in_quotes() -> None:
+    fields = delivery_fields("a> b@x.test", "o p@y.test", 'd"e@z.test')
+    assert fields == (
+        b'Return-Path: <"a> b"@x.test>\r\nX-Original-To: "o p"@y.test\r\nDelivered-To: "d\\"e"@z.test\r\n'
+    )
+    assert from_line("a b@x.test", 0).startswith(b'From "a b"@x.test  ')

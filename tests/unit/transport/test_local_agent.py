@@ -235,3 +235,11 @@ async def test_a_field_that_only_ends_in_delivered_to_is_no_loop() -> None:
 async def test_an_extension_that_leaves_the_folder_is_no_extension() -> None:
     _, hands, _ = await deliver("tony+/../../alice@tony.test", {})
     assert [(errand.names, errand.extension) for errand in hands.errands] == [(("tony",), "")]
+
+
+async def test_a_loop_of_an_odd_address_is_found() -> None:
+    outcome, _, letters = await deliver("a b@tony.test", {"a b": "z@else.test"})
+    assert outcome.fate is Fate.DELIVERED
+    assert b'Delivered-To: "a b"@tony.test\r\n' in letters.taken[0][1]
+    outcome, _, _ = await deliver("a b@tony.test", {}, header=b'Delivered-To: "a b"@tony.test\r\n')
+    assert outcome.dsn.status == "5.4.6"
