@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from posthouse.commands.postalias import main as postalias
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.config.settings import read_settings
 
@@ -30,7 +31,9 @@ def main(arguments: list[str]) -> int:
         return sendmail(["-bi", *arguments])
     directory = configuration_directory()
     try:
-        databases = read_settings(NewaliasesSettings, read_configuration(directory)).alias_database
+        configuration = read_configuration(directory)
+        require_everywhere(configuration)
+        databases = read_settings(NewaliasesSettings, configuration).alias_database
     except ConfigError as error:
         print(f"newaliases: fatal: {error.text}", file=sys.stderr)
         return TEMPORARY_FAILURE

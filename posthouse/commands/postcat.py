@@ -18,6 +18,7 @@ from typing import Any
 
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
 from posthouse.wire.postfix_record import LINE_LIMIT, NotAQueueFile, parse_records, record_size
@@ -68,11 +69,13 @@ def _run(arguments: list[str]) -> int:
         raise Fatal(USAGE)
     if not flags & set("beh"):
         flags |= set("beh")
+    configuration = read_configuration(configuration_directory(chosen.get("-c")))
+    require_everywhere(configuration)
     if "q" not in flags:
         for name in names or ["-"]:
             _show_file(name, flags)
         return 0
-    queue_directory = read_configuration(configuration_directory(chosen.get("-c"))).value("queue_directory")
+    queue_directory = configuration.value("queue_directory")
     for name in names:
         if not _QUEUE_ID.fullmatch(name):
             raise Fatal(f"bad mail queue ID: {name}")
@@ -145,6 +148,9 @@ def _dropped(path: str) -> tuple[list[Record], str, str]:
     if submission.full_name:
         records.append(("F", "sender_fullname", submission.full_name))
     records.append(("S", "sender", submission.sender))
+    encoding = {"8BITMIME": "8bit", "7BIT": "7bit"}.get(submission.body, "")
+    if encoding:
+        records.append(("A", "named_attribute", f"encoding={encoding}"))
     records += [("R", "recipient", recipient.address) for recipient in submission.recipients]
     header, _, body = content.partition(b"\r\n\r\n") if b"\r\n\r\n" in content else content.partition(b"\n\n")
     return records, header.decode("latin-1") + "\r\n", body.decode("latin-1")

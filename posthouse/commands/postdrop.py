@@ -8,6 +8,7 @@ import sys
 
 from posthouse.commands.sendmail import SendmailSettings, hand_over
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.config.settings import read_settings
 from posthouse.host.submission import HandOverFailed
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(directory: str) -> int:
     configuration = read_configuration(directory)
+    require_everywhere(configuration)
     settings = read_settings(SendmailSettings, configuration)
     limit = settings.message_size_limit
     most = int(limit * OVERHEAD) + ENVELOPE_ROOM if limit else -1

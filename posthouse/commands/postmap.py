@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from posthouse.commands.postmap_options import Fatal, Options, Tool, Usage, parse_options
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.host.log import printable
 from posthouse.tables.build import Build, exclusive, require_creatable
@@ -75,6 +76,7 @@ def run(tool: Tool, arguments: list[str]) -> int:
 
 def _run(tool: Tool, options: Options, say: Callable[[str], None]) -> int:
     configuration = read_configuration(configuration_directory(options.directory))
+    require_everywhere(configuration)
     for text in configuration.warnings:
         say(f"warning: {text}")
     if (options.body or options.header or options.mime) and options.query != "-":

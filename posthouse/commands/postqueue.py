@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
 
@@ -86,6 +87,7 @@ def _run(arguments: list[str]) -> int:
     if rest or not mode:
         _usage(None)
     configuration = read_configuration(configuration_directory(directory))
+    require_everywhere(configuration)
     queue_directory = configuration.value("queue_directory")
     if verbose:
         _say(f"connect to subsystem {queue_directory}/posthouse/control")

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import IDS_LIMIT, ControlRequest
 
@@ -115,6 +116,7 @@ def _run(arguments: list[str]) -> int:
         raise Fatal(USAGE) from error
     chosen = dict(options)
     configuration = read_configuration(configuration_directory(chosen.get("-c")))
+    require_everywhere(configuration)
     queue_directory = configuration.value("queue_directory")
     if not may_open(queue_directory):
         raise Fatal("use of this command is reserved for the superuser")

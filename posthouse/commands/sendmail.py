@@ -18,6 +18,7 @@ from posthouse.address.address_list import addresses
 from posthouse.commands.sendmail_options import DELIVERY, IGNORE, SendmailOptions, UsageError, parse_options
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.config.settings import read_settings
 from posthouse.envelope.envelope import Notify, Recipient
@@ -83,11 +84,12 @@ def _run(options: SendmailOptions) -> int:
         os.environ["MAIL_CONFIG"] = path if os.path.isdir(path) or not os.path.exists(path) else os.path.dirname(path)
     if options.mode == IGNORE:
         return 0
+    configuration = read_configuration(configuration_directory())
+    require_everywhere(configuration)
     if options.mode == "s":
-        return _smtp(options)
+        return _smtp(options, configuration)
     if options.mode != DELIVERY:
         return _other(options)
-    configuration = read_configuration(configuration_directory())
     return _deliver(options, configuration, read_settings(SendmailSettings, configuration))
 
 
@@ -106,11 +108,10 @@ def _other(options: SendmailOptions) -> int:
     return status
 
 
-def _smtp(options: SendmailOptions) -> int:
+def _smtp(options: SendmailOptions, configuration: Configuration) -> int:
     """-bs: SMTP on standard input."""
     from posthouse.commands.sendmail_smtp import SmtpInput, SmtpInputSettings
 
-    configuration = read_configuration(configuration_directory())
     settings = read_settings(SendmailSettings, configuration)
     login, gecos = _login()
     _check_user(settings, configuration, login, os.getuid())

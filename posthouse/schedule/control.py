@@ -1,4 +1,4 @@
-"""The queue's commands, carried out by its owner: list, flush, delete, hold, release, requeue, expire, cat, pause.
+"""The queue's commands, carried out by its owner: list, flush, delete, hold, release, requeue, expire, cat, pause, pickup.
 
 A message in flight is taken out of the active set before anything is done to it. Listings go
 page by page, each its own transaction, with none open while a client reads.
@@ -25,7 +25,7 @@ REQUEST_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 3600.0
 """Seconds for a client to take more of an answer: `mailq | less` may stand for an hour, and holds nothing open."""
 
-NEEDS = {"list": "mailq", "cat": "owner", "flush": "flush"}
+NEEDS = {"list": "mailq", "cat": "owner", "flush": "flush", "pickup": "flush"}
 """Which right a request needs: authorized_mailq_users, authorized_flush_users, or being root or mail_owner."""
 
 CAT_LIMIT = 256 << 20
@@ -44,6 +44,8 @@ class QueueControl:
         self._journal = journal
         self._maildrop_of = maildrop_of
         self._pauses = 0
+        self.pickup = asyncio.Event()
+        """Set when the maildrop is to be looked into before its time."""
 
     def queue_of(self, message: QueuedMessage) -> str:
         """The name of the queue a message stands in."""
@@ -214,6 +216,8 @@ async def _answers(
             yield page
     elif request.do == "flush":
         await control.flush(request.ids, request.site)
+    elif request.do == "pickup":
+        control.pickup.set()
     elif request.do == "cat":
         for queue_id in request.ids:
             found = await control.cat(queue_id)

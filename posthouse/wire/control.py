@@ -7,6 +7,7 @@ One request a connection:
     {"do": "delete" | "hold" | "release" | "requeue" | "expire", "ids": [ID…], "queues": [NAME…]}
     {"do": "cat", "ids": [ID]}                              one line: {"cat": {…}}
     {"do": "pause"}                                         start no deliveries until the connection ends
+    {"do": "pickup"}                                        look into the maildrop now
 
 "ids": ["ALL"] means every message of the queues. Answers are lines too, the last of them
 {"end": COUNT} or {"error": TEXT}. A line before it is a row of list (an object with
@@ -23,7 +24,7 @@ REQUEST_LIMIT = 1 << 20
 IDS_LIMIT = 1000
 """Ids that a command puts in one request."""
 
-VERBS = frozenset({"list", "flush", "delete", "hold", "release", "requeue", "expire", "cat", "pause"})
+VERBS = frozenset({"list", "flush", "delete", "hold", "release", "requeue", "expire", "cat", "pause", "pickup"})
 
 
 class ControlProtocolError(Exception):

@@ -1,0 +1,102 @@
+"""postkick: send a request to a service. Manual: postkick(1) of Postfix 3.7.
+
+    postkick [-c config_dir] [-v] class service request
+
+Two services have something to do when kicked: `public qmgr` tries the deferred mail again when its
+request holds F or D, and `public pickup` looks into the maildrop. Every other service of master.cf is known,
+needs no kick, and gets none. Exit status 1 when the system is down or there is no such service.
+"""
+
+import getopt
+import os
+import sys
+
+from posthouse.commands.queue_access import Refused, SystemDown, ask_all
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import require_everywhere
+from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.wire.control import ControlRequest
+
+USAGE = "usage: postkick [-c config_dir] [-v] class service request"
+
+FLUSHING = frozenset("FD")
+"""qmgr's requests that a flush carries out: forget who is down, and scan the deferred queue."""
+
+
+class Fatal(Exception):
+    """The command cannot go on."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit status."""
+    try:
+        return _run(arguments)
+    except Fatal as error:
+        _say(f"fatal: {error}")
+    except ConfigError as error:
+        for text in error.warnings:
+            _say(f"warning: {text}")
+        _say(f"fatal: {error.text}")
+    return 1
+
+
+def _say(text: str) -> None:
+    sys.stderr.buffer.write(f"postkick: {text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        options, words = getopt.getopt(arguments, "c:v")
+    except getopt.GetoptError as error:
+        kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
+        _say(f"{kind} -- '{error.opt}'")
+        raise Fatal(USAGE) from error
+    if len(words) != 3:
+        raise Fatal(USAGE)
+    kind, service, request = words
+    chosen = dict(options)
+    configuration = read_configuration(configuration_directory(chosen.get("-c")))
+    require_everywhere(configuration)
+    if "-v" in chosen:
+        _say(f"kick {kind}/{service}: {request}")
+    try:
+        if not _known(configuration, kind, service):
+            raise SystemDown(os.strerror(2))
+        _kick(configuration.value("queue_directory"), service, request)
+    except SystemDown as down:
+        _say(f"warning: unable to look up {kind}/{service}: {down}")
+        _say(f"warning: Cannot contact class {kind} service {service} - perhaps the mail system is down")
+        return 1
+    except Refused as refusal:
+        raise Fatal(str(refusal)) from refusal
+    return 0
+
+
+def _known(configuration: Configuration, kind: str, service: str) -> bool:
+    """Whether master.cf has this service in this class; its services other than inet are local endpoints."""
+    from posthouse.config.master_cf import read_master_cf
+
+    services = read_master_cf(f"{configuration.directory}/master.cf")
+    classes = {"public": False, "private": True}
+    return any(
+        one.name == service and one.type in ("unix", "fifo", "unix-dgram") and one.private == classes.get(kind)
+        for one in services
+    )
+
+
+def _kick(queue_directory: str, service: str, request: str) -> None:
+    """Raises SystemDown, Refused."""
+    if service == "qmgr" and FLUSHING & set(request):
+        for _ in ask_all(queue_directory, ControlRequest("flush")):
+            pass
+        return
+    if service == "pickup":
+        for _ in ask_all(queue_directory, ControlRequest("pickup")):
+            pass
+        return
+    from posthouse.service.instance import running_pid
+
+    if running_pid(queue_directory) is None:
+        raise SystemDown(os.strerror(2))
