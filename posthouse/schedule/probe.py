@@ -8,7 +8,8 @@ from posthouse.envelope.outcome import Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.host.clock import Clock
 from posthouse.schedule.notices import Router
-from posthouse.schedule.schedule import RESOLVER_FAILED, TRANSPORT_MISSING
+from posthouse.schedule.routes import RESOLVER_FAILED
+from posthouse.schedule.schedule import TRANSPORT_MISSING
 from posthouse.schedule.transport import TransportService
 from posthouse.tables.table import TableRetry
 

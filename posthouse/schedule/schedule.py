@@ -12,16 +12,13 @@ Log lines: qmgr's (queue active, removed, expired) and each agent's.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from posthouse.address.address import split_address
 from posthouse.envelope.content import Content
 from posthouse.envelope.envelope import Recipient
 from posthouse.envelope.outcome import Dsn, Outcome
 from posthouse.envelope.outcome import Fate as Ending
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
-from posthouse.envelope.verdict import Evidence
 from posthouse.host.clock import Clock, SystemClock
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
@@ -30,19 +27,19 @@ from posthouse.queue.store import (
     QueuedMessage,
     QueueStore,
     State,
-    StoredRecipient,
 )
 from posthouse.schedule.active import ActiveMessage
 from posthouse.schedule.backoff import ClockWatch
 from posthouse.schedule.chronicle import Chronicle
+from posthouse.schedule.crew import Crew
 from posthouse.schedule.destination import Destination, Entry, Job
 from posthouse.schedule.feeder import Feeder
 from posthouse.schedule.notices import Notices, Router
 from posthouse.schedule.recorder import Recorder
+from posthouse.schedule.routes import Route, Routes
 from posthouse.schedule.settings import ScheduleSettings
 from posthouse.schedule.settlement import Settlement
 from posthouse.schedule.transport import Transport, TransportService
-from posthouse.tables.table import TableRetry
 
 RESOLVERS = 10
 """Messages resolved at once: a slow table holds up so many, and no task is made for each message."""
@@ -53,15 +50,11 @@ TICK = 1.0
 LAST_COMMIT = 5.0
 """Seconds for the last fates to be committed when the schedule is stopped."""
 
-RESTART_DELAY = 1.0
-"""Seconds before a part that broke by a fault of ours is started again."""
-
 BLOCKED_POLL = 1.0
 """Seconds between looks at a queue that cannot be written."""
 
 TRANSPORT_MISSING = Dsn("4.3.0", "mail transport unavailable")
 TRANSPORT_DEFERRED = Dsn("4.3.2", "deferred transport")
-RESOLVER_FAILED = Dsn("4.3.0", "address resolver failure")
 CONTENT_LOST = Dsn("5.3.0", "message content is lost")
 
 
@@ -83,18 +76,17 @@ class Schedule:
         self.store = store
         self.settings = settings
         self.log = log
-        self._router = router
         self._transports = {name: Transport(service) for name, service in transports.items()}
         self.clock: Clock = clock or SystemClock()
         self._chronicle = Chronicle(settings, journal, self.clock, log.program("error"))
+        self._routes = Routes(router, settings, self._chronicle, self.clock)
         self.active: dict[str, ActiveMessage] = {}
         self._places: dict[str, list[tuple[Transport, Destination]]] = {}
         """Where the entries of active messages wait."""
         self.recipients = 0
         """Recipients in memory."""
         self._to_resolve: asyncio.Queue[ActiveMessage] = asyncio.Queue()
-        self._services: dict[asyncio.Task[None], Callable[[], Coroutine[Any, Any, None]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._crew = Crew(log)
         self._timers: list[tuple[float, Transport, Destination | None]] = []
         self._watch = ClockWatch(self.clock.now(), self.clock.steady())
         self._next_run = self.clock.steady()
@@ -103,7 +95,7 @@ class Schedule:
         self.recorder = Recorder(store, self._recorded)
         self.feeder = Feeder(self)
         self._settlement = Settlement(
-            settings, store, self.recorder, notices, self._chronicle, self._watch, self.clock, log, self._spawn
+            settings, store, self.recorder, notices, self._chronicle, self._watch, self.clock, log, self._crew.spawn
         )
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -113,31 +105,11 @@ class Schedule:
         for _ in range(RESOLVERS):
             self._start_resolver()
         for run in (self.recorder.run, self.feeder.run, self._tick_forever):
-            self._spawn(run(), run)
-
-    def _spawn(
-        self, coroutine: Coroutine[Any, Any, None], again: Callable[[], Coroutine[Any, Any, None]] | None = None
-    ) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        if again is not None:
-            self._services[task] = again
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # A fault of ours. Its message is deferred as if nobody had answered; the log has to say why.
-            self.log.error(f"{type(error).__name__}: {error}")
-            loop = asyncio.get_running_loop()
-            loop.call_exception_handler({"message": "a part of the schedule broke", "exception": error, "task": task})
-            again = self._services.pop(task, None)
-            if again is not None and not self._stopping:
-                loop.call_later(RESTART_DELAY, lambda: self._spawn(again(), again))
+            self._crew.spawn(run(), run)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Start no more deliveries, give those that run a time to end, record what is known, and end."""
-        self._stopping = True
+        self._stopping = self._crew.over = True
         lanes = {task for active in self.active.values() for task in active.tasks}
         if lanes and grace > 0:
             await asyncio.wait(lanes, timeout=grace)
@@ -147,9 +119,7 @@ class Schedule:
         except TimeoutError:
             self.log.warning("the queue cannot be written: some deliveries will be repeated")
         self._settlement.over = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._crew.end()
 
     async def _tick_forever(self) -> None:
         while True:
@@ -220,7 +190,7 @@ class Schedule:
             self._to_resolve.put_nowait(active)
 
     def _start_resolver(self) -> None:
-        self._spawn(self._resolve_forever())
+        self._crew.spawn(self._resolve_forever())
 
     async def _resolve_forever(self) -> None:
         while True:
@@ -231,7 +201,7 @@ class Schedule:
             active.pending += 1  # held while resolving, so that an early outcome does not settle it
             sound = False
             try:
-                self._assign(active, await self._resolve(active))
+                self._assign(active, await self._routes.of(active))
                 sound = True
             finally:
                 active.pending -= 1
@@ -240,32 +210,11 @@ class Schedule:
                 if not sound and not self._stopping:
                     self._start_resolver()  # one address that breaks the router must not stop the others
 
-    async def _resolve(self, active: ActiveMessage) -> list[tuple[StoredRecipient, str, str, str]]:
-        """Recipients with transport, nexthop and the address to deliver to; those that cannot be are deferred."""
-        message = active.message
-        sender = message.envelope.sender
-        routes = []
-        now = self.clock.now()
-        for stored in active.pending_recipients():
-            try:
-                resolution = await self._router.resolve(sender, stored.recipient.address)
-            except TableRetry:
-                self._chronicle.refuse(active, (stored,), RESOLVER_FAILED)
-                continue
-            transport, nexthop, recipient = resolution.transport, resolution.nexthop, resolution.recipient
-            evidence = resolution.evidence
-            if message.content_filter and transport != "error":
-                transport, _, nexthop = message.content_filter.partition(":")
-                nexthop = nexthop or self.settings.default_filter_nexthop or split_address(recipient)[1]
-                evidence = (*evidence, Evidence("content_filter", "", "", message.content_filter))
-            self._chronicle.note(now, "routed", active, recipient, f"{transport}:{nexthop}", evidence)
-            routes.append((stored, transport, nexthop, recipient))
-        return routes
-
-    def _assign(self, active: ActiveMessage, routes: Sequence[tuple[StoredRecipient, str, str, str]]) -> None:
+    def _assign(self, active: ActiveMessage, routes: Sequence[Route]) -> None:
         alone = len(routes) == 1
         by_transport: dict[Transport, dict[Destination, list[QueuedRecipient]]] = {}
-        for stored, name, nexthop, address in routes:
+        for route in routes:
+            stored, name, address = route.stored, route.transport, route.recipient
             transport = self._transports.get(name)
             if name in self.settings.defer_transports:
                 self._chronicle.refuse(active, (stored,), TRANSPORT_DEFERRED)
@@ -274,7 +223,7 @@ class Schedule:
                 self.log.warning(f"connect to transport private/{name}: No such file or directory")
                 self._chronicle.refuse(active, (stored,), TRANSPORT_MISSING)
                 continue
-            destination = transport.destination(nexthop, address)
+            destination = transport.destination(route.nexthop, address)
             if destination.dead_until and destination.suspension is not None:
                 self._chronicle.suspend(active, (stored,), destination.suspension)
                 continue
@@ -321,7 +270,7 @@ class Schedule:
         for _ in range(transport.lanes_wanted):
             transport.lanes += 1
             transport.starting += 1
-            self._spawn(self._lane(transport))
+            self._crew.spawn(self._lane(transport))
 
     async def _lane(self, transport: Transport) -> None:
         """Deliver one entry after the other while there are some that may start."""

@@ -134,9 +134,7 @@ async def life(folder: Path, world: World, *, send: bool) -> None:
             if not schedule.active and not schedule.feeder.busy and not schedule.recorder.busy and await empty(store):
                 break
             await asyncio.sleep(0.001)
-    for task in list(schedule._tasks):
-        task.cancel()
-    await asyncio.gather(*schedule._tasks, return_exceptions=True)
+    await schedule._crew.end()
     await store.close()
 
 
