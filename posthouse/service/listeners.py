@@ -5,9 +5,11 @@ decides. Sockets belong to the master: they stay open over crashes and reloads, 
 connection that waits is reset. With several workers each has a SO_REUSEPORT socket of its own.
 """
 
+import errno
 import os
 import socket
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,9 @@ from posthouse.host.interfaces import interface_addresses
 
 BACKLOG = 1024
 """Connections that wait to be accepted; the kernel caps it at net.core.somaxconn."""
+
+CLAIM_PATIENCE = 5.0
+"""Seconds that the workers of a master which was killed have to let go of its addresses."""
 
 MAIL_COMMANDS = ("smtpd", "lmtpd")
 ACCESS_COMMANDS = ("imapd", "pop3d")
@@ -130,6 +135,23 @@ def service_endpoints(service: Service, configuration: Configuration) -> tuple[E
             case _:
                 found += _addresses(word, wanted)
     return tuple(Endpoint(address, port) for address in dict.fromkeys(found))
+
+
+def claim(endpoint: Endpoint, *, patience: float = CLAIM_PATIENCE) -> None:
+    """Make sure that nobody else listens there: shared sockets of two systems would divide the connections among them,
+    and neither would notice. Raises OSError."""
+    if endpoint.family == socket.AF_UNIX:
+        return
+    until = time.monotonic() + patience
+    while True:
+        try:
+            bind(endpoint, shared=False).close()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def bind(endpoint: Endpoint, *, shared: bool) -> socket.socket:

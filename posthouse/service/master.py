@@ -34,6 +34,7 @@ from posthouse.service.listeners import (
     Endpoint,
     Listener,
     bind,
+    claim,
     service_endpoints,
 )
 
@@ -197,10 +198,14 @@ class Master:
             for endpoint in service_endpoints(service, generation.configuration):
                 for index in range(generation.roles[role]):
                     wanted[endpoint, role, index] = Listener(service, endpoint)
+        ours = {endpoint for endpoint, _, _ in self._bound}
         for key, listener in wanted.items():
             if key not in self._bound:
                 endpoint = key[0]
                 try:
+                    if endpoint not in ours:
+                        claim(endpoint)
+                        ours.add(endpoint)
                     self._bound[key] = bind(endpoint, shared=True)
                 except OSError as error:
                     raise StartFailed(f"bind {endpoint.host} port {endpoint.port}: {error.strerror}") from error
