@@ -59,16 +59,16 @@ class Workbench:
             own = configuration.with_overrides(service.overrides, f"master.cf:{service.line}")
             if service.command == "local":
                 settings = read_settings(UserSettings, own)
-                commands = open_maps(settings.mailbox_command_maps, own, "mailbox_command_maps")
-                aliases = open_maps(settings.alias_maps, own, "alias_maps")
+                commands = open_maps(settings.mailbox_command_maps, own, "mailbox_command_maps", substitution=False)
+                aliases = open_maps(settings.alias_maps, own, "alias_maps", substitution=False)
                 self._local[service.name] = _Local(Workshop(settings, commands, time.time), aliases)
             elif service.command == "virtual":
                 virtual = read_settings(VirtualSettings, own)
                 self._virtual[service.name] = VirtualHands(
                     virtual,
-                    open_maps(virtual.virtual_mailbox_maps, own, "virtual_mailbox_maps"),
-                    open_maps(virtual.virtual_uid_maps, own, "virtual_uid_maps"),
-                    open_maps(virtual.virtual_gid_maps, own, "virtual_gid_maps"),
+                    open_maps(virtual.virtual_mailbox_maps, own, "virtual_mailbox_maps", substitution=False),
+                    open_maps(virtual.virtual_uid_maps, own, "virtual_uid_maps", substitution=False),
+                    open_maps(virtual.virtual_gid_maps, own, "virtual_gid_maps", substitution=False),
                     time.time,
                 )
             else:

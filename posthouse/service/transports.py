@@ -120,9 +120,13 @@ def _agent(
             return LocalAgent(
                 settings,
                 service.name,
-                alias_maps=open_maps(settings.alias_maps, own, "alias_maps"),
-                mailbox_transport_maps=open_maps(settings.mailbox_transport_maps, own, "mailbox_transport_maps"),
-                fallback_transport_maps=open_maps(settings.fallback_transport_maps, own, "fallback_transport_maps"),
+                alias_maps=open_maps(settings.alias_maps, own, "alias_maps", substitution=False),
+                mailbox_transport_maps=open_maps(
+                    settings.mailbox_transport_maps, own, "mailbox_transport_maps", substitution=False
+                ),
+                fallback_transport_maps=open_maps(
+                    settings.fallback_transport_maps, own, "fallback_transport_maps", substitution=False
+                ),
                 people=neighbours.people,
                 hands=neighbours.hands,
                 intake=neighbours.intake,

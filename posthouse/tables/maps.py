@@ -91,8 +91,11 @@ class Maps:
             table.close()
 
 
-def open_maps(value: str, configuration: Configuration, title: str) -> Maps:
-    """The tables that a parameter's (expanded) value lists."""
+def open_maps(value: str, configuration: Configuration, title: str, *, substitution: bool = True) -> Maps:
+    """The tables that a parameter's (expanded) value lists.
+
+    substitution=False where a result is a path or a command: patterns may then not put $number into it.
+    """
     words = split_words(value)
     local = LocalDomains(configuration) if words else None
-    return Maps(title, [open_table(word, configuration) for word in words], local)
+    return Maps(title, [open_table(word, configuration, substitution=substitution) for word in words], local)

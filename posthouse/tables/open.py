@@ -10,7 +10,7 @@ Standards: DATABASE_README.
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
@@ -50,6 +50,8 @@ class Opening:
     reply_limit: int = 100000
     """Longest socketmap reply."""
     warn_stale: bool = True
+    substitution: bool = True
+    """Whether $number may stand in the results of patterns."""
 
 
 def opening(configuration: Configuration) -> Opening:
@@ -113,13 +115,13 @@ def _cidr(full: str, name: str, how: Opening) -> Table:
 def _regexp(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.regexp import open_regexp
 
-    return open_regexp(full, name)
+    return open_regexp(full, name, substitution=how.substitution)
 
 
 def _pcre(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.pcre import open_pcre
 
-    return open_pcre(full, name)
+    return open_pcre(full, name, substitution=how.substitution)
 
 
 def _static(full: str, name: str, how: Opening) -> Table:
@@ -286,6 +288,6 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def open_table(spec: str, configuration: Configuration) -> Table:
+def open_table(spec: str, configuration: Configuration, *, substitution: bool = True) -> Table:
     """A table for a service. Never fails: trouble comes as TableRetry at lookup, after one warning."""
-    return LivingTable(spec, opening(configuration))
+    return LivingTable(spec, replace(opening(configuration), substitution=substitution))

@@ -124,8 +124,12 @@ class PatternTable:
         """Nothing is held open."""
 
 
-def parse_rules(lines: Iterable[str], path: str, dialect: Dialect) -> list[Rule]:
-    """The rules of a file; those that cannot be read are skipped with a warning."""
+def parse_rules(lines: Iterable[str], path: str, dialect: Dialect, *, substitution: bool = True) -> list[Rule]:
+    """The rules of a file; those that cannot be read are skipped with a warning.
+
+    substitution=False: so are those whose result depends on what was looked up, where a sender who chose it would
+    choose a path or a command.
+    """
     rules: list[Rule | None] = []
     unclosed: list[tuple[int, Rule]] = []
     for line in logical_lines(lines, path, warn):
@@ -135,8 +139,12 @@ def parse_rules(lines: Iterable[str], path: str, dialect: Dialect) -> list[Rule]
         enclosing = unclosed[-1][0] if unclosed else NOWHERE
         if not (text[0].isascii() and text[0].isalnum()):
             rule = _match_rule(text, where, line.number, dialect, enclosing)
-            if rule is not None:
-                rules.append(rule)
+            if rule is None:
+                continue
+            if rule.fixed is None and not substitution:
+                warn(f"{where}: regular expression substitution is not allowed: skipping this rule")
+                continue
+            rules.append(rule)
         elif upper[:2] == "IF" and not text[2:3].isalnum():
             rule = _condition(text[2:].lstrip(BLANKS), where, line.number, dialect, enclosing)
             if rule is not None:

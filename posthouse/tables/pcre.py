@@ -93,10 +93,10 @@ def filter_pcre(pattern: str, flags: str) -> str | None:
 DIALECT = Dialect("pcre", compile_pcre, "ignoring", filter_pcre, perl=True)
 
 
-def open_pcre(name: str, path: str) -> PatternTable:
+def open_pcre(name: str, path: str, *, substitution: bool = True) -> PatternTable:
     """Read and compile the file, or the rules in braces, now."""
     try:
         lines = rule_lines(path, "pcre map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
-    return PatternTable(name, parse_rules(lines, path, DIALECT), DIALECT)
+    return PatternTable(name, parse_rules(lines, path, DIALECT, substitution=substitution), DIALECT)

@@ -123,10 +123,10 @@ def filter_posix(pattern: str, flags: str) -> str | None:
 DIALECT = Dialect("regexp", compile_posix, "skipping", filter_posix)
 
 
-def open_regexp(name: str, path: str) -> PatternTable:
+def open_regexp(name: str, path: str, *, substitution: bool = True) -> PatternTable:
     """Read and compile the file, or the rules in braces, now."""
     try:
         lines = rule_lines(path, "regexp map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
-    return PatternTable(name, parse_rules(lines, path, DIALECT), DIALECT)
+    return PatternTable(name, parse_rules(lines, path, DIALECT, substitution=substitution), DIALECT)

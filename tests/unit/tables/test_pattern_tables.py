@@ -257,3 +257,17 @@ def test_bad_rules_in_main_cf_are_told(spec: str, text: str) -> None:
     with pytest.raises(TableError) as raised:
         open_now(spec, Opening())
     assert str(raised.value) == text
+
+
+@pytest.mark.parametrize("kind", ["regexp", "pcre"])
+def test_what_a_delivery_trusts_takes_nothing_from_the_address(kind: str, warnings: list[str]) -> None:
+    """A recipient that chose part of a path or of a command line could choose too much."""
+    spec = f"{kind}:{{{{/^(a.*)/ |echo $1}}, {{/^b/ plain $$}}}}"
+    table = open_now(spec, Opening(substitution=False))
+    assert drive(table.lookup("a;id")) is None
+    row = drive(table.lookup("b"))
+    assert row is not None
+    assert row.value == "plain $"
+    assert [text.rpartition(": regular")[2] for text in warnings] == [
+        " expression substitution is not allowed: skipping this rule"
+    ]
