@@ -68,11 +68,12 @@ scache    unix  -       -       n       -       1       scache
 postlog   unix-dgram n  -       n       -       1       postlogd
 """
 
-STORE_MASTER_CF = "127.0.0.1:{port} inet n - n - - lmtpd\n"
+STORE_MASTER_CF = "127.0.0.1:{port} inet n - n - - lmtpd\nstore unix - - n - - store\n"
 STORE_MAIN_CF = """\
 virtual_mailbox_domains = store.example
 virtual_mailbox_maps = static:user
 virtual_transport = store
+mail_store_directory = {folder}/mail
 """
 
 DOVECOT_CONF = """\
@@ -132,14 +133,15 @@ class PostfixPeer:
         """Write its configuration and start it."""
         if not os.path.exists(f"{self.commands}postfix"):
             raise PeerFailed(f"{self.commands}postfix is not installed")
-        for part in ("", "/spool", "/data"):
+        for part in ("", "/spool", "/data", "/mail"):
             os.makedirs(self.folder + part)
         if os.geteuid() == 0:
             try:
                 owner = pwd.getpwnam("postfix")
             except KeyError as error:
                 raise PeerFailed("there is no user postfix") from error
-            os.chown(f"{self.folder}/data", owner.pw_uid, owner.pw_gid)
+            for part in ("/data", "/mail"):
+                os.chown(self.folder + part, owner.pw_uid, owner.pw_gid)
         main, master = MAIN_CF, MASTER_CF
         if self._store:
             main, master = main + STORE_MAIN_CF, STORE_MASTER_CF + master.split("\n", 1)[1]

@@ -13,11 +13,10 @@ from collections.abc import Callable
 from posthouse.config.configuration import Configuration
 from posthouse.host.log import ProcessLog
 from posthouse.intake.room import Room, disk_space
-from posthouse.intake.service import Cleanup, GiveBack, OnQueued
+from posthouse.intake.service import Cleanup, GiveBack, MessageStore, OnQueued
 from posthouse.intake.transaction import Refused
 from posthouse.intake.writing import CleanupTransaction
 from posthouse.journal.journal import Journal
-from posthouse.queue.store import QueueStore
 from posthouse.routing.router import Router
 
 
@@ -33,7 +32,7 @@ class CleanupIntake:
         cls,
         configuration: Configuration,
         router: Router,
-        store: QueueStore,
+        store: MessageStore,
         log: ProcessLog,
         journal: Journal | None = None,
         on_queued: OnQueued | None = None,

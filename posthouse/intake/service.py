@@ -17,9 +17,22 @@ from posthouse.intake.header_rewrite import HeaderRewrite
 from posthouse.intake.settings import CleanupSettings
 from posthouse.intake.stamp import DateStamp
 from posthouse.journal.journal import Journal
-from posthouse.queue.store import QueuedMessage, QueueStore, StoredRecipient
+from posthouse.queue.store import ContentWriter, NewMessage, QueuedMessage, StoredRecipient
 from posthouse.routing.router import Router
 from posthouse.tables.maps import Maps, open_maps
+
+
+class MessageStore(Protocol):
+    """The part of a QueueStore that takes new messages."""
+
+    def new_queue_id(self) -> str:
+        """An id that was never given before."""
+
+    def new_content(self, queue_id: str) -> ContentWriter:
+        """Begin a body."""
+
+    async def enqueue(self, new: NewMessage) -> None:
+        """Durable on return. Raises QueueFull, QueueFault."""
 
 
 class OnQueued(Protocol):
@@ -45,7 +58,7 @@ class Cleanup:
         self,
         configuration: Configuration,
         router: Router,
-        store: QueueStore,
+        store: MessageStore,
         log: ProcessLog,
         journal: Journal | None,
         on_queued: OnQueued | None,

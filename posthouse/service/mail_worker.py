@@ -5,6 +5,7 @@ threads are its only others of note. Several can live in one process, as the san
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -44,6 +45,7 @@ from posthouse.schedule.settings import ScheduleSettings
 from posthouse.service import maillog
 from posthouse.service.authentication import AccountAuthenticator, open_accounts
 from posthouse.service.child import Inheritance
+from posthouse.service.direct import DirectDoor, DirectStore
 from posthouse.service.hands import OwnHands, Workbench
 from posthouse.service.keeper_client import KeeperClient
 from posthouse.service.listeners import Listener, own_addresses
@@ -196,8 +198,26 @@ class MailWorker:
             self._journal,
             clock=clock,
         )
+        stores = {service.name for service in services if service.command == "store"}
+        agents = {name: found.agent for name, found in transports.items() if name in stores}
+
+        def direct(service_configuration: Configuration) -> DirectDoor:
+            own_log = log("lmtpd")
+            store = DirectStore(self._store, self._on_queued, self._router.resolve, agents, own_log, self._journal)
+            cleanup = CleanupIntake.open(
+                service_configuration,
+                self._router,
+                store,
+                log("cleanup"),
+                store,
+                store.on_queued,
+                on_expanded=notices.succeeded,
+            )
+            return DirectDoor(cleanup, store)
+
         maildrop_of = self._queue_directory if index == 0 else ""
         control = QueueControl(self._schedule, self._store, self._journal, maildrop_of=maildrop_of)
+        self._kicked = control.pickup
         self._control = QueueRights(configuration, control, trusted)
         parts = SmtpdParts(
             sink=sink,
@@ -205,6 +225,7 @@ class MailWorker:
             hosts=HostsFile(),
             stages=lambda own: Stages.open(own, self._resolver, self._router, warn=log("smtpd").warning),
             intake=intake,
+            direct=direct,
             journal=self._journal,
             authenticator=AccountAuthenticator(accounts),
             limits=ClientLimits(time.monotonic),
@@ -281,7 +302,10 @@ class MailWorker:
                     await self._pickup.run()
                 finally:
                     lock.release()
-            await asyncio.sleep(PICKUP_DELAY if lock is not None else PICKUP_RETRY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PICKUP_DELAY if lock is not None else PICKUP_RETRY):
+                    await self._kicked.wait()
+            self._kicked.clear()
 
     async def _tend_journal_forever(self) -> None:
         while True:

@@ -41,6 +41,9 @@ class SmtpdParts:
     hosts: HostsFile
     stages: Callable[[Configuration], Stages]
     intake: Callable[[Configuration], Door]
+    """smtpd's door: the queue."""
+    direct: Callable[[Configuration], Door]
+    """lmtpd's: the mailboxes."""
     journal: Journal
     authenticator: Authenticator | None
     limits: ClientLimits
@@ -61,7 +64,7 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
     smtp = open_smtp_service(
         own,
         stages=parts.stages(own),
-        intake=parts.intake(own),
+        intake=parts.direct(own) if service.command == "lmtpd" else parts.intake(own),
         log=log,
         journal=parts.journal,
         name=service.name,
