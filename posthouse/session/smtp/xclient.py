@@ -1,7 +1,6 @@
 """XCLIENT: a trusted front end (a proxy, a test) says who the client really is.
 
-The session begins anew with the claimed client: greeting, restrictions, log lines. XFORWARD is
-not taken here: a content filter's mail is logged under the filter's own name.
+The session begins anew with the claimed client: greeting, restrictions, log lines.
 
 Standards: the Postfix XCLIENT howto.
 """
@@ -18,12 +17,27 @@ from posthouse.wire.smtp.reply import Reply
 
 SYNTAX = Reply(501, "5.5.4", "Syntax: XCLIENT attribute=value...")
 UNAUTHORIZED = Reply(550, "5.7.0", "Error: insufficient authorization")
+PORT_DIGITS = 5
+"""More digits are no port, and Python reads no number of thousands of them."""
 _XTEXT = re.compile(r"\+([0-9A-Fa-f]{2})")
 
 
 def decode_xtext(text: str) -> str:
     """RFC 3461 section 4: "+2B" is "+"."""
     return _XTEXT.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def parse_address(value: str) -> str | None:
+    """An IP address in standard form, "IPv6:" in front or not; None when it is none."""
+    try:
+        return str(ip_address(re.sub(r"(?i)^IPv6:", "", value)))
+    except ValueError:
+        return None
+
+
+def is_port(value: str) -> bool:
+    """Whether it is a TCP port's number."""
+    return value.isascii() and value.isdigit() and len(value) <= PORT_DIGITS and int(value) <= 65535
 
 
 async def xclient(session: SmtpSession, argument: str) -> bytes | Reply:
@@ -52,13 +66,12 @@ async def xclient(session: SmtpSession, argument: str) -> bytes | Reply:
         elif name == "REVERSE_NAME":
             client = replace(client, reverse_name=value if known else "unknown")
         elif name == "ADDR":
-            try:
-                address = str(ip_address(re.sub(r"(?i)^IPv6:", "", value))) if known else "unknown"
-            except ValueError:
+            address = parse_address(value) if known else "unknown"
+            if address is None:
                 return Reply(501, "5.5.4", f"Bad ADDR syntax: {value}")
             client = replace(client, address=address)
         elif name == "PORT":
-            if known and not (value.isascii() and value.isdigit() and 0 <= int(value) <= 65535):
+            if known and not is_port(value):
                 return Reply(501, "5.5.4", f"Bad PORT syntax: {value}")
             client = replace(client, port=value if known else "unknown")
         elif name == "HELO":

@@ -5,13 +5,11 @@ It counts for one transaction. The Received field and the restrictions keep to t
 Standards: the Postfix XFORWARD howto.
 """
 
-import re
 from dataclasses import replace
-from ipaddress import ip_address
 
 from posthouse.envelope.envelope import Client
 from posthouse.session.smtp.session import SmtpSession
-from posthouse.session.smtp.xclient import UNAUTHORIZED, decode_xtext
+from posthouse.session.smtp.xclient import UNAUTHORIZED, decode_xtext, is_port, parse_address
 from posthouse.wire.smtp.dialogue import IN_TRANSACTION, State
 from posthouse.wire.smtp.ehlo import XFORWARD_ATTRIBUTES
 from posthouse.wire.smtp.reply import Reply
@@ -47,13 +45,12 @@ async def xforward(session: SmtpSession, argument: str) -> bytes | Reply:
         if name == "NAME":
             client = replace(client, name=value if known else "unknown", reverse_name=value if known else "unknown")
         elif name == "ADDR":
-            try:
-                address = str(ip_address(re.sub(r"(?i)^IPv6:", "", value))) if known else "unknown"
-            except ValueError:
+            address = parse_address(value) if known else "unknown"
+            if address is None:
                 return Reply(501, "5.5.4", f"Bad ADDR syntax: {value}")
             client = replace(client, address=address)
         elif name == "PORT":
-            if known and not (value.isascii() and value.isdigit() and int(value) <= 65535):
+            if known and not is_port(value):
                 return Reply(501, "5.5.4", f"Bad PORT syntax: {value}")
             client = replace(client, port=value if known else "")
         elif name == "HELO":
