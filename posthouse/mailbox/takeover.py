@@ -5,23 +5,31 @@ inode, offset, digest) goes into the same transaction; after the commit the spoo
 crash in between leaves a spool whose messages are known as taken: the next try imports none twice
 and empties it. What is no mbox is left alone.
 
+What was taken is known only until the spool is empty: a spool that somebody restores from a copy is
+new mail, all of it.
+
 It runs where both the spool and the store may be written.
 """
 
+import asyncio
 import mmap
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import apsw
+
 from posthouse.mailbox.canonical import canonical
+from posthouse.mailbox.index.account import OpenAccount
+from posthouse.mailbox.index.lane import Lane
 from posthouse.mailbox.index.messages import insert
 from posthouse.mailbox.index.rows import AccountFile
 from posthouse.mailbox.mbox.backing import from_line_date
 from posthouse.mailbox.mbox.format import Found, messages_of, raw_content, read_status
 from posthouse.mailbox.mbox.locks import LockRules, MboxLock, lock_mbox
-from posthouse.mailbox.native.content import ROW_LIMIT, NativeDraft, draft_of
-from posthouse.mailbox.native.layout import CONTENT, make_folder, sync_folder
+from posthouse.mailbox.native.content import ROW_LIMIT, NativeDraft, NativeWriter, draft_of
+from posthouse.mailbox.native.layout import CONTENT, fold_account, make_folder, sync_folder
 from posthouse.mailbox.native.store import NativeMailStore
 from posthouse.mailbox.store import AccountStore, MailboxFault, Refused
 
@@ -48,7 +56,7 @@ async def take_over(store: NativeMailStore, account: str, spool: Path, rules: Lo
             lock.release()
             raise
         file.undo.append(lock.release)
-        file.after_commit.append(lambda: _empty(lock))
+        file.after_commit.append(lambda: _empty(file, lock, str(spool)))
         return done
 
     return await store.lane(account).write(job)
@@ -114,30 +122,71 @@ def _to_file(folder: Path, draft: NativeDraft) -> NativeDraft:
     return NativeDraft(draft.size, draft.header_size, draft.data[: draft.header_size], path)
 
 
-def _empty(lock: MboxLock) -> None:
+def _empty(file: AccountFile, lock: MboxLock, path: str) -> None:
     """All is committed: the spool goes empty. When that fails, what is there stays known as taken."""
     try:
         os.ftruncate(lock.descriptor, 0)
         os.fsync(lock.descriptor)
-    except OSError:
+        file.connection.execute("DELETE FROM taken WHERE path = ?", (path,))
+    except (OSError, apsw.Error):
         return
     finally:
         lock.release()
 
 
 class TakingStore:
-    """MailStore: the native one, which takes over an account's spool each time the account is opened."""
+    """MailStore of one account: the native one, which takes over the account's spool when the account is opened and
+    whenever a session looks for what is new."""
 
     def __init__(self, store: NativeMailStore, spool: Path, rules: LockRules) -> None:
         self._store = store
         self._spool = spool
         self._rules = rules
+        self._busy = asyncio.Lock()
+        """One at a time: two in one batch of the lane would wait for each other's lock."""
         self.deliver = store.deliver
+        self.notices = store.notices
 
     async def open(self, account: str) -> AccountStore | Refused:
-        """Take over, then open."""
-        await take_over(self._store, account, self._spool, self._rules)
-        return await self._store.open(account)
+        """Take over, then open. Raises MailboxFault when the spool cannot be taken."""
+        await self._take(account, self._rules)
+        opened = await self._store.open(account)
+        return opened if isinstance(opened, Refused) else OpenAccount(self, fold_account(account))
+
+    async def _take(self, account: str, rules: LockRules) -> None:
+        async with self._busy:
+            if self._mark()[1]:
+                await take_over(self._store, account, self._spool, rules)
+
+    def _mark(self) -> tuple[int, int]:
+        """Time and size of the spool."""
+        try:
+            found = os.stat(self._spool)
+        except OSError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_size
+
+    def lane(self, account: str) -> Lane:
+        """The account's lane."""
+        return self._store.lane(account)
+
+    def new_content(self, account: str) -> NativeWriter:
+        """Begin a message for this account."""
+        return self._store.new_content(account)
+
+    def fingerprint(self, account: str, disk: str) -> object:
+        """That of the store, and the spool's."""
+        return self._store.fingerprint(account, disk), self._mark()
+
+    async def bring_in(self, account: str) -> None:
+        """Take over what has come. Where somebody else holds the spool just now, the next look does it: no command
+        waits for it, and none fails. (Opening the account tells what is wrong with a spool.)"""
+        if not self._mark()[1]:
+            return
+        try:
+            await self._take(account, replace(self._rules, attempts=1))
+        except MailboxFault:
+            return
 
     async def close(self) -> None:
         """The native store is closed by who made it."""

@@ -119,6 +119,7 @@ class OpenAccount:
                     found[name] = status_of(row, count_recent(file, row))
             return found
 
+        await self._surroundings.bring_in(self._account)
         return await self._lane.read(job)
 
     async def select(self, name: str, *, read_only: bool = False) -> Mailbox | Refused:
@@ -134,6 +135,7 @@ class OpenAccount:
             words = file.connection.execute("SELECT name FROM keyword WHERE mailbox = ? ORDER BY folded", (row.id,))
             return row, [word for (word,) in words], file.backing.has_modseq
 
+        await self._surroundings.bring_in(self._account)
         found = await self._lane.read(job)
         if isinstance(found, Refused):
             return found

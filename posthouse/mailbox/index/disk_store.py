@@ -95,6 +95,9 @@ class DiskMailStore:
                 marks.append((found.st_mtime_ns, found.st_size))
         return tuple(marks)
 
+    async def bring_in(self, account: str) -> None:
+        """Nothing waits elsewhere."""
+
     async def open(self, account: str) -> AccountStore | Refused:
         """Open for a session."""
         await self.lane(account).read(lambda _file: None)

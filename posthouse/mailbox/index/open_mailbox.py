@@ -47,8 +47,8 @@ T = TypeVar("T")
 SUMMARY_PAGE = 500
 # Octets of headers in one page.
 HEADER_PAGE = 1 << 20
-# How long a waiting session trusts that a notice would have come.
-COMPARE_SECONDS = 30.0
+# How long a waiting session trusts that a notice would have come: half of what wait() promises.
+COMPARE_SECONDS = 15.0
 
 
 class OpenMailbox:
@@ -296,6 +296,7 @@ class OpenMailbox:
 
     async def changes(self, since: int) -> Changes:
         """What happened."""
+        await self._surroundings.bring_in(self._account)
         gone = Changes(since, self._row.uid_next, (), (), gone=True)
         return await self._read(lambda file, row: messages.changes(file, row, since), gone)
 
@@ -308,6 +309,7 @@ class OpenMailbox:
             seen: object = None
             while True:
                 event.clear()
+                await self._surroundings.bring_in(self._account)
                 now = self._surroundings.fingerprint(self._account, self._row.disk)
                 if seen is None or now != seen:
                     seen = now

@@ -31,6 +31,9 @@ class Surroundings(Protocol):
     def fingerprint(self, account: str, disk: str) -> object:
         """Something cheap that differs when the account (or the mailbox at `disk`) may have changed."""
 
+    async def bring_in(self, account: str) -> None:
+        """Take in what waits for this account outside of the store, before a session looks for what is new."""
+
 
 def find(file: AccountFile, name: str) -> MailboxRow | None:
     """A selectable mailbox by name, its rows brought up to the disk."""

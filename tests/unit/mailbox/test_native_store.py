@@ -9,8 +9,9 @@ import apsw
 import pytest
 
 from posthouse.envelope.content import Content, MemoryBody
+from posthouse.mailbox import takeover
 from posthouse.mailbox.index.rows import QuotaLimits
-from posthouse.mailbox.mbox.locks import LockRules
+from posthouse.mailbox.mbox.locks import LockRules, lock_mbox
 from posthouse.mailbox.native.layout import account_folder, safe_name
 from posthouse.mailbox.native.store import NativeMailStore
 from posthouse.mailbox.native.verify import verify_account
@@ -24,7 +25,7 @@ from posthouse.mailbox.store import (
     Refusal,
     Refused,
 )
-from posthouse.mailbox.takeover import Takeover, take_over
+from posthouse.mailbox.takeover import Takeover, TakingStore, take_over
 
 ALICE = "alice@example.com"
 SMALL = Content(b"Subject: x\r\n", MemoryBody(b"body\r\n"))
@@ -236,17 +237,74 @@ async def test_a_spool_is_taken_over_once_and_emptied(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_crash_before_the_spool_is_emptied_imports_nothing_twice(tmp_path: Path) -> None:
+async def test_a_crash_before_the_spool_is_emptied_imports_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
     spool.write_bytes(SPOOL)
-    await take_over(store, ALICE, spool, LockRules())
-    spool.write_bytes(
-        SPOOL + SPOOL[:74].replace(b"one", b"new") + b"\n"
-    )  # the same inode: as if it had not been emptied
+    with monkeypatch.context() as patched:
+        patched.setattr(takeover, "_empty", lambda _file, lock, _path: lock.release())
+        await take_over(store, ALICE, spool, LockRules())
+    with spool.open("ab") as file:
+        file.write(SPOOL[:74].replace(b"one", b"new") + b"\n")
     assert await take_over(store, ALICE, spool, LockRules()) == Takeover(1, 2)
     assert spool.read_bytes() == b""
     _, mailbox = await opened(store)
     assert len(await mailbox.uids()) == 3
+    await store.close()
+
+
+async def test_a_spool_restored_from_a_copy_is_new_mail(tmp_path: Path) -> None:
+    store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
+    for _ in range(2):
+        spool.write_bytes(SPOOL)  # the same inode, the same messages
+        assert await take_over(store, ALICE, spool, LockRules()) == Takeover(2, 0)
+    await store.close()
+
+
+async def test_mail_that_comes_to_the_spool_while_it_is_open_is_seen(tmp_path: Path) -> None:
+    store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
+    taking = TakingStore(store, spool, LockRules())
+    account = await taking.open(ALICE)
+    assert not isinstance(account, Refused)
+    mailbox = await account.select("INBOX")
+    assert not isinstance(mailbox, Refused)
+    spool.write_bytes(SPOOL)
+    assert [row.uid for row in (await mailbox.changes(1)).changed] == [1, 2]
+    assert spool.read_bytes() == b""
+    waiting = asyncio.create_task(mailbox.wait((await mailbox.changes(0)).highest_modseq, 10))
+    spool.write_bytes(SPOOL)
+    store.notices.tell(ALICE)  # a look that comes at once instead of in a quarter of a minute
+    assert await waiting
+    assert len(await mailbox.uids()) == 4
+    spool.write_bytes(SPOOL)
+    assert (await account.status(["INBOX"]))["INBOX"].messages == 6
+    await store.close()
+
+
+async def test_a_spool_that_somebody_holds_delays_no_command(tmp_path: Path) -> None:
+    store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
+    taking = TakingStore(store, spool, LockRules())
+    account = await taking.open(ALICE)
+    assert not isinstance(account, Refused)
+    mailbox = await account.select("INBOX")
+    assert not isinstance(mailbox, Refused)
+    spool.write_bytes(SPOOL)
+    held = lock_mbox(str(spool), LockRules())
+    assert held is not None
+    assert (await mailbox.changes(0)).changed == []
+    held.release()
+    assert len((await mailbox.changes(0)).changed) == 2
+    await store.close()
+
+
+async def test_sessions_that_begin_at_once_take_each_message_once(tmp_path: Path) -> None:
+    store, spool = NativeMailStore(tmp_path / "store"), tmp_path / "alice"
+    spool.write_bytes(SPOOL)
+    taking = TakingStore(store, spool, LockRules())
+    await asyncio.gather(*(taking.open(ALICE) for _ in range(5)))
+    _, mailbox = await opened(store)
+    assert len(await mailbox.uids()) == 2
     await store.close()
 
 
