@@ -19,6 +19,7 @@ from posthouse.mailbox.store import MailboxFault, MessageSummary
 from posthouse.message.mime_words import decode_text, decode_words
 from posthouse.message.structure import Part
 from posthouse.wire.imap.dates import header_day, moment_of
+from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.search import (
     Age,
     And,
@@ -46,7 +47,7 @@ BATCH_SIZE = 2 << 20
 
 _Parts: TypeAlias = list[tuple[Part, bytes]]
 
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*\n(?:[ \t][^\n]*\n)*)")
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)", re.MULTILINE)
 
 
 @dataclass
@@ -85,12 +86,16 @@ class _Judge:
         self._resolve(key)
 
     def _resolve(self, key: Key) -> None:
-        """Message sets are looked up once. Raises ImapSyntaxError."""
+        """Message sets are looked up once."""
         waiting = [key]
         while waiting:
             one = waiting.pop()
             if isinstance(one, Numbers):
-                self.sets[id(one)] = frozenset(self.selection.resolve(one.numbers, uid=one.uid))
+                try:
+                    uids = self.selection.resolve(one.numbers, uid=one.uid)
+                except ImapSyntaxError:
+                    uids = []  # numbers that are no messages match none, as with Dovecot
+                self.sets[id(one)] = frozenset(uids)
             elif isinstance(one, And):
                 waiting += one.keys
             elif isinstance(one, Or):
@@ -181,7 +186,7 @@ def _body(message: _Message, text: str, with_header: bool) -> bool | None:
 
 
 async def find(session: ImapSession, key: Key) -> list[MessageSummary]:
-    """The messages that match, ascending by uid. Raises ImapSyntaxError for sequence numbers that are none."""
+    """The messages that match, ascending by uid."""
     judge = _Judge(session, key)
     mailbox = session.selected.mailbox
     known = session.selected.number

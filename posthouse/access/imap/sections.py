@@ -10,7 +10,7 @@ from posthouse.message.structure import Part
 from posthouse.wire.imap.fetch import Section
 
 # field = name ":" text *(CRLF WSP text) CRLF
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def choose_fields(section: Section, header: bytes) -> bytes:
     wanted = frozenset(section.fields)
     negative = section.specifier == "HEADER.FIELDS.NOT"
     chosen = [match[0] for match in _FIELD.finditer(header) if (match[1].lower() in wanted) is not negative]
+    if chosen and not chosen[-1].endswith(b"\n"):
+        chosen.append(b"\r\n")  # a message that ends within its header
     if header.endswith(b"\r\n\r\n") or header == b"\r\n":
         chosen.append(b"\r\n")
     data = b"".join(chosen)

@@ -9,9 +9,9 @@ Standards: RFC 3501 sections 2.3.1.2 and 5.5; RFC 5182 (the saved result); RFC 7
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
-from posthouse.mailbox.store import Mailbox
+from posthouse.mailbox.store import Changes, Mailbox
 from posthouse.wire.imap.error import ImapSyntaxError
-from posthouse.wire.imap.sequence import SequenceSet, merged
+from posthouse.wire.imap.sequence import SequenceSet, format_ranges, format_set, gaps, merged
 
 NOT_THERE = "Invalid message set: no such message"
 
@@ -86,6 +86,21 @@ class Selection:
         if not count and any(first and last for first, last in numbers.ranges):
             raise ImapSyntaxError(NOT_THERE)
         return found
+
+    def vanished(self, changes: Changes, known: list[tuple[int, int]] | None) -> bytes:
+        """VANISHED (EARLIER)'s set for a client that knows uids within `known` (None: any), or b"".
+
+        Never wider than what is gone: some clients take every uid in it for one of theirs. Where the store no longer
+        remembers what went, it is whatever the client may know and is not there.
+        """
+        last = self.uids[-1] if self.uids else 0
+        if changes.complete:
+            gone = changes.vanished
+            if known is not None:
+                gone = [uid for uid in gone if any(low <= uid <= high for low, high in known)]
+            return format_set(gone)
+        ranges = merged([(1, last)] if known is None else known)
+        return format_ranges(gap for low, high in ranges for gap in gaps(self.uids, low, min(high, last)))
 
     # -- changes --------------------------------------------------------------------------
 

@@ -80,6 +80,23 @@ def parse_sequence_set(text: bytes) -> SequenceSet:
     return SequenceSet(tuple(ranges))
 
 
+def gaps(numbers: Sequence[int], low: int, high: int) -> list[tuple[int, int]]:
+    """Ranges of [low, high] in which none of the ascending numbers is."""
+    found = []
+    for number in numbers[bisect_left(numbers, low) : bisect_right(numbers, high)]:
+        if number > low:
+            found.append((low, number - 1))
+        low = number + 1
+    if low <= high:
+        found.append((low, high))
+    return found
+
+
+def format_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
+    """Ranges as a set."""
+    return ",".join(str(low) if low == high else f"{low}:{high}" for low, high in ranges).encode("ascii")
+
+
 def format_set(numbers: Iterable[int]) -> bytes:
     """Numbers as a set in the order given, neighbours joined: what COPYUID, APPENDUID and ESEARCH want."""
     pieces: list[str] = []

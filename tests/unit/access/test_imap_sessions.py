@@ -13,6 +13,7 @@ from posthouse.access.imap import front
 from posthouse.access.imap.dialogue import serve_handed_over
 from posthouse.access.imap.front import ImapListener
 from posthouse.access.imap.handover import Handover, parse_handover
+from posthouse.access.imap.sections import choose_fields
 from posthouse.access.imap.service import ImapService
 from posthouse.access.imap.settings import ImapdSettings
 from posthouse.envelope.content import Content, MemoryBody
@@ -27,6 +28,7 @@ from posthouse.net.connection import TcpStream
 from posthouse.net.pair import stream_pair
 from posthouse.net.tcp import connect, start_server
 from posthouse.wire.imap.client import Response, ResponseReader, pairs
+from posthouse.wire.imap.fetch import Section
 
 TIMEOUT = 10.0
 
@@ -367,6 +369,43 @@ async def test_where_modseqs_do_not_last_condstore_is_refused(site: Site, monkey
                     "SEARCH MODSEQ 1"):  # fmt: skip
         assert (await client.refused(command)).status == "BAD"
     assert b"MODSEQ" not in pairs((await client.run("STORE 1 +FLAGS (\\Seen)"))[0].data[2])
+
+
+async def test_a_client_that_comes_back_hears_what_happened_meanwhile(site: Site) -> None:
+    for _ in range(5):
+        await site.deliver()
+    first, second = await site.client(), await site.client()
+    await second.run("ENABLE QRESYNC")
+    codes = [one.code.split() for one in await second.run("SELECT INBOX")]
+    validity = next(code[1] for code in codes if code[:1] == ["UIDVALIDITY"])
+    modseq = next(code[1] for code in codes if code[:1] == ["HIGHESTMODSEQ"])
+    await second.run("UNSELECT")
+    await first.run("SELECT INBOX")
+    await first.run("STORE 2,4 +FLAGS.SILENT (\\Deleted)")
+    await first.run("EXPUNGE")
+    await first.run("STORE 1 +FLAGS (\\Seen)")
+    told = await second.run(f"SELECT INBOX (QRESYNC ({validity} {modseq} 1:3))")
+    assert [one.data for one in told if one.data[:1] == (b"VANISHED",)] == [(b"VANISHED", [b"EARLIER"], b"2")]
+    assert [word for word in words(told) if "FETCH" in word] == ["1 FETCH"]
+    told = await second.run(f"SELECT INBOX (QRESYNC (1 {modseq}))")
+    assert "VANISHED" not in " ".join(words(told)), "another UIDVALIDITY: nothing the client knows is worth anything"
+
+
+async def test_a_header_without_its_empty_line_gives_whole_fields(site: Site) -> None:
+    client = await site.client()
+    await client.until(client.send("APPEND INBOX {16+}\r\nSubject: no body"))
+    await client.run("SELECT INBOX")
+    told = await client.run("FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]")
+    assert list(pairs(told[0].data[2]).values()) == [b"Subject: no body\r\n"]
+    assert words(await client.run("SEARCH SUBJECT body")) == ["SEARCH 1"]
+
+
+def test_fields_are_found_at_line_starts_only_and_in_linear_time() -> None:
+    section = Section((), "HEADER.FIELDS", (b"subject",))
+    header = b"X: 1\r\nno field Subject: a\r\nSubject : b\r\n c\r\n" + b"a" * 1_000_000 + b"\r\n\r\n"
+    assert choose_fields(section, header) == b"Subject : b\r\n c\r\n\r\n"
+    other = Section((), "HEADER.FIELDS.NOT", (b"subject",), partial=(1, 4))
+    assert choose_fields(other, header) == b": 1\r"
 
 
 @pytest.mark.parametrize("kind", ["maildir", "mbox"])

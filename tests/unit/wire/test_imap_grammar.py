@@ -18,7 +18,7 @@ from posthouse.wire.imap.pattern import Pattern
 from posthouse.wire.imap.reader import Broken, Command, CommandReader, Continue, MessagesEnd
 from posthouse.wire.imap.response import astring, flag_list, nstring, string, tagged
 from posthouse.wire.imap.search import BadCharset, parse_search
-from posthouse.wire.imap.sequence import SequenceSet, format_set, parse_sequence_set
+from posthouse.wire.imap.sequence import SequenceSet, format_ranges, format_set, gaps, parse_sequence_set
 from posthouse.wire.imap.store import parse_store
 from posthouse.wire.imap.utf7 import decode_name, encode_name
 
@@ -79,6 +79,12 @@ def test_what_is_no_message_set(text: bytes) -> None:
 def test_numbers_come_back_from_their_set(numbers: list[int]) -> None:
     known = list(range(1, 51))
     assert parse_sequence_set(format_set(numbers)).among(known) == sorted(set(numbers))
+
+
+@given(st.sets(st.integers(1, 60)), st.integers(1, 60), st.integers(1, 60))
+def test_gaps_are_what_is_not_there(numbers: set[int], low: int, high: int) -> None:
+    absent = [one for one in range(low, high + 1) if one not in numbers]
+    assert format_ranges(gaps(sorted(numbers), low, high)) == format_set(absent)
 
 
 def test_a_star_is_the_largest_number_even_below_the_other_end() -> None:

@@ -12,8 +12,8 @@ from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.reader import Broken
 from posthouse.wire.imap.sequence import format_set
 
-MESSAGE_LIMIT = 1000
-"""Messages of one APPEND: they are kept outside any mailbox until the last has come."""
+MESSAGE_LIMIT = 100
+"""Messages of one APPEND: the small ones wait in memory until the last has come."""
 
 
 async def append(session: ImapSession, message: MessageLiteral) -> Done:

@@ -10,7 +10,7 @@ from posthouse.access.imap.verbs.copy import EXPUNGED
 from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.fetch import parse_fetch
 from posthouse.wire.imap.reader import Command
-from posthouse.wire.imap.sequence import SequenceSet, format_set
+from posthouse.wire.imap.sequence import SequenceSet
 
 
 async def fetch(session: ImapSession, command: Command) -> Done:
@@ -37,11 +37,6 @@ async def _send_vanished(session: ImapSession, numbers: SequenceSet, since: int)
     """RFC 7162 section 3.2.6: what is gone of the set, and no more."""
     selection = session.selected
     changes = await selection.mailbox.changes(since)
-    last = selection.uids[-1] if selection.uids else 0
-    ranges = numbers.resolved(last)
-    vanished = [uid for uid in changes.vanished if any(low <= uid <= high for low, high in ranges)]
-    if not changes.complete:
-        there = set(selection.uids)
-        vanished = sorted({uid for low, high in ranges for uid in range(low, min(high, last) + 1) if uid not in there})
-    if vanished:
-        session.send(b"* VANISHED (EARLIER) %b\r\n" % format_set(vanished))
+    ranges = numbers.resolved(selection.uids[-1] if selection.uids else 0)
+    if vanished := selection.vanished(changes, ranges):
+        session.send(b"* VANISHED (EARLIER) %b\r\n" % vanished)

@@ -11,7 +11,6 @@ from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.mailboxes import Resync, parse_select
 from posthouse.wire.imap.reader import Command
 from posthouse.wire.imap.response import untagged
-from posthouse.wire.imap.sequence import format_set
 
 
 async def select(session: ImapSession, command: Command) -> Done:
@@ -76,35 +75,11 @@ async def _resync(session: ImapSession, resync: Resync, status: MailboxStatus) -
     if resync.uid_validity != selection.mailbox.uid_validity or resync.modseq > status.highest_modseq:
         return
     changes = await selection.mailbox.changes(resync.modseq)
-    vanished = list(changes.vanished)
-    if not changes.complete or resync.known_uids is not None:
-        vanished = await _vanished(session, resync, vanished, complete=changes.complete)
-    if vanished:
-        session.send(b"* VANISHED (EARLIER) %b\r\n" % format_set(vanished))
     known = None if resync.known_uids is None else resync.known_uids.resolved(status.uid_next)
+    if vanished := selection.vanished(changes, known):
+        session.send(b"* VANISHED (EARLIER) %b\r\n" % vanished)
     for row in changes.changed:
         if known is None or any(low <= row.uid <= high for low, high in known):
             session.send_fetch(row.uid, row.flags, row.modseq, with_uid=True)
             if session.connection.full:
                 await session.connection.drain()
-
-
-async def _vanished(session: ImapSession, resync: Resync, vanished: list[int], *, complete: bool) -> list[int]:
-    """Never wider than what the client can know: some believe every uid in it to be theirs."""
-    selection = session.selected
-    last = selection.uids[-1] if selection.uids else 0
-    if resync.known_uids is not None:
-        known = resync.known_uids.resolved(last)
-    else:
-        known = [(1, last)]
-    if complete:
-        return [uid for uid in vanished if any(low <= uid <= high for low, high in known)]
-    # Tombstones were forgotten: whatever the client may know and is not there has vanished. Without a list of what it
-    # knows that is every gap up to the last uid.
-    there = set(selection.uids)
-    found: list[int] = []
-    for low, high in known:
-        for uid in range(low, min(high, last) + 1):
-            if uid not in there:
-                found.append(uid)
-    return found
