@@ -38,6 +38,8 @@ def _folder(path: str, mode: int, identity: Identity) -> None:
             os.fchown(descriptor, identity.uid, identity.gid)
         if os.geteuid() in (0, os.fstat(descriptor).st_uid):
             os.fchmod(descriptor, mode)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error  # calls by descriptor name no file
     finally:
         os.close(descriptor)
 

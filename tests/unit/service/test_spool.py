@@ -1,11 +1,12 @@
 """The spool's folders: root gives nothing away that a taken-over mail worker points it at."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from posthouse.host.users import Identity
+from posthouse.host.users import Identity, own_identity
 from posthouse.service import spool
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -24,6 +25,15 @@ def test_a_link_in_place_of_a_folder_is_not_given_to_mail_owner(tmp_path: Path) 
         spool.prepare(str(tmp_path / "spool"), str(data), WORKER)
     assert precious.stat().st_uid == 0
     assert precious.stat().st_mode & 0o777 == 0o755
+
+
+def test_trouble_with_a_folder_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(descriptor: int, mode: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "fchmod", read_only)
+    with pytest.raises(OSError, match=f"{tmp_path}/spool/posthouse"):
+        spool.prepare(str(tmp_path / "spool"), str(tmp_path), own_identity())
 
 
 @as_root
