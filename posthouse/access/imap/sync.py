@@ -37,4 +37,4 @@ async def tell_changes(session: ImapSession, *, expunges: bool, with_uid: bool =
             if session.connection.full:
                 await session.connection.drain()
     selection.told.clear()
-    selection.modseq = max(selection.modseq, changes.highest_modseq)
+    selection.modseq = changes.highest_modseq
