@@ -5,7 +5,8 @@
 
 With addresses it sends what comes on standard input; at a terminal it asks for the subject, and a
 line that is just "." (or the end of input) ends the text. Without addresses it reads the mailbox:
-$MAIL, or where local delivery puts this user's mail, mbox or Maildir.
+$MAIL, or where local delivery puts this user's mail: an mbox, a Maildir, or the mail system's
+store, read over a local socket that shows to each user his own.
 
 Unlike BSD's, messages that were read stay where they are, so that an IMAP client still finds them.
 

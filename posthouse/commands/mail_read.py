@@ -1,4 +1,5 @@
-"""The reading half of mail(1): list, print, delete, answer, save. mbox and Maildir, by the stores that IMAP uses.
+"""The reading half of mail(1): list, print, delete, answer, save. mbox and Maildir by the stores that IMAP uses, and
+the native store by IMAP itself, over a local socket.
 
 A message number is its place in the list that was shown at the start; deletions take effect at
 quit, as do the marks for what was read.
@@ -8,14 +9,17 @@ import os
 import pwd
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from posthouse.address.local_part import quote_local_part
-from posthouse.commands.mail_box import MailBox
 from posthouse.commands.mail_send import private
 from posthouse.commands.mail_text import one_line, readable, shown_header, text_of
-from posthouse.mailbox.store import MailboxFault
-from posthouse.message.structure_envelope import MessageAddress
+from posthouse.commands.mail_where import Place, place_of
+from posthouse.mailbox.store import MailboxFault, MessageSummary
+from posthouse.message.structure_envelope import MessageAddress, MessageEnvelope
 
 HELP = """\
 Commands (a message list is numbers, 1-3, $ or *):
@@ -28,56 +32,92 @@ Commands (a message list is numbers, 1-3, $ or *):
   q, quit           do what was marked        x, exit           leave all as it was"""
 
 
-def place_of(user: str) -> tuple[Path, Path]:
-    """(mailbox, home) of a user: $MAIL for oneself, else where local delivery puts it."""
-    entry = pwd.getpwnam(user)
-    home = Path(entry.pw_dir)
-    if entry.pw_uid == os.getuid() and os.environ.get("MAIL"):
-        return Path(os.environ["MAIL"]), home
-    from posthouse.config.error import ConfigError
-    from posthouse.config.read import configuration_directory, read_configuration
+class Box(Protocol):
+    """One open mailbox and what was in it when it was opened: MailBox (files) and SocketBox (the store)."""
 
-    try:
-        configuration = read_configuration(configuration_directory())
-        home_mailbox = configuration.value("home_mailbox")
-        spool = configuration.value("mail_spool_directory")
-    except ConfigError:
-        home_mailbox, spool = "", "/var/mail"
-    if home_mailbox:
-        return home / home_mailbox, home
-    found = Path(spool) / user
-    return (home / "Maildir", home) if not found.exists() and (home / "Maildir" / "cur").is_dir() else (found, home)
+    rows: list[MessageSummary]
+    first_recent: int
+
+    @property
+    def path(self) -> object:
+        """What it is called."""
+
+    def open(self) -> None:
+        """Look into it. Raises MailboxFault, OSError."""
+
+    def envelope(self, index: int) -> MessageEnvelope:
+        """The fields of a message that the list and an answer need. Raises MailboxFault."""
+
+    def content(self, index: int) -> bytes:
+        """All of a message, lines ending in CRLF. Raises MailboxFault."""
+
+    def finish(self, seen: Iterable[int], deleted: Iterable[int]) -> None:
+        """Mark and remove, by index. Raises MailboxFault, OSError."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What reading is asked for by options."""
+
+    only_check: bool
+    only_headers: bool
+    show_headers: bool
 
 
 def read(*, file: str | None, user: str | None, only_check: bool, only_headers: bool, show_headers: bool) -> int:
     """Read a mailbox; returns the exit status."""
+    wish = Wish(only_check, only_headers, show_headers)
     try:
-        name = user or pwd.getpwuid(os.getuid()).pw_name
-        path, home = place_of(name) if file is None else (Path(file), Path(pwd.getpwuid(os.getuid()).pw_dir))
+        me = pwd.getpwuid(os.getuid())
+        name = user or me.pw_name
+        place = place_of(name) if file is None else Place(Path(file), Path(me.pw_dir))
     except KeyError:
         print(f"mail: no user {user or os.getuid()}", file=sys.stderr)
         return 1
-    empty = (not path.exists()) or (path.is_file() and path.stat().st_size == 0)
-    if empty:
-        if not only_check:
-            print(f"No mail for {name}" if file is None else f"{path}: No such file or directory", file=sys.stderr)
+    if place.socket and name != me.pw_name:
+        print(f"mail: mail of {name} is in the mail system's store, which shows it to {name} only", file=sys.stderr)
         return 1
-    box = MailBox(path, home, name)
+    if place.socket:
+        from posthouse.commands.mail_socket import SocketBox
+
+        status = _read(SocketBox(place.socket), place.socket, name, wish, again=place.has_file)
+        if status is not None:
+            return status
+    if not place.has_file:
+        if not only_check:
+            missing = f"{place.path}: No such file or directory"
+            print(f"No mail for {name}" if file is None else missing, file=sys.stderr)
+        return 1
+    from posthouse.commands.mail_box import MailBox
+
+    status = _read(MailBox(place.path, place.home, name), str(place.path), name, wish, again=False)
+    return 1 if status is None else status
+
+
+def _read(box: Box, path: str, name: str, wish: Wish, *, again: bool) -> int | None:
+    """Read one; the exit status. `again`: there is another place to look at, so None when this has nothing."""
     try:
         box.open()
         if not box.rows:
-            if not only_check:
+            if again:
+                return None
+            if not wish.only_check:
                 print(f"No mail for {name}", file=sys.stderr)
             return 1
-        if only_check:
+        if wish.only_check:
             return 0
         reader = Reader(box)
-        if only_headers:
+        if wish.only_headers:
             reader.headers()
             return 0
-        return reader.talk(show_headers=show_headers)
+        return reader.talk(show_headers=wish.show_headers)
     except (MailboxFault, OSError) as error:
-        print(f"mail: {path}: {error}", file=sys.stderr)
+        if again and not box.rows:
+            return None
+        print(f"mail: {path}: {error.strerror if isinstance(error, OSError) else error}", file=sys.stderr)
         return 1
     finally:
         box.close()
@@ -86,7 +126,7 @@ def read(*, file: str | None, user: str | None, only_check: bool, only_headers: 
 class Reader:
     """The dialogue over one open mailbox."""
 
-    def __init__(self, box: MailBox) -> None:
+    def __init__(self, box: Box) -> None:
         self._box = box
         self._deleted: set[int] = set()
         self._read: set[int] = set()

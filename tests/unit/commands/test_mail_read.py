@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.commands import mail, mail_read, mail_send
+from posthouse.commands import mail, mail_read, mail_send, mail_where
+from posthouse.commands.mail_where import Place
 from posthouse.message.structure_envelope import MessageAddress
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -320,11 +321,11 @@ def test_the_place_is_where_local_delivery_puts_it(home: Path, tmp_path: Path, m
     monkeypatch.delenv("MAIL", raising=False)
     monkeypatch.setenv("MAIL_CONFIG", str(tmp_path))
     (tmp_path / "main.cf").write_text("compatibility_level = 3.6\nhome_mailbox = Maildir/\n")
-    assert mail_read.place_of(ME) == (home / "Maildir", home)
+    assert mail_where.place_of(ME) == Place(home / "Maildir", home)
     (tmp_path / "main.cf").write_text(f"compatibility_level = 3.6\nmail_spool_directory = {tmp_path}/var\n")
-    assert mail_read.place_of(ME) == (tmp_path / "var" / ME, home)
+    assert mail_where.place_of(ME) == Place(tmp_path / "var" / ME, home)
     (home / "Maildir" / "cur").mkdir(parents=True)
-    assert mail_read.place_of(ME) == (home / "Maildir", home)
+    assert mail_where.place_of(ME) == Place(home / "Maildir", home)
 
 
 def test_commands_that_do_not_exist_are_told(spool: Desk) -> None:
