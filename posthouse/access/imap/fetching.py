@@ -13,7 +13,7 @@ from posthouse.access.imap.connection import SessionEnded
 from posthouse.access.imap.sections import Range, choose_fields, cut, locate
 from posthouse.access.imap.session import ImapSession, flags_of
 from posthouse.access.imap.structure import (
-    NESTED_HEADER_LIMIT,
+    HEADER_LIMIT,
     envelope,
     format_structure,
     messages_inside,
@@ -241,7 +241,7 @@ async def _plain(session: ImapSession, name: str, row: MessageSummary, page: _Pa
     envelopes = {}
     try:
         for inner in messages_inside(root):
-            stop = min(inner.body_start, inner.header_start + NESTED_HEADER_LIMIT)
+            stop = min(inner.body_start, inner.header_start + HEADER_LIMIT)
             envelopes[inner.header_start] = envelope_of(await content.read(inner.header_start, stop))
     except MailboxFault:
         return None

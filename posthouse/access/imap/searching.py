@@ -47,7 +47,8 @@ BATCH_SIZE = 2 << 20
 
 _Parts: TypeAlias = list[tuple[Part, bytes]]
 
-_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)", re.MULTILINE)
+# One line with those that continue it; a field when it begins with name ":". Possessive, so that it is linear.
+_FIELD = re.compile(rb"(?:([!-9;-~]++)[ \t]*+:)?([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
 
 
 @dataclass
@@ -64,6 +65,8 @@ class _Message:
         """Values by field name, case-folded; several of a name are joined."""
         found: dict[str, str] = {}
         for match in _FIELD.finditer(self.header or b""):
+            if match[1] is None:
+                continue
             name = match[1].decode("ascii").lower()
             value = decode_words(match[2].strip()).casefold()
             found[name] = f"{found[name]}\n{value}" if name in found else value
@@ -159,7 +162,7 @@ class _Judge:
         if key.of == "sent":
             if message.header is None:
                 return None
-            match = next((m for m in _FIELD.finditer(message.header) if m[1].lower() == b"date"), None)
+            match = next((m for m in _FIELD.finditer(message.header) if (m[1] or b"").lower() == b"date"), None)
             day = None if match is None else header_day(match[2])
             if day is None:
                 return False

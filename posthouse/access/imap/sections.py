@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from posthouse.message.structure import Part
 from posthouse.wire.imap.fetch import Section
 
-# field = name ":" text *(CRLF WSP text) CRLF
-_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)", re.MULTILINE)
+# One line with those that continue it; a field when it begins with name ":". Possessive, so that it is linear.
+_FIELD = re.compile(rb"(?:([!-9;-~]++)[ \t]*+:)?[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,11 @@ def choose_fields(section: Section, header: bytes) -> bytes:
     """HEADER.FIELDS and HEADER.FIELDS.NOT, partial range included. The empty line is kept where there is one."""
     wanted = frozenset(section.fields)
     negative = section.specifier == "HEADER.FIELDS.NOT"
-    chosen = [match[0] for match in _FIELD.finditer(header) if (match[1].lower() in wanted) is not negative]
+    chosen = [
+        match[0]
+        for match in _FIELD.finditer(header)
+        if match[1] is not None and (match[1].lower() in wanted) is not negative
+    ]
     if chosen and not chosen[-1].endswith(b"\n"):
         chosen.append(b"\r\n")  # a message that ends within its header
     if header.endswith(b"\r\n\r\n") or header == b"\r\n":

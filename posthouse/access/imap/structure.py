@@ -12,8 +12,8 @@ from posthouse.message.structure import Part
 from posthouse.message.structure_envelope import MessageAddress, MessageEnvelope, envelope_of
 from posthouse.wire.imap.response import nstring, string
 
-# Of a message inside a message no more of the header is looked at for its envelope.
-NESTED_HEADER_LIMIT = 262_144
+# No more of a header is looked at for its envelope: it is read on the event loop.
+HEADER_LIMIT = 262_144
 
 
 def _text(value: str) -> bytes:
@@ -108,4 +108,4 @@ def _address(address: MessageAddress) -> bytes:
 
 def envelope(header: bytes) -> bytes:
     """ENVELOPE's value of a header."""
-    return format_envelope(envelope_of(header))
+    return format_envelope(envelope_of(header[:HEADER_LIMIT]))
