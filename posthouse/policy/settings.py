@@ -37,6 +37,7 @@ class CheckSettings:
     non_fqdn_reject_code: int
     plaintext_reject_code: int
     relay_domains_reject_code: int
+    allow_untrusted_routing: bool
     unknown_address_reject_code: int
     unknown_client_reject_code: int
     unknown_hostname_reject_code: int

@@ -63,6 +63,9 @@ class Resolution:
     recipient: str
     address_class: AddressClass
     evidence: tuple[Evidence, ...]
+    routed: bool = False
+    """Whether the local part names another place to go on to (user%site, site!user, "user@site"): who relays such mail
+    would have the next machine relay it for anybody."""
 
 
 class Resolver:
@@ -145,7 +148,17 @@ class Resolver:
                 fact = f"{found[0].table}: {found[0].key} -> {found[0].value}"
                 evidence.append(Evidence("relocated_maps", origin, fact=fact))
                 transport, nexthop = "error", f"5.1.6 User has moved to {found[0].value}"
-        return Resolution(transport, nexthop, address, address_class, tuple(evidence))
+        return Resolution(
+            transport, nexthop, address, address_class, tuple(evidence), self._routed(address.rpartition("@")[0])
+        )
+
+    def _routed(self, local_part: str) -> bool:
+        settings = self._settings
+        return (
+            (settings.resolve_dequoted_address and "@" in local_part)
+            or (settings.allow_percent_hack and "%" in local_part)
+            or (settings.swap_bangpath and "!" in local_part)
+        )
 
     async def _innermost(self, address: str) -> str:
         """A local domain is cut off while the local part names another machine: user%site, site!user, user@site."""

@@ -29,8 +29,13 @@ class Destination:
         self._known: dict[str, float] = {}
 
     async def authorized(self, address: str) -> Resolution | None:
-        """How an address resolves when it is ours or one of relay_domains, else None."""
+        """How an address resolves when it is ours or one of relay_domains, else None.
+
+        One that names a further place behind it is none of them: "user%elsewhere@relayed.example".
+        """
         resolution = await self._destinations.resolve("", address)
+        if resolution.routed and not self._settings.allow_untrusted_routing:
+            return None
         return None if resolution.address_class is AddressClass.DEFAULT else resolution
 
     async def permit_auth_destination(self, facts: Facts, subject: Subject) -> Verdict:

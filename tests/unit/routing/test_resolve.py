@@ -145,3 +145,11 @@ async def test_an_address_that_could_be_taken_for_an_option_goes_nowhere(open_ro
 
 async def test_allow_min_user_lets_it_through(open_router: OpenRouter) -> None:
     assert (await open_router(allow_min_user="yes").resolve("", "-f@example.com")).transport == "local"
+
+
+@pytest.mark.parametrize("address", ["u%other.test@rl.example", "other.test!u@rl.example", "u@other.test@rl.example"])
+async def test_a_place_behind_a_relayed_domain_is_seen(open_router: OpenRouter, address: str) -> None:
+    assert (await open_router().resolve("", address)).routed
+    plain = open_router(allow_percent_hack="no", swap_bangpath="no", resolve_dequoted_address="no")
+    assert not (await plain.resolve("", address)).routed
+    assert not (await open_router().resolve("", "u+x@rl.example")).routed
