@@ -48,6 +48,7 @@ class TcpStream(asyncio.Protocol):
         "_paused",
         "_peer",
         "_size",
+        "_ticks_at",
         "_timer",
         "_tls",
         "_tls_info",
@@ -68,6 +69,7 @@ class TcpStream(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._drainer: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._ticks_at = 0.0
         self._deadline: float | None = None
         self._tls: TlsLayer | None = None
         self._tls_info: TlsInfo | None = None
@@ -185,7 +187,14 @@ class TcpStream(asyncio.Protocol):
                 raise StreamClosed
             if self._out:
                 self._flush()
-            await self._wait(timeout)
+            assert self._waiter is None, "two readers on one stream"
+            self._arm(timeout)  # here and not in _wait(): a coroutine less for every read
+            waiter = self._waiter = self.loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+                self._deadline = None
         self._touched = True
         if len(chunks) == 1:
             data = chunks.popleft()
@@ -313,16 +322,19 @@ class TcpStream(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def _arm(self, timeout: float) -> None:
+        """The deadline of the wait that begins now."""
+        deadline = self._deadline = self.loop.time() + timeout
+        timer = self._timer
+        if timer is None or self._ticks_at > deadline:
+            if timer is not None:
+                timer.cancel()
+            self._timer = self.loop.call_at(deadline, self._tick)
+            self._ticks_at = deadline
+
     async def _wait(self, timeout: float) -> None:
         assert self._waiter is None, "two readers on one stream"
-        deadline = self.loop.time() + timeout
-        self._deadline = deadline
-        timer = self._timer
-        if timer is None:
-            self._timer = self.loop.call_at(deadline, self._tick)
-        elif timer.when() > deadline:
-            timer.cancel()
-            self._timer = self.loop.call_at(deadline, self._tick)
+        self._arm(timeout)
         waiter = self._waiter = self.loop.create_future()
         try:
             await waiter
@@ -337,6 +349,7 @@ class TcpStream(asyncio.Protocol):
             return
         if self.loop.time() + 0.0005 < deadline:  # half a millisecond: clocks of loops are that coarse
             self._timer = self.loop.call_at(deadline, self._tick)
+            self._ticks_at = deadline
             return
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():

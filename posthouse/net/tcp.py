@@ -93,7 +93,6 @@ class Listener:
                     self._on_error(error)
                 self._loop.call_later(PAUSE_WITHOUT_DESCRIPTORS, self._resume)
                 return
-            connection.setblocking(False)
             task = self._loop.create_task(self._serve(connection))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
