@@ -253,6 +253,8 @@ class Master:
         self._selector.register(child.channel.socket, selectors.EVENT_READ, child)
 
     def _hear(self, child: Child) -> None:
+        if child.channel.socket.fileno() == -1:
+            return  # its death, told in the same moment, was heard first
         message = child.channel.receive()
         if message is None:
             self._selector.unregister(child.channel.socket)

@@ -271,4 +271,4 @@ def test_a_key_that_does_not_fit_is_refused(pair: KeyPair) -> None:
     with pytest.raises(TlsUnusable, match="cannot get certificate"):
         server_context([KeyPair(pair.certificate, make_pair().key)])
     with pytest.raises(TlsUnusable, match="No such file"):
-        server_context([KeyPair("/nonexistent", "/nonexistent")])
+        server_context([KeyPair("/nonexistent/cert.pem", "/nonexistent/key.pem")])

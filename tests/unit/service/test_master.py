@@ -5,6 +5,7 @@ import select
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,9 @@ class House:
     def start(self) -> None:
         self.pid = os.fork()
         if self.pid == 0:
-            module.THROTTLE = 0.0  # this process is the test's own
+            # This process is the test's own.
+            module.THROTTLE = 0.0
+            module.claim = partial(module.claim, patience=0.0)
             try:
                 status = Master(str(self.folder), {"mail": self.worker}, lambda: self.say("ready")).run()
             except BaseException as error:  # noqa: BLE001 - a child tells everything
