@@ -77,7 +77,7 @@ def pack_message(message: QueuedMessage) -> bytes:
             envelope.sender,
             tuple(
                 (r.address, r.original, int(r.notify), r.orcpt)
-                if r.orcpt or r.notify
+                if r.orcpt or r.notify is not Notify.NONE
                 else ((r.address, r.original) if r.original != r.address else (r.address,))
                 for r in envelope.recipients
             ),

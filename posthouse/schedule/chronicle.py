@@ -79,7 +79,8 @@ class Chronicle:
                 )
             step = _STEPS.get(action, "delivered")
             self.note(now, step, active, address, f"relay={outcome.relay}, status={word} ({dsn.reason})", ())
-            if action in ("relayed", "delivered") and stored.recipient.notify & Notify.SUCCESS:
+            notify = stored.recipient.notify
+            if notify is not Notify.NONE and notify & Notify.SUCCESS and action in ("relayed", "delivered"):
                 # A success notice names the host that took it, which only the outcome knows.
                 dsn = replace(dsn, reason=f"delivery via {outcome.relay}: {dsn.reason}")
             active.set(outcome.index, state, dsn, outcome.log_recipient)

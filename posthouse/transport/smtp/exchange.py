@@ -221,7 +221,8 @@ class Exchange:
         if final is not None:
             if final.code // 100 != 2:
                 return refused(final, candidate.label, host, Step.DOT.value)
-            passed_on = connection.offer.dsn and queued.recipient.notify & Notify.SUCCESS
+            notify = queued.recipient.notify
+            passed_on = connection.offer.dsn and notify is not Notify.NONE and notify & Notify.SUCCESS
             action = PASSED_ON if passed_on else "relayed"
             words = said(final)
             return Dsn(final.enhanced_status, words, action, "smtp", words, "dns", host)

@@ -69,9 +69,11 @@ def rcpt_command(recipient: Recipient, offer: Offer) -> bytes:
             command += f" ORCPT={recipient.orcpt}"
         elif recipient.original:
             command += f" ORCPT=rfc822;{xtext(recipient.original)}"
-        if recipient.notify & Notify.NEVER:
+        if recipient.notify is Notify.NONE:
+            pass  # most mail; operators of flags cost as much as the rest of the command
+        elif recipient.notify & Notify.NEVER:
             command += " NOTIFY=NEVER"
-        elif recipient.notify:
+        else:
             words = [w.name or "" for w in (Notify.SUCCESS, Notify.FAILURE, Notify.DELAY) if w & recipient.notify]
             command += f" NOTIFY={','.join(words)}"
     return command.encode("utf-8", "surrogateescape") + b"\r\n"
