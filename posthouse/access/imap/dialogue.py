@@ -29,7 +29,7 @@ from posthouse.access.imap.verbs.enable import enable
 from posthouse.access.imap.verbs.expunge import expunge
 from posthouse.access.imap.verbs.fetch import fetch
 from posthouse.access.imap.verbs.id import id_
-from posthouse.access.imap.verbs.idle import idle
+from posthouse.access.imap.verbs.idle import idle as idle_
 from posthouse.access.imap.verbs.list import list_, lsub
 from posthouse.access.imap.verbs.namespace import namespace
 from posthouse.access.imap.verbs.noop import noop
@@ -50,6 +50,8 @@ from posthouse.wire.imap.response import tagged, untagged
 
 FAULT = Done("NO", "Internal error occurred; the server's log says more.", "UNAVAILABLE")
 NOT_SELECTED = "No mailbox selected"
+ASKING = ("NOOP", "CHECK", "EXPUNGE")
+"""Commands by which a client asks for expunges, whatever it sends behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ VERBS: dict[str, Verb] = {
     "LSUB": Verb(lsub),
     "STATUS": Verb(status),
     "NAMESPACE": Verb(namespace),
-    "IDLE": Verb(idle),
+    "IDLE": Verb(idle_),
     "GETQUOTA": Verb(getquota),
     "GETQUOTAROOT": Verb(getquotaroot),
     "SETQUOTA": Verb(setquota),
@@ -230,9 +232,11 @@ async def _answer(session: ImapSession, tag: str, name: str, answer: Awaitable[D
     fixed = verb is not None and verb.fixed
     try:
         done = await answer
-        # Commands that stand in line behind a FETCH, STORE or SEARCH are answered first.
-        if not (fixed or name.startswith("UID ")) or connection.idle:
-            await tell_changes(session, expunges=not fixed, with_uid=name.startswith("UID "))
+        # Commands in line behind a FETCH, STORE or SEARCH are answered first, and those behind others find the sequence
+        # numbers they were written for.
+        uid, idle = name.startswith("UID "), connection.idle
+        if idle or not (fixed or uid):
+            await tell_changes(session, expunges=not fixed and (idle or name in ASKING), with_uid=uid)
     except ImapSyntaxError as error:
         connection.count(name, good=False)
         await connection.refuse(tag, str(error))

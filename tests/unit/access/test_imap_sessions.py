@@ -221,6 +221,17 @@ async def test_pipelined_commands_are_answered_in_order(site: Site) -> None:
         assert (await client.until(tag))[1].status == "OK"
 
 
+async def test_an_expunge_of_others_does_not_shift_what_stands_in_line(site: Site) -> None:
+    first, second = await three(site)
+    await first.run("STORE 1 +FLAGS.SILENT (\\Deleted)")
+    await first.run("EXPUNGE")
+    tags = [second.send(command) for command in ("COPY 2 Archive", "FETCH 2 UID", "NOOP", "FETCH 2 UID")]
+    told = [(await second.until(tag))[0] for tag in tags]
+    assert words(told[0]) == []
+    assert [pairs(told[place][0].data[2])[b"UID"] for place in (1, 3)] == [b"2", b"3"]
+    assert words(told[2]) == ["1 EXPUNGE"]
+
+
 async def test_a_large_message_streams_to_a_slow_client_and_back(site: Site) -> None:
     body = b"".join(b"%06d 0123456789012345678901234567890123456789\r\n" % number for number in range(60_000))
     client = await site.client()

@@ -127,12 +127,18 @@ async def build(tmp_path: Path, key_pair: KeyPair) -> AsyncIterator[Build]:
     await store.close()
 
 
-@pytest.mark.parametrize("way", [*CUTS, "child"])
-@pytest.mark.parametrize("name", TRANSCRIPTS)
+# A child that cannot open the account ends the session: those with "busy" go on.
+PLAYS = [
+    (name, way)
+    for name, transcript in TRANSCRIPTS.items()
+    for way in (*CUTS, "child")
+    if way != "child" or not any("busy" in step.text for step in transcript.steps)
+]
+
+
+@pytest.mark.parametrize(("name", "way"), PLAYS)
 async def test_a_transcript_holds_however_its_bytes_are_cut(name: str, way: str, build: Build) -> None:
     transcript = TRANSCRIPTS[name]
-    if way == "child" and any("busy" in step.text for step in transcript.steps):
-        pytest.skip("a child that cannot open the account ends the session")
     sink = MemorySink()
     service = build(transcript.main_cf, sink, child=way == "child")
     near, far = stream_pair(server=("127.0.0.1", 143))
