@@ -217,7 +217,17 @@ class Master:
     def _start_all(self) -> None:
         for role, count in self._generation.roles.items():
             for index in range(count):
-                self._start(role, index)
+                self._start_or_wait(role, index)
+
+    def _start_or_wait(self, role: str, index: int) -> None:
+        """A machine without room for a process has some later; while starting up, that is why it fails."""
+        try:
+            self._start(role, index)
+        except OSError as error:
+            if not self._announced:
+                raise StartFailed(f"cannot start a {role} worker: {error.strerror}") from error
+            self._log.error(f"cannot start a {role} worker: {error.strerror}; trying again")
+            self._waiting.append((time.monotonic() + THROTTLE, role, index))
 
     def _start(self, role: str, index: int) -> None:
         generation = self._generation
@@ -345,7 +355,7 @@ class Master:
         self._waiting = [entry for entry in self._waiting if entry[0] > now]
         for _, role, index in due:
             if index < self._generation.roles.get(role, 0):
-                self._start(role, index)
+                self._start_or_wait(role, index)
 
     def _reload(self) -> None:
         """A new generation of workers; a configuration that is broken changes nothing."""

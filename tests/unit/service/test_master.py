@@ -2,6 +2,7 @@
 
 import os
 import select
+import selectors
 import signal
 import socket
 from collections.abc import Iterator
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.service import master as module
-from posthouse.service.channel import READY, RETIRE, STOP
-from posthouse.service.child import Inheritance
+from posthouse.service.channel import READY, RETIRE, STOP, Channel
+from posthouse.service.child import Child, Inheritance
 from posthouse.service.instance import running_pid
-from posthouse.service.master import AlreadyRunning, Master, lock_file
+from posthouse.service.master import AlreadyRunning, Master, StartFailed, lock_file
 
 PATIENCE = 20
 """Seconds for what takes milliseconds."""
@@ -163,3 +165,34 @@ def test_two_masters_never_run_on_one_spool(house: House) -> None:
     second.close()
     os.kill(house.pid, signal.SIGTERM)
     assert house.end() == 0
+
+
+def test_the_end_of_a_channel_is_heard_once() -> None:
+    """The death of a child and the end of its channel come in one batch of events, in either order."""
+    master = Master("/nowhere", {}, lambda: None)
+    ours, theirs = Channel.pair()
+    child = Child(1, "mail", 0, 0, ours, 0.0)
+    master._selector.register(ours.socket, selectors.EVENT_READ, child)
+    theirs.close()
+    master._hear(child)
+    master._hear(child)
+    assert ours.socket.fileno() == -1
+    master._selector.close()
+
+
+def test_without_room_for_a_process_a_running_master_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    master = Master("/nowhere", {}, lambda: None)
+    sink = MemorySink()
+    master._log = ProcessLog(sink, "postfix/master")
+
+    def no_room(role: str, index: int) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(master, "_start", no_room)
+    with pytest.raises(StartFailed, match="cannot start a mail worker: Resource temporarily unavailable"):
+        master._start_or_wait("mail", 0)
+    master._announced = True
+    master._start_or_wait("mail", 0)
+    assert [(role, index) for _, role, index in master._waiting] == [("mail", 0)]
+    assert len(sink.lines) == 1
+    master._selector.close()
