@@ -1,8 +1,13 @@
-"""What every suite shares: with CI=true a skipped test is a failed run."""
+"""What every suite shares: with CI=true a skipped test is a failed run; a busy machine fails no generated example."""
 
 import os
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is; what must be quick is measured by tests of its own.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
