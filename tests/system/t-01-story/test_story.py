@@ -7,9 +7,7 @@ tests run in order on one set of hosts, and each leaves them as it found them.
 import imaplib
 import os
 import poplib
-import pty
 import re
-import select
 import shutil
 import signal
 import smtplib
@@ -25,9 +23,12 @@ import pytest
 from posthouse.testkit.site import DESKTOP, RELAY, SERVER
 from tests.system.hosts import PASSWORDS, Story, with_subject
 from tests.system.machine import COMMANDS, SYSTEM_PATH, Instance, alive, eventually, run, tcp_ports, uids
+from tests.system.terminal import Terminal
 
 OUTSIDE = "127.0.0.77"
 """A client's address in nobody's mynetworks."""
+
+TERMINAL = {"PATH": f"{COMMANDS}:{SYSTEM_PATH}", "HOME": "/", "TERM": "dumb", "TZ": "UTC"}
 
 LONG_ID = r"[0-9A-F]{10,12}"
 
@@ -92,6 +93,19 @@ def test_a_second_start_is_refused(house: Story) -> None:
     assert house.relay.postfix("status").status == 0
 
 
+def test_a_second_system_on_the_same_address_is_refused(house: Story, tmp_path: Path) -> None:
+    # Both would be given some of the connections, and neither would know.
+    shutil.copytree(house.relay.configuration, tmp_path / "etc")
+    other = Instance(tmp_path / "etc", tmp_path / "mail.log", tmp_path / "spool")
+    other.queue_directory.mkdir()
+    for name, value in (("queue_directory", "spool"), ("data_directory", "data"), ("maillog_file", "mail.log")):
+        other.do("postconf", "-e", f"{name} = {tmp_path}/{value}", f"maillog_file_prefixes = {tmp_path}")
+    ran = other.postfix("start")
+    assert ran.status == 1
+    assert "bind 127.0.0.3 port 25: Address already in use" in ran.err
+    assert other.master() is None
+
+
 # --- Submission on desktop12
 
 
@@ -123,30 +137,11 @@ def test_sendmail_t_takes_the_recipients_from_the_header(house: Story) -> None:
 
 
 def test_mail_at_a_terminal_ends_with_a_dot(house: Story) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        environment = {
-            "PATH": f"{COMMANDS}:{SYSTEM_PATH}",
-            "HOME": "/",
-            "TERM": "dumb",
-            "MAIL_CONFIG": str(house.desktop.configuration),
-        }
-        os.execve(COMMANDS / "mail", ["mail", "tony@tony.test"], environment)
-    said = ""
-    try:
-
-        def asked() -> bool:
-            nonlocal said
-            if select.select([terminal], [], [], 0)[0]:
-                said += os.read(terminal, 4096).decode()
-            return "Subject:" in said
-
-        eventually(asked, f"the question for the subject: {said}")
-        os.write(terminal, b"typed by hand\nfirst line\nsecond line\n.\n")
-        _, status = eventually(lambda: (lambda found: found if found[0] else None)(os.waitpid(pid, os.WNOHANG)))
-        assert os.waitstatus_to_exitcode(status) == 0
-    finally:
-        os.close(terminal)
+    argv = [str(COMMANDS / "mail"), "tony@tony.test"]
+    with Terminal(argv, {**TERMINAL, "MAIL_CONFIG": str(house.desktop.configuration)}) as terminal:
+        terminal.shows("Subject:")
+        terminal.types("typed by hand\nfirst line\nsecond line\n.\n")
+        assert terminal.status() == 0
     assert body(house.in_mbox("tony", "typed by hand")) == "first line\nsecond line\n"
 
 
@@ -496,21 +491,9 @@ def test_check_names_file_and_line_of_a_broken_master_cf(broken: Instance) -> No
 def test_check_on_a_terminal_says_the_same(broken: Instance) -> None:
     with (broken.configuration / "main.cf").open("a") as file:
         file.write("message_size_limit = many\n")
-    pid, terminal = pty.fork()
-    if pid == 0:
-        argv = ["postfix", "-c", str(broken.configuration), "check"]
-        os.execve(COMMANDS / "postfix", argv, {"PATH": f"{COMMANDS}:{SYSTEM_PATH}", "TZ": "UTC"})
-    said = b""
-    try:
-        while chunk := os.read(terminal, 4096):
-            said += chunk
-    except OSError:
-        pass  # Linux: the other side of the terminal is closed.
-    finally:
-        os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 1
-    assert "message_size_limit" in said.decode()
+    with Terminal([str(COMMANDS / "postfix"), "-c", str(broken.configuration), "check"], TERMINAL) as terminal:
+        terminal.shows("message_size_limit")
+        assert terminal.status() == 1
 
 
 def test_advice_is_a_warning_and_no_failure(broken: Instance) -> None:

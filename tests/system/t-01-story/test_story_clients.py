@@ -1,10 +1,7 @@
 """mutt and fetchmail fetch what travelled through the story's hosts: by IMAP and POP3, over TLS and without."""
 
 import mailbox
-import os
-import pty
 import re
-import select
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from posthouse.testkit.site import SERVER
 from tests.interop.peers import peer
 from tests.system.hosts import PASSWORDS, Story
 from tests.system.machine import SYSTEM_PATH, eventually, run
+from tests.system.terminal import Terminal
 
 LOGIN = "joe@virt.tony.test"
 
@@ -43,38 +41,21 @@ def test_mutt_opens_the_mailbox_and_saves_a_letter(open_house: Story, tmp_path: 
     configuration = [f'set {kind}_user="{LOGIN}" {kind}_pass="{PASSWORDS[LOGIN]}"' for kind in ("imap", "pop")]
     configuration += [
         f'set ssl_ca_certificates_file="{open_house.site.server.configuration}/cert.pem" ssl_verify_host=no',
-        'set ssl_starttls=no ssl_force_tls=no header_cache="" confirmappend=no delete=no mbox_type=mbox',
-        'set folder="/nonexistent" record="" postponed="" pop_delete=no pop_reconnect=yes quit=yes move=no wait_key=no',
+        'set ssl_starttls=no ssl_force_tls=no header_cache="" confirmappend=no confirmcreate=no delete=no',
+        f'set folder="{tmp_path}" mbox_type=mbox record="" postponed="" pop_delete=no quit=yes move=no wait_key=no',
     ]
     (tmp_path / "muttrc").write_text("\n".join(configuration) + "\n")
-    keys = f"<search>~s 'for the clients'<enter><copy-message><kill-line>{saved}<enter><exit>"
-    argv = [program, "-n", "-F", str(tmp_path / "muttrc"), "-f", f"{scheme}://{user}@{SERVER}/", "-e", f'push "{keys}"']
-    pid, terminal = pty.fork()
-    if pid == 0:
-        environment = {"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "TERM": "vt100", "LINES": "40", "COLUMNS": "120"}
-        os.execve(program, argv, environment)
-    said = b""
-
-    def ended() -> tuple[int, int] | None:
-        nonlocal said
-        if select.select([terminal], [], [], 0)[0]:
-            try:
-                said += os.read(terminal, 65536)
-            except OSError:
-                pass  # Linux: the other side of the terminal is closed.
-        found = os.waitpid(pid, os.WNOHANG)
-        return found if found[0] else None
-
-    try:
-        eventually(ended, "mutt's end")
-    except AssertionError:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-        raise AssertionError(f"mutt did not end: {said[-3000:]!r}") from None
-    finally:
-        os.close(terminal)
-    subjects = [message["Subject"] for message in mailbox.mbox(saved, create=False)] if saved.exists() else said
-    assert subjects == ["for the clients"]
+    argv = [program, "-n", "-F", str(tmp_path / "muttrc"), "-f", f"{scheme}://{user}@{SERVER}/"]
+    environment = {"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "TERM": "vt100"}
+    with Terminal(argv, environment) as terminal:
+        terminal.shows("for the clients")
+        terminal.types("C")
+        terminal.shows("to mailbox")
+        terminal.types(f"\x15{saved}\r")  # ^U: kill-line
+        eventually(lambda: saved.exists() and b"Fetched." in saved.read_bytes(), f"the copy: {terminal.said!r}")
+        terminal.types("x")
+        assert terminal.status() == 0
+    assert [message["Subject"] for message in mailbox.mbox(saved, create=False)] == ["for the clients"]
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3"])
