@@ -156,6 +156,7 @@ class AccessWorker:
             resolver=self._resolver,
             hosts=self._hosts,
             connections=self._connections,
+            clients=self._clients,
         )
         imap.elsewhere = self._imap_elsewhere(service.name)
         return ImapListener(imap)
