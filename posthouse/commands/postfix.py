@@ -1,12 +1,17 @@
 """postfix - start, stop, reload and check the mail system.
 
-    postfix [-c config_dir] [-Dv] start|start-fg|stop|abort|reload|flush|check|status|logrotate
+    postfix [-c config_dir] [-Dv] start|start-fg|stop|abort|reload|flush|check|status|logrotate|
+                                  set-permissions|upgrade-configuration
 
 start returns when every listener listens. check prints errors (exit status 1) and warnings
 (exit status 0) with file and line, to standard error. Only root may run this, or the owner of
 the queue directory when the instance runs without root.
 
-Missing: set-permissions, upgrade-configuration, tls.
+set-permissions gives the folders of this house the owner and mode they must have. upgrade-configuration has
+nothing to do: nothing is ever added to main.cf or master.cf. With multi_instance_directories set, and no
+instance named by -c or MAIL_CONFIG, multi_instance_wrapper does the command for each instance.
+
+Missing: tls.
 """
 
 import getopt
@@ -18,7 +23,9 @@ from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.service import instance
 
-MISSING = ("set-permissions", "upgrade-configuration", "tls")
+MISSING = ("tls",)
+
+COMMANDS = "start (or stop, reload, abort, flush, check, status, set-permissions, upgrade-configuration, logrotate)"
 
 TITLE = "the Postfix mail system"
 
@@ -146,7 +153,9 @@ class Script:
     def logrotate(self) -> int:
         """logrotate: maillog_file moves aside under a time stamp, and a new one is opened."""
         path = self.configuration.value("maillog_file")
-        if not path or path == "/dev/stdout":
+        if not path:
+            return self.fatal("empty 'maillog_file' parameter value - logfile rotation failed")
+        if path == "/dev/stdout":
             return self.fatal("logrotate: maillog_file is not a file")
         aside = f"{path}.{time.strftime(self.configuration.value('maillog_file_rotate_suffix'))}"
         try:
@@ -156,6 +165,40 @@ class Script:
         instance.reopen_log(self.queue_directory)
         return 0
 
+    def set_permissions(self) -> int:
+        """set-permissions."""
+        from posthouse.commands.postfix_permissions import set_permissions
+
+        try:
+            set_permissions(self.configuration, self.say)
+        except (OSError, ConfigError) as error:
+            return self.fatal(f"set-permissions: {error}")
+        return 0
+
+    def upgrade_configuration(self) -> int:
+        """upgrade-configuration."""
+        self.say(f"upgrade-configuration: nothing to do: {self.configuration.directory} stays as it is")
+        return 0
+
+
+def _wrapper(configuration: Configuration, words: list[str]) -> int:
+    """The multi-instance manager does it. Postfix's own one is never run: ours is."""
+    wrapper = configuration.value("multi_instance_wrapper").split()
+    if not wrapper:
+        text = "multi-instance support is requested, but multi_instance_wrapper is empty"
+        print(f"postfix: fatal: {text}", file=sys.stderr)
+        return 1
+    if os.path.basename(wrapper[0]) == "postmulti":
+        from posthouse.commands import postmulti
+
+        return postmulti.main([*wrapper[1:], *words])
+    sys.stdout.flush()
+    try:
+        os.execvp(wrapper[0], [*wrapper, *words])
+    except OSError as error:
+        print(f"postfix: fatal: execvp {wrapper[0]}: {error.strerror}", file=sys.stderr)
+        return 1
+
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
@@ -163,12 +206,12 @@ def main(arguments: list[str]) -> int:
     try:
         options, words = getopt.getopt(arguments, "c:Dv")
     except getopt.GetoptError as error:
-        print(f"postfix: fatal: {error.msg}\npostfix: fatal: {usage}", file=sys.stderr)
+        kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
+        print(f"postfix: {kind} -- '{error.opt}'\npostfix: fatal: {usage}", file=sys.stderr)
         return 1
-    directory = dict(options).get("-c") or os.environ.get("MAIL_CONFIG") or "/etc/postfix"
-    if len(words) != 1 and not (words and words[0] == "tls"):
-        print(f"postfix: fatal: {usage}", file=sys.stderr)
-        return 1
+    named = dict(options).get("-c") or os.environ.get("MAIL_CONFIG")
+    directory = named or "/etc/postfix"
+    command = words[0] if words else ""
     from posthouse.config.read import read_configuration
 
     try:
@@ -183,15 +226,18 @@ def main(arguments: list[str]) -> int:
         except OSError:
             owner = -1
         if owner != os.geteuid():
+            print("postfix: error: to submit mail, use the Postfix sendmail command", file=sys.stderr)
             print("postfix: fatal: the postfix command is reserved for the superuser", file=sys.stderr)
             return 1
-    match words[0]:
+    if not named and configuration.words("multi_instance_directories"):
+        return _wrapper(configuration, words)
+    match command:
         case "start":
             return script.start(foreground=False)
         case "start-fg":
             return script.start(foreground=True)
         case "stop" | "abort":
-            return script.stop(words[0])
+            return script.stop(command)
         case "reload":
             return script.reload()
         case "status":
@@ -202,9 +248,10 @@ def main(arguments: list[str]) -> int:
             return script.logrotate()
         case "check":
             return 0 if script.check() else 1
+        case "set-permissions":
+            return script.set_permissions()
+        case "upgrade-configuration":
+            return script.upgrade_configuration()
         case word if word in MISSING:
             return script.fatal(f"{word} is missing so far in Posthouse")
-    return script.fatal(
-        f"unknown command: '{words[0]}'. "
-        "Usage: postfix start (or stop, reload, abort, flush, check, status, start-fg, logrotate)"
-    )
+    return script.fatal(f"unknown command: '{command}'. Usage: postfix {COMMANDS}")

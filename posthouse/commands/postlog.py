@@ -21,8 +21,14 @@ from posthouse.host.log import FileSink, ProcessLog, SyslogSink
 USAGE = "usage: postlog [-c config_dir] [-i] [-p priority] [-t tag] [-v] [text]"
 
 LEVELS = {
-    **{"info": "info", "warn": "warning", "warning": "warning", "error": "error", "err": "error"},
-    **{"fatal": "fatal", "crit": "fatal", "panic": "panic"},
+    "info": "info",
+    "warn": "warning",
+    "warning": "warning",
+    "error": "error",
+    "err": "error",
+    "fatal": "fatal",
+    "crit": "fatal",
+    "panic": "panic",
 }
 """Priorities by name, in any case, and what they are called in a record."""
 

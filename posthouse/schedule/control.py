@@ -1,4 +1,4 @@
-"""The queue's commands, carried out by its owner: list, flush, delete, hold, release, requeue, expire, cat, pause, pickup.
+"""The queue's commands, carried out by its owner: list, flush, delete, hold, release, requeue, expire, cat, and more.
 
 A message in flight is taken out of the active set before anything is done to it. Listings go
 page by page, each its own transaction, with none open while a client reads.
