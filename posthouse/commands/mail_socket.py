@@ -45,6 +45,9 @@ class _Line:
         except _Lost as lost:
             self.close()
             raise MailboxFault(str(lost)) from lost
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            self.close()
+            raise MailboxFault("the mail system is not running") from error
         except BaseException:
             self.close()
             raise
@@ -101,7 +104,7 @@ class SocketBox:
         """uids from here on are new since a mail program last looked."""
 
     def open(self) -> None:
-        """Look into it. Raises MailboxFault, OSError (nobody listens)."""
+        """Look into it. Raises MailboxFault, OSError."""
         try:
             self._begin("EXAMINE")
             recent: list[int] = []
