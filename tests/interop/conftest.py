@@ -146,7 +146,7 @@ def ours() -> Iterator[Ours]:
         (folder / name).mkdir()
     uid, gid = (65534, 65534) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     (folder / "boxes").chmod(0o777)
-    write_certificate(folder / "etc", "ours.test", "127.0.0.1")
+    write_certificate(folder / "etc", "localhost", "127.0.0.1")
     main = OURS_MAIN_CF.format(folder=folder, uid=uid, gid=gid, **ports)
     (folder / "etc" / "main.cf").write_text(main)
     master = OURS_MASTER_CF
