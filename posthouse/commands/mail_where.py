@@ -30,7 +30,7 @@ class Place:
     @property
     def has_file(self) -> bool:
         """Whether there is something at `path`."""
-        return self.path.exists() and not (self.path.is_file() and self.path.stat().st_size == 0)
+        return os.path.exists(self.path) and not (os.path.isfile(self.path) and os.path.getsize(self.path) == 0)
 
 
 def place_of(user: str) -> Place:
@@ -61,7 +61,8 @@ def place_of(user: str) -> Place:
 def _file(home: Path, home_mailbox: str, spool: Path) -> Path:
     if home_mailbox:
         return home / home_mailbox
-    return home / "Maildir" if not spool.exists() and (home / "Maildir" / "cur").is_dir() else spool
+    # os.path and not Path: a home may be closed to us, and then there is nothing in it.
+    return home / "Maildir" if not os.path.exists(spool) and os.path.isdir(home / "Maildir" / "cur") else spool
 
 
 def in_store(configuration: Configuration, user: str) -> bool | None:
