@@ -25,8 +25,8 @@ SERVICES = ("smtp", "lmtp", "smtpd", "imapd", "pop3d", "postscreen")
 TWINS = (("smtp_", "lmtp_"), ("smtpd_", "postscreen_"), ("smtpd_", "imapd_"), ("smtpd_", "pop3d_"))
 """Prefixes that `rename` of read_settings exchanges; the second acts where a file that reads the first names it."""
 
-UNREAD = frozenset({"commands/postconf.py", "testkit"})
-"""Sources whose mention of a name is no use of it."""
+UNREAD = frozenset({"commands/postconf.py", "commands/postmulti_edit.py", "testkit"})
+"""Sources whose mention of a name is no use of it: they show values, or copy them into another instance."""
 
 
 class _Reads(ast.NodeVisitor):
