@@ -51,7 +51,6 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     _DOCUMENTATION: (
         *("html_directory", "mailq_path", "manpage_directory", "meta_directory", "newaliases_path"),
         *("openssl_path", "readme_directory", "sample_directory", "sendmail_path", "shlib_directory"),
-        *("command_directory", "daemon_directory"),
     ),
     _BERKELEY: (
         *("berkeley_db_create_buffer_size", "berkeley_db_read_buffer_size"),
