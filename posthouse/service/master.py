@@ -60,6 +60,7 @@ class MasterSettings:
     mail_version: str
     posthouse_workers: int
     posthouse_access_workers: int
+    mail_store_directory: str
 
 
 class AlreadyRunning(Exception):
@@ -210,6 +211,9 @@ class Master:
                 except OSError as error:
                     raise StartFailed(f"bind {endpoint.host} port {endpoint.port}: {error.strerror}") from error
             generation.sockets.setdefault(key[1:], []).append((listener, self._bound[key]))
+        if any(service.command == "store" for service in generation.services):
+            settings = generation.settings
+            spool.prepare_store(settings.mail_store_directory, settings.data_directory, generation.identity)
         if "access" in generation.roles and spool.MAILBOX not in self._spool_sockets:
             queue_directory = generation.settings.queue_directory
             self._spool_sockets[spool.MAILBOX] = spool.bind_mailbox(queue_directory, generation.identity)

@@ -58,6 +58,13 @@ def prepare(queue_directory: str, data_directory: str, identity: Identity) -> No
     _folder(os.path.join(data_directory, "journal"), 0o700, identity)
 
 
+def prepare_store(mail_store_directory: str, data_directory: str, identity: Identity) -> None:
+    """Make the store's folder for mail_owner, where he cannot make it himself; one that is there keeps its owner.
+    Raises OSError."""
+    if not f"{mail_store_directory}/".startswith(f"{data_directory}/") and not os.path.isdir(mail_store_directory):
+        _folder(mail_store_directory, 0o700, identity)
+
+
 def bind_sockets(queue_directory: str, identity: Identity) -> dict[str, socket.socket]:
     """Bind the local sockets. Raises OSError."""
     for name in os.listdir(os.path.join(queue_directory, "posthouse")):

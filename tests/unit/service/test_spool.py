@@ -59,3 +59,15 @@ def test_mail_owner_alone_may_ask_the_keeper(tmp_path: Path) -> None:
     finally:
         for listening in bound.values():
             listening.close()
+
+
+@as_root
+def test_a_store_elsewhere_is_made_for_mail_owner_and_one_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    for _ in range(2):
+        spool.prepare_store(str(tmp_path / "srv" / "store"), data, WORKER)
+    assert (tmp_path / "srv" / "store").stat().st_uid == WORKER.uid
+    assert (tmp_path / "srv" / "store").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "srv").stat().st_uid == 0
+    spool.prepare_store(str(tmp_path / "srv"), data, WORKER)
+    assert (tmp_path / "srv").stat().st_uid == 0
