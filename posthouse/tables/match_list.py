@@ -29,6 +29,8 @@ from posthouse.tables.words import split_words
 DEPTH_LIMIT = 20
 """Files that name files: more than this is a circle."""
 REFUSAL = "REJECT"
+KNOWN = 1000
+"""Answers remembered of a list without tables: the same clients and domains come all day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Pattern:
 class MatchList:
     """Patterns in order."""
 
-    __slots__ = ("_networks", "_parents", "_patterns", "_refusals", "title")
+    __slots__ = ("_fixed", "_known", "_networks", "_parents", "_patterns", "_refusals", "title")
 
     def __init__(self, title: str, patterns: Sequence[Pattern], *, parents: bool, refusals: bool = False) -> None:
         self.title = title
@@ -72,6 +74,8 @@ class MatchList:
         self._parents = parents
         self._refusals = refusals
         self._networks = any(pattern.network is not None for pattern in patterns)
+        self._fixed = all(pattern.table is None and not pattern.trouble for pattern in patterns)
+        self._known: dict[tuple[str, str], Match | None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -83,6 +87,16 @@ class MatchList:
 
     async def decide(self, name: str, address: str = "") -> Match | None:
         """The first pattern that matches the name or the address ("" is never matched). Raises TableRetry."""
+        if not self._fixed:
+            return await self._look(name, address)
+        key = (name, address)
+        if key not in self._known:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[key] = await self._look(name, address)
+        return self._known[key]
+
+    async def _look(self, name: str, address: str) -> Match | None:
         name = fold_key(name)
         parsed = parse_address(address) if self._networks and address else None
         for pattern in self._patterns:
