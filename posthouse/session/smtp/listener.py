@@ -163,12 +163,14 @@ class SmtpListener:
                 await session.answer(Reply(421, "4.7.0", text))
                 await session.flush()
                 raise SessionEnded("too many errors")
-            line = session.dialogue.next_line()
+            dialogue = session.dialogue  # another one after STARTTLS
+            line = dialogue.next_line()
             if line is None:
                 session.new_request()
-                while (line := session.dialogue.next_line()) is None:
-                    session.dialogue.receive(await session.read())
-            if session.dialogue.too_long:
+                while line is None:
+                    dialogue.receive(await session.read())
+                    line = dialogue.next_line()
+            if dialogue.too_long:
                 shown = line[:SHOWN].decode("latin-1")
                 session.log.warning(f"{session.namaddr}: request longer than {settings.line_length_limit}: {shown}...")
             if await self._command(session, line.decode("utf-8", "surrogateescape")):
@@ -194,11 +196,11 @@ class SmtpListener:
         if session.access_denied and name != "QUIT":
             await self._error(session, verb.name, Reply(503, "5.7.0", f"Error: access denied for {session.namaddr}"))
             return False
-        if settings.tls_required and session.tls is None and not verb.plain:
+        if session.tls is None and not verb.plain and settings.tls_required:
             await self._error(session, verb.name, STARTTLS_FIRST)
             return False
-        session.stage.facts.pipelined = bool(session.dialogue.pending)
-        if verb.last and session.improper_pipelining(name) and settings.smtpd_forbid_unauth_pipelining:
+        pipelined = session.stage.facts.pipelined = bool(session.dialogue.pending)
+        if pipelined and verb.last and session.improper_pipelining(name) and settings.smtpd_forbid_unauth_pipelining:
             await self._error(session, verb.name, NOT_SYNCHRONIZED)
             return True
         if verb.junk:
