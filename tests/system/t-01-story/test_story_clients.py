@@ -49,7 +49,7 @@ def test_mutt_opens_the_mailbox_and_saves_a_letter(open_house: Story, tmp_path: 
     environment = {"PATH": SYSTEM_PATH, "HOME": str(tmp_path), "TERM": "vt100"}
     with Terminal(argv, environment) as terminal:
         terminal.shows("for the clients")
-        terminal.types("C")
+        terminal.types("*C")  # the last entry, copy-message
         terminal.shows("to mailbox")
         terminal.types(f"\x15{saved}\r")  # ^U: kill-line
         eventually(lambda: saved.exists() and b"Fetched." in saved.read_bytes(), f"the copy: {terminal.said!r}")
