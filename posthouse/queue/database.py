@@ -163,6 +163,9 @@ class ShardDatabase:
             self.connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             self.connection.pragma("journal_size_limit", 64 << 20)
             self.open_tables()
+            self._outcomes = bool(list(self.connection.execute("SELECT 1 FROM outcome LIMIT 1")))
+            """Whether there may be outcomes to remove with a message: most shards never have one, and each statement
+            costs a change of threads."""
         else:
             self.connection.pragma("query_only", True)
             self.connection.pragma("wal_autocheckpoint", 0)
@@ -203,11 +206,11 @@ class ShardDatabase:
                 cursor.execute("ROLLBACK")
             raise
 
-    @staticmethod
-    def _change(cursor: Any, changes: Sequence[Change]) -> None:
+    def _change(self, cursor: Any, changes: Sequence[Change]) -> None:
         changes = _merged(changes)
         outcomes = [(c.number, i, packed) for c in changes if not c.remove for i, packed in c.outcomes]
         if outcomes:
+            self._outcomes = True
             _insert(cursor, "INSERT OR REPLACE INTO outcome VALUES", outcomes)
         updates = [
             (c.number, c.state, c.next_attempt, c.set_flags)
@@ -218,7 +221,7 @@ class ShardDatabase:
             _update(cursor, updates)
         removed = [c.number for c in changes if c.remove]
         if removed:
-            for table in ("message", "content", "outcome"):
+            for table in ("message", "content", "outcome") if self._outcomes else ("message", "content"):
                 _delete(cursor, f"DELETE FROM {table} WHERE number IN ", removed)
 
     # -- reading ---------------------------------------------------------------------------------------------------
