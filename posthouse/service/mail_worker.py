@@ -14,6 +14,7 @@ from typing import Any
 
 from posthouse.bounce.notices import BounceNotices
 from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service
 from posthouse.config.settings import read_settings
 from posthouse.dns.hosts import HostsFile
@@ -43,7 +44,7 @@ from posthouse.schedule.control import QueueControl
 from posthouse.schedule.schedule import Schedule
 from posthouse.schedule.settings import ScheduleSettings
 from posthouse.service import maillog
-from posthouse.service.authentication import AccountAuthenticator, open_accounts
+from posthouse.service.authentication import open_accounts
 from posthouse.service.child import Inheritance
 from posthouse.service.direct import DirectDoor, DirectStore
 from posthouse.service.hands import OwnHands, Workbench
@@ -57,6 +58,7 @@ from posthouse.service.smtpd import SmtpdParts, open_smtpd
 from posthouse.service.spool import socket_path
 from posthouse.service.store_agent import open_native_store, open_store_agent
 from posthouse.service.transports import Neighbours, open_transports
+from posthouse.service.unserved import UnservedListener
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.transport.hands import Hands
@@ -227,14 +229,18 @@ class MailWorker:
             intake=intake,
             direct=direct,
             journal=self._journal,
-            authenticator=AccountAuthenticator(accounts),
+            accounts=accounts,
             limits=ClientLimits(time.monotonic),
             workers=workers,
         )
-        self._listeners: dict[int, SmtpListener] = {}
+        self._listeners: dict[int, SmtpListener | UnservedListener] = {}
         for listener, _ in sockets:
             if id(listener.service) not in self._listeners:
-                self._listeners[id(listener.service)] = open_smtpd(listener.service, configuration, parts)
+                try:
+                    self._listeners[id(listener.service)] = open_smtpd(listener.service, configuration, parts)
+                except ConfigError as error:
+                    # One line of master.cf that is wrong must not keep the others from being served.
+                    self._listeners[id(listener.service)] = UnservedListener(str(error), log(listener.service.command))
 
     def _pickup_configuration(self, services: Sequence[Service]) -> Configuration:
         """pickup's own -o settings (content_filter, receive_override_options)."""

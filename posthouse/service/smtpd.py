@@ -1,9 +1,12 @@
 """The smtpd and lmtpd services: the sessions of an `inet` line of master.cf, with the line's own settings."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from posthouse.accounts.accounts import Accounts
+from posthouse.accounts.dovecot import DovecotServer, dovecot_stream
 from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service
 from posthouse.config.settings import read_settings
 from posthouse.dns.hosts import HostsFile
@@ -11,15 +14,17 @@ from posthouse.dns.resolver import Resolver
 from posthouse.host.log import Sink
 from posthouse.journal.journal import Journal
 from posthouse.policy.stages import Stages
+from posthouse.service.authentication import AccountAuthenticator, DovecotMechanisms
+from posthouse.service.milters import behind_milters
 from posthouse.service.services import service_configuration, service_log
 from posthouse.service.shares import smtpd_part
 from posthouse.session.lmtp.open_service import as_lmtp
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.session.smtp.open_service import open_smtp_service, open_tls_context
-from posthouse.session.smtp.seams import Authenticator, Door
+from posthouse.session.smtp.seams import Door
 
-SASL_TYPES = ("cyrus", "posthouse")
+OWN_SASL_TYPES = ("cyrus", "posthouse")
 """smtpd_sasl_type values that mean our own account databases: cyrus is Postfix's default."""
 
 
@@ -27,7 +32,11 @@ SASL_TYPES = ("cyrus", "posthouse")
 class SmtpdServiceSettings:
     """What decides how a listener is set up."""
 
+    queue_directory: str
     smtpd_sasl_type: str
+    smtpd_sasl_path: str
+    smtpd_sasl_service: str
+    smtpd_sasl_local_domain: str
     smtpd_sasl_auth_enable: bool
     smtpd_peername_lookup: bool
 
@@ -45,11 +54,13 @@ class SmtpdParts:
     direct: Callable[[Configuration], Door]
     """lmtpd's: the mailboxes."""
     journal: Journal
-    authenticator: Authenticator | None
+    accounts: Accounts | None
     limits: ClientLimits
     flush: Callable[[str], Awaitable[bool | None]] | None = None
     workers: int = 1
     """How many mail workers share this listener's limits."""
+    sasl_servers: dict[str, DovecotServer] = field(default_factory=dict)
+    """By smtpd_sasl_path: listeners with the same one share its connection."""
 
 
 def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts) -> SmtpListener:
@@ -57,13 +68,18 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
     own = service_configuration(configuration, service)
     log = service_log(own, parts.sink, service.command)
     settings = read_settings(SmtpdServiceSettings, own)
-    authenticator = parts.authenticator
-    if settings.smtpd_sasl_auth_enable and settings.smtpd_sasl_type not in SASL_TYPES:
-        log.warning(f"smtpd_sasl_type = {settings.smtpd_sasl_type} is missing so far in Posthouse: AUTH is not offered")
-        authenticator = None
+    authenticator: AccountAuthenticator | None = None
+    sasl_server: DovecotMechanisms | None = None
+    if settings.smtpd_sasl_auth_enable:
+        if settings.smtpd_sasl_type == "dovecot":
+            sasl_server = DovecotMechanisms(_dovecot(settings, parts, log.warning), settings.smtpd_sasl_service)
+        elif settings.smtpd_sasl_type not in OWN_SASL_TYPES:
+            raise ConfigError(f"unsupported SASL server implementation: {settings.smtpd_sasl_type}")
+        elif parts.accounts is not None:
+            authenticator = AccountAuthenticator(parts.accounts, settings.smtpd_sasl_local_domain)
     smtp = open_smtp_service(
         own,
-        stages=parts.stages(own),
+        stages=behind_milters(parts.stages(own), own, log),
         intake=parts.direct(own) if service.command == "lmtpd" else parts.intake(own),
         log=log,
         journal=parts.journal,
@@ -72,9 +88,19 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
         hosts=parts.hosts,
         tls_context=open_tls_context(own, log.warning),
         authenticator=authenticator,
+        sasl_server=sasl_server,
         limits=parts.limits,
         flush=parts.flush,
     )
     if parts.workers > 1:
         smtp.settings = smtpd_part(smtp.settings, parts.workers)
     return SmtpListener(as_lmtp(smtp) if service.command == "lmtpd" else smtp)
+
+
+def _dovecot(settings: SmtpdServiceSettings, parts: SmtpdParts, warn: Callable[[str], None]) -> DovecotServer:
+    path = settings.smtpd_sasl_path
+    server = parts.sasl_servers.get(path)
+    if server is None:
+        stream = dovecot_stream(path, settings.queue_directory)
+        server = parts.sasl_servers[path] = DovecotServer(path, stream, warn)
+    return server

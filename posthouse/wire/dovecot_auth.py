@@ -15,6 +15,8 @@ Standards: Dovecot's auth-protocol.txt, version 1.1 (sections "Handshake" and "C
 import re
 from dataclasses import dataclass, field
 
+from posthouse.wire.sasl import is_base64
+
 MAJOR = 1
 """The protocol's major version: another one is not understood."""
 MINOR = 1
@@ -28,7 +30,6 @@ _ESCAPED = {"\0": "\x010", "\x01": "\x011", "\t": "\x01t", "\r": "\x01r", "\n": 
 _PLAIN = {escape[1]: character for character, escape in _ESCAPED.items()}
 _ESCAPE = re.compile("[\0\x01\t\r\n]")
 _ESCAPE_PAIR = re.compile("\x01(.)", re.DOTALL)
-_BASE64 = re.compile(r"[A-Za-z0-9+/=]*")
 # RFC 4422 section 3.1: sasl-mech = 1*20mech-char
 _MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")
 
@@ -94,11 +95,6 @@ def escape(text: str) -> str:
 def unescape(word: str) -> str:
     """What a word says."""
     return _ESCAPE_PAIR.sub(lambda match: _PLAIN.get(match[1], match[1]), word) if "\x01" in word else word
-
-
-def is_base64(text: str) -> bool:
-    """Whether a client's response may be handed on: the server decodes it."""
-    return _BASE64.fullmatch(text) is not None
 
 
 def handshake(client_id: int) -> bytes:

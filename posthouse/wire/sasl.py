@@ -5,6 +5,7 @@ LOGIN is draft-murchison-sasl-login: two prompts, two answers.
 """
 
 import binascii
+import re
 from dataclasses import dataclass
 
 USERNAME_PROMPT = "VXNlcm5hbWU6"
@@ -21,6 +22,14 @@ class Credentials:
     password: str
     acting_for: str = ""
     """PLAIN's authorization identity, or "" (the same as login)."""
+
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]*")
+
+
+def is_base64(text: str) -> bool:
+    """Whether a text has base64's letters only, and may be handed to who decodes it."""
+    return _BASE64.fullmatch(text) is not None
 
 
 def decode_base64(text: str) -> bytes | None:

@@ -61,6 +61,8 @@ async def _offer(session: SmtpSession) -> bytes:
         session.log.info("discarding EHLO keywords: " + " ".join(sorted(discard)))
     session.discard = discard - {"SILENT-DISCARD"}
     tls = session.tls is not None
+    if session.settings.smtpd_sasl_auth_enable:
+        await service.learn_mechanisms()
     auth = service.auth_offered(tls=tls) and not session.auth_exempt
     return service.ehlo_reply(
         tls=tls,

@@ -19,7 +19,17 @@ from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
 from posthouse.session.smtp.client_limits import ClientLimits
-from posthouse.session.smtp.seams import Authenticator, Door, HostMatch, Lookup, NoHosts, Stages, nothing
+from posthouse.session.smtp.seams import (
+    Authenticator,
+    Door,
+    HostMatch,
+    Lookup,
+    MechanismServer,
+    NoHosts,
+    Stages,
+    nothing,
+)
+from posthouse.session.smtp.security_options import unknown_option
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.session.smtp.tls import open_tls_context as open_tls_context
@@ -33,6 +43,7 @@ class SmtpdTables:
 
     smtpd_client_event_limit_exceptions: str
     smtpd_sasl_exceptions_networks: str
+    smtpd_sasl_mechanism_filter: str
     smtpd_authorized_xclient_hosts: str
     smtpd_authorized_xforward_hosts: str
     smtpd_authorized_verp_clients: str
@@ -56,6 +67,7 @@ def open_smtp_service(
     hosts: HostsFile | None = None,
     tls_context: ssl.SSLContext | None = None,
     authenticator: Authenticator | None = None,
+    sasl_server: MechanismServer | None = None,
     limits: ClientLimits | None = None,
     flush: Callable[[str], Awaitable[bool | None]] | None = None,
     stressed: Callable[[], bool] | None = None,
@@ -68,6 +80,9 @@ def open_smtp_service(
     settings = read_settings(SmtpdSettings, configuration)
     if settings.smtpd_upstream_proxy_protocol not in ("", "haproxy"):
         raise ConfigError("parameter smtpd_upstream_proxy_protocol: unsupported protocol: only haproxy is known")
+    if settings.smtpd_sasl_auth_enable:
+        _require_options(settings.smtpd_sasl_security_options, "smtpd_sasl_security_options")
+        _require_options(settings.smtpd_sasl_tls_security_options, "smtpd_sasl_tls_security_options")
     service = SmtpService(
         settings=settings,
         stages=stages,
@@ -79,6 +94,10 @@ def open_smtp_service(
         hosts=hosts,
         tls_context=tls_context,
         authenticator=authenticator,
+        sasl_server=sasl_server,
+        sasl_filter=open_match_list(
+            tables.smtpd_sasl_mechanism_filter, configuration, "smtpd_sasl_mechanism_filter", parent_domains=False
+        ),
         under_stress=read_settings(SmtpdSettings, configuration.with_overrides({"stress": "yes"}, "stress")),
         limit_exceptions=_clients(
             tables.smtpd_client_event_limit_exceptions, configuration, "smtpd_client_event_limit_exceptions"
@@ -102,6 +121,12 @@ def open_smtp_service(
     if stressed is not None:
         service.stressed = stressed
     return service
+
+
+def _require_options(options: tuple[str, ...], parameter: str) -> None:
+    word = unknown_option(options)
+    if word is not None:
+        raise ConfigError(f'unknown {parameter} value "{word}" in "{" ".join(options)}"')
 
 
 def _table(value: str, configuration: Configuration, parameter: str) -> Lookup:

@@ -115,6 +115,11 @@ class Door(Protocol):
 class AuthenticationRetry(Exception):
     """Nobody could say now whether the password fits; the text goes into the log and the reply."""
 
+    def __init__(self, text: str = "", login: str = "") -> None:
+        super().__init__(text)
+        self.login = login
+        """Who it was about, for the log, or ""."""
+
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationRefused:
@@ -130,6 +135,55 @@ class Authenticator(Protocol):
 
     async def authenticate(self, login: str, password: str) -> str | AuthenticationRefused | None:
         """The canonical name; None or AuthenticationRefused when it does not fit. Raises AuthenticationRetry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """A SASL mechanism that can be offered."""
+
+    name: str
+    properties: frozenset[str] = frozenset()
+    """plaintext, dictionary, active, anonymous; mutual-auth, forward-secrecy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The next word to the client, in base64."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """The client is who it says."""
+
+    login: str
+
+
+SaslStep = Challenge | LoggedIn | AuthenticationRefused
+
+
+class SaslExchange(Protocol):
+    """One client's way through a mechanism that somebody else runs. All words are base64."""
+
+    async def begin(self, initial: str | None) -> SaslStep:
+        """With the client's initial response, or None. Raises AuthenticationRetry."""
+
+    async def go_on(self, response: str) -> SaslStep:
+        """With its response to the challenge. Raises AuthenticationRetry."""
+
+    def cancel(self) -> None:
+        """The client gave up, or is gone."""
+
+
+class MechanismServer(Protocol):
+    """Who runs SASL mechanisms instead of us (Dovecot)."""
+
+    async def mechanisms(self) -> tuple[Mechanism, ...]:
+        """What it runs, or last ran; () while that is not known."""
+
+    def exchange(self, mechanism: str, *, server: tuple[str, int], client: tuple[str, str], tls: bool) -> SaslExchange:
+        """A client begins. `server` and `client` are (address, port)."""
 
 
 class HostMatch(Protocol):

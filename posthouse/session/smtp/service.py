@@ -12,9 +12,23 @@ from posthouse.host.log import ProcessLog, session_numbers
 from posthouse.journal.journal import Journal
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.received import DateText
-from posthouse.session.smtp.seams import Authenticator, Door, HostMatch, Lookup, NoHosts, Stages, nothing
+from posthouse.session.smtp.seams import (
+    Authenticator,
+    Door,
+    HostMatch,
+    Lookup,
+    Mechanism,
+    MechanismServer,
+    NoHosts,
+    Stages,
+    nothing,
+)
+from posthouse.session.smtp.security_options import allowed
 from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.wire.smtp.ehlo import offer
+
+OWN_MECHANISMS: tuple[Mechanism, ...] = tuple(Mechanism(name, frozenset({"plaintext"})) for name in ("PLAIN", "LOGIN"))
+"""What we run ourselves; and what a server is taken to run that never answered, so that its clients try later."""
 
 
 async def bogus_commands(verb: str) -> str | None:
@@ -43,7 +57,10 @@ class SmtpService:
     tls_context: ssl.SSLContext | None = None
     """None where no certificate is usable: STARTTLS is then not offered."""
     authenticator: Authenticator | None = None
-    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    sasl_server: MechanismServer | None = None
+    """Who runs the mechanisms in the authenticator's place, or None."""
+    sasl_filter: HostMatch | None = None
+    """smtpd_sasl_mechanism_filter: the mechanisms that may be offered; None: all."""
     limits: ClientLimits = field(default_factory=lambda: ClientLimits(time.monotonic))
     under_stress: SmtpdSettings | None = None
     """The settings with stress=yes, or None."""
@@ -75,6 +92,8 @@ class SmtpService:
     numbers: Iterator[int] = field(default_factory=session_numbers)
     """Session numbers for the log: unique to a session, so that its lines can be paired."""
     dates: DateText = field(default_factory=DateText)
+    _learned: tuple[Mechanism, ...] | None = None
+    _offered: tuple[Mechanism, ...] = OWN_MECHANISMS
     _offers: dict[tuple[bool, bool, bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
 
     @property
@@ -82,18 +101,33 @@ class SmtpService:
         """Whether STARTTLS can be offered."""
         return self.settings.tls_offered and self.tls_context is not None
 
+    async def learn_mechanisms(self) -> None:
+        """Ask what there is to offer; once, where we run the mechanisms. Raises TableRetry."""
+        if not self.settings.smtpd_sasl_auth_enable:
+            return
+        known = OWN_MECHANISMS
+        if self.sasl_server is not None:
+            known = await self.sasl_server.mechanisms() or OWN_MECHANISMS
+        if known is self._learned:
+            return
+        passed = known
+        if self.sasl_filter is not None:
+            passed = tuple([m for m in known if await self.sasl_filter.matches(m.name) is not None])
+        self._learned, self._offered = known, passed
+        self._offers.clear()
+
     def usable_mechanisms(self, *, tls: bool) -> tuple[str, ...]:
-        """The SASL mechanisms that the security options leave; both we speak are plaintext ones."""
+        """The SASL mechanisms that the security options leave."""
         settings = self.settings
         options = settings.smtpd_sasl_tls_security_options if tls else settings.smtpd_sasl_security_options
-        return () if "noplaintext" in options else self.mechanisms
+        return tuple([mechanism.name for mechanism in self._offered if allowed(mechanism.properties, options)])
 
     def auth_offered(self, *, tls: bool) -> bool:
         """Whether AUTH is taken at this moment."""
         settings = self.settings
         return (
             settings.smtpd_sasl_auth_enable
-            and self.authenticator is not None
+            and (self.authenticator is not None or self.sasl_server is not None)
             and (tls or not settings.smtpd_tls_auth_only)
             and bool(self.usable_mechanisms(tls=tls))
         )

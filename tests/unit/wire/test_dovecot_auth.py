@@ -16,9 +16,9 @@ from posthouse.wire.dovecot_auth import (
     continue_line,
     escape,
     handshake,
-    is_base64,
     unescape,
 )
+from posthouse.wire.sasl import is_base64
 
 GREETING = (
     b"VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nMECH\tcram-md5\tdictionary\tactive\nSPID\t1\nCUID\t1\nCOOKIE\tab\nDONE\n"
