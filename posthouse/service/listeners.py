@@ -81,13 +81,15 @@ def own_addresses(configuration: Configuration) -> frozenset[str]:
     """inet_interfaces and proxy_interfaces as addresses: what user@[address] and loops are measured by."""
     settings = read_settings(InterfaceSettings, configuration)
     found: set[str] = set()
+    wanted = families(settings)
+    here = [e for e in interface_addresses() if (socket.AF_INET6 if ":" in e.address else socket.AF_INET) in wanted]
     for word in settings.inet_interfaces:
         if word.lower() == "all":
-            found |= {entry.address for entry in interface_addresses()}
+            found |= {entry.address for entry in here}
         elif word.lower() == "loopback-only":
-            found |= {entry.address for entry in interface_addresses() if entry.loopback}
+            found |= {entry.address for entry in here if entry.loopback}
         else:
-            found |= set(_addresses(word, families(settings)))
+            found |= set(_addresses(word, wanted))
     for word in settings.proxy_interfaces:
         found |= set(_addresses(word, (socket.AF_INET, socket.AF_INET6)))
     return frozenset(found)
