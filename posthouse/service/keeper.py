@@ -116,7 +116,7 @@ class Keeper:
             _, uid, _ = struct.unpack("3i", credentials)
             if uid not in (0, self._inheritance.identity.uid):
                 return
-            data, descriptors = keeper_wire.receive(connection, 1)
+            data, descriptors = keeper_wire.receive_request(connection, 1)
             connection.setblocking(True)
             request = keeper_wire.decode_request(data)
             if isinstance(request, keeper_wire.PasswordCheck):

@@ -93,7 +93,9 @@ def decode_report(data: bytes) -> Report | None:
 def send(connection: socket.socket, data: bytes, *descriptors: int) -> None:
     """One message with descriptors. Raises OSError."""
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())] if descriptors else []
-    connection.sendmsg([data], ancillary)
+    sent = connection.sendmsg([data], ancillary)
+    while sent < len(data):
+        sent += connection.send(data[sent:])
 
 
 def receive(connection: socket.socket, most: int) -> tuple[bytes, list[int]]:
@@ -105,4 +107,15 @@ def receive(connection: socket.socket, most: int) -> tuple[bytes, list[int]]:
             numbers = array.array("i")
             numbers.frombytes(raw[: len(raw) - len(raw) % 4])
             found += numbers.tolist()
+    return data, found
+
+
+def receive_request(connection: socket.socket, most: int) -> tuple[bytes, list[int]]:
+    """A whole request from a stream, which the kernel hands over in pieces of some 36 KB. Raises OSError."""
+    data, found = receive(connection, most)
+    while data and decode_request(data) is None and len(data) < MESSAGE_LIMIT:
+        more = connection.recv(MESSAGE_LIMIT - len(data))
+        if not more:
+            break
+        data += more
     return data, found

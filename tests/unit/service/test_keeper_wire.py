@@ -93,3 +93,14 @@ def test_descriptors_come_along_and_no_more_than_asked() -> None:
 )
 def test_what_is_none_is_none(letter: bytes) -> None:
     assert wire.decode_request(letter) is None
+
+
+def test_a_request_larger_than_a_piece_of_the_stream_arrives_whole() -> None:
+    names = tuple(f"u{number}{'a' * 900}@x.test" for number in range(50))
+    errand = Errand("pipe", "list", names, "ABC", "s@x.test", names[0], "", 0.0, 1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.settimeout(5)
+        wire.send(ours, wire.encode_request(errand))
+        data, descriptors = wire.receive_request(theirs, 1)
+    assert (wire.decode_request(data), descriptors) == (errand, [])
