@@ -31,6 +31,8 @@ class Step(Enum):
     DOT = "end of DATA command"
     RSET = "final RSET command"
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python, called at every look into a table of steps
+
 
 WHILE: dict[Step, str] = {
     Step.MAIL: "sending MAIL FROM",
@@ -101,12 +103,14 @@ class Transaction:
 
     def output(self) -> bytes:
         """Commands to send now: all of them with PIPELINING, else the next one once nothing is awaited."""
+        if not self._unsent:
+            return b""
         if self._pipelining:
             out = b"".join([line for _, _, line in self._unsent])
             self._awaited.extend([(step, number) for step, number, _ in self._unsent])
             self._unsent.clear()
             return out
-        if self._awaited or self.content_wanted or not self._unsent:
+        if self._awaited or self.content_wanted:
             return b""
         step, number, line = self._unsent.popleft()
         self._awaited.append((step, number))

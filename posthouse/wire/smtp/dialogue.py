@@ -28,6 +28,8 @@ class State(Enum):
     SPOILED = "spoiled"
     """A chunk was refused: chunks are discarded until RSET, HELO or EHLO (RFC 3030 section 2)."""
 
+    __hash__ = object.__hash__  # Enum's own is a function in Python, called at every look into the tables below
+
 
 NEED_MAIL = Reply(503, "5.5.1", "Error: need MAIL command")
 NEED_RCPT = Reply(503, "5.5.1", "Error: need RCPT command")
