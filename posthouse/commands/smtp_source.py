@@ -1,0 +1,442 @@
+"""smtp-source: send test mail, in parallel. Manual: smtp-source(1) of Postfix 3.7.
+
+    smtp-source [-46AcdLNov] [-C count] [-f from] [-F file] [-l length] [-m count] [-M name] [-r recipients]
+                [-R delay] [-s sessions] [-S subject] [-t to] [-T window] [-w delay] [inet:]host[:port] | unix:path
+
+Silent when all goes well. No pipelining: each command waits for its reply, as Postfix's program does.
+"""
+
+import getopt
+import os
+import random
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from posthouse.commands.poll import Poll, endpoints
+
+PROGRAM = "smtp-source"
+
+USAGE = (
+    "usage: smtp-source -cdLNov -s sess -l msglen -m msgs -C count -M myhostname -f from -t to"
+    " -r rcptcount -R delay -w delay host[:port]"
+)
+
+TIMEOUT = 300.0
+"""Seconds for one reply."""
+
+LINE = 80
+"""Bytes in a line of a message of a given length."""
+
+REPLY_LIMIT = 1 << 16
+"""Bytes of one reply."""
+
+_LAST_LINE = re.compile(rb"(?:^|\n)[0-9]{3}(?![0-9-])[^\n]*\n\Z")
+
+
+class Fatal(Exception):
+    """The program ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is to be sent, and how."""
+
+    target: str
+    family: int
+    hostname: str
+    sender: str
+    recipient: str
+    subject: str
+    payload: bytes
+    preformatted: bool
+    messages: int
+    sessions: int
+    recipients: int
+    tries: int
+    window: int
+    fixed_delay: float
+    random_delay: float
+    lmtp: bool
+    keep: bool
+    """-d: the next message over the same connection."""
+    go_on: bool
+    """-A: a refusal is a warning."""
+    numbered: bool
+    bare: bool
+    """-o: neither HELO nor header."""
+    counter: bool
+    verbose: bool
+
+
+def say(text: str) -> None:
+    """A line to standard error."""
+    sys.stderr.buffer.write(f"{PROGRAM}: {text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+
+
+class Source:
+    """The sessions and what they share."""
+
+    def __init__(self, load: Load) -> None:
+        try:
+            self.family, self.address = endpoints(load.target, load.family, listen=False)[0]
+        except OSError as error:
+            raise Fatal(str(error)) from error
+        self.load = load
+        self.poll = Poll()
+        self.left = load.messages
+        self.sent = 0
+        self.rejected = 0
+        self.number = 0
+        self._sessions: set[Session] = set()
+
+    def run(self) -> None:
+        """Send it all. Raises Fatal."""
+        for _ in range(min(self.load.sessions, self.load.messages)):
+            self.start()
+        self.poll.later(1.0, self._look_for_the_stuck)
+        self.poll.run()
+        if self.load.counter:
+            sys.stdout.write("\n")
+
+    def start(self) -> None:
+        """One more connection, if mail is left."""
+        if self.left > 0:
+            session = Session(self)
+            self._sessions.add(session)
+            session.connect()
+
+    def end(self, session: "Session") -> None:
+        """It is over; the next message has a connection of its own."""
+        self._sessions.discard(session)
+        if self.left > 0:
+            self._paced(self.start)
+        elif not self._sessions:
+            self.poll.stop()
+
+    def _paced(self, action: Callable[[], None]) -> None:
+        load = self.load
+        delay = random.uniform(0, load.random_delay) if load.random_delay else load.fixed_delay  # noqa: S311
+        if delay:
+            self.poll.later(delay, action)
+        else:
+            action()
+
+    def next_message(self, action: Callable[[], None]) -> None:
+        """Begin the next message of a kept connection, after its pause."""
+        self._paced(action)
+
+    def _look_for_the_stuck(self) -> None:
+        now = time.monotonic()
+        for session in self._sessions:
+            if session.waits_since and now - session.waits_since > TIMEOUT:
+                raise Fatal(f"timeout while {session.doing}")
+        self.poll.later(1.0, self._look_for_the_stuck)
+
+
+class Session:
+    """One connection: a command out, a reply in."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._load = source.load
+        self._socket = socket.socket(source.family, socket.SOCK_STREAM)
+        self._received = b""
+        self._next: Callable[[bytes, bool], None] = self._greeted
+        self._recipients_left = 0
+        self._pending = memoryview(b"")
+        self.doing = "connecting"
+        self.waits_since = 0.0
+
+    def connect(self) -> None:
+        """Connect, several times if need be; the banner is awaited then."""
+        load = self._load
+        for attempt in range(load.tries):
+            try:
+                if load.window:
+                    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                        self._socket.setsockopt(socket.SOL_SOCKET, option, load.window)
+                self._socket.connect(self._source.address)  # type: ignore[arg-type]  # of getaddrinfo, or a path
+                break
+            except ConnectionError as error:
+                self._socket.close()
+                if attempt + 1 == load.tries:
+                    raise Fatal(f"connect: {error.strerror}") from error
+                self._socket = socket.socket(self._source.family, socket.SOCK_STREAM)
+            except OSError as error:
+                raise Fatal(f"connect: {error.strerror}") from error
+        self._socket.setblocking(False)
+        if self._socket.family != socket.AF_UNIX:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.doing = "reading greeting"
+        self.waits_since = time.monotonic()
+        self._source.poll.watch(self._socket, self._readable)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            raise Fatal(f"lost connection while {self.doing}")
+        self._received += data
+        if _LAST_LINE.search(self._received) is None:
+            if len(self._received) > REPLY_LIMIT:
+                raise Fatal(f"reply too long while {self.doing}")
+            return
+        reply = self._received
+        wanted = self._next
+        if wanted == self._ended and self._load.lmtp and reply.count(b"\n") < self._load.recipients:
+            return  # LMTP: one reply for each recipient (RFC 2033 section 4.2)
+        self._received = b""
+        if self._load.verbose:
+            for line in reply.splitlines():
+                say(f"<<< {line.decode('utf-8', 'surrogateescape')}")
+        self.waits_since = 0.0
+        wanted(reply, reply[:1] in b"23")
+
+    def _command(self, text: str, doing: str, then: Callable[[bytes, bool], None]) -> None:
+        if self._load.verbose:
+            say(text)
+        self._send(f"{text}\r\n".encode("utf-8", "surrogateescape"), doing, then)
+
+    def _send(self, data: bytes, doing: str, then: Callable[[bytes, bool], None]) -> None:
+        self.doing = f"sending {doing}"
+        self._next = then
+        self.waits_since = time.monotonic()
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise Fatal(f"lost connection while {self.doing}") from error
+        if sent < len(data):
+            self._pending = memoryview(data)[sent:]
+            self._source.poll.forget(self._socket)
+            self._source.poll.watch_to_write(self._socket, self._writable)
+
+    def _writable(self) -> None:
+        try:
+            self._pending = self._pending[self._socket.send(self._pending) :]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise Fatal(f"lost connection while {self.doing}") from error
+        self.waits_since = time.monotonic()
+        if not self._pending:
+            self._source.poll.forget(self._socket)
+            self._source.poll.watch(self._socket, self._readable)
+
+    def _refused(self, what: str, reply: bytes) -> None:
+        """Raises Fatal, unless refusals are warnings."""
+        lines = reply.decode("utf-8", "surrogateescape").splitlines()
+        text = lines[-1][:4] + "?".join(line[4:] for line in lines)
+        if not self._load.go_on:
+            raise Fatal(f"{what}: {text}")
+        say(f"warning: {what}: {text}")
+
+    # The dialogue, one step a reply.
+
+    def _greeted(self, reply: bytes, good: bool) -> None:
+        if not good:
+            self._refused("rejected at server banner", reply)
+        if self._load.bare:
+            self._mail()
+        else:
+            verb = "LHLO" if self._load.lmtp else "HELO"
+            self._command(f"{verb} {self._load.hostname}", "HELO", self._said_hello)
+
+    def _said_hello(self, reply: bytes, good: bool) -> None:
+        if not good:
+            self._refused("HELO rejected", reply)
+        self._mail()
+
+    def _mail(self) -> None:
+        if self._source.left <= 0:
+            self._quit()
+            return
+        self._source.left -= 1
+        self._command(f"MAIL FROM:<{self._load.sender}>", "sender", self._said_mail)
+
+    def _said_mail(self, reply: bytes, good: bool) -> None:
+        if not good:
+            self._refused("sender rejected", reply)
+            self._reset()
+            return
+        self._recipients_left = self._load.recipients
+        self._recipient()
+
+    def _recipient(self) -> None:
+        number = ""
+        if self._load.numbered:
+            self._source.number += 1
+            number = str(self._source.number)
+        elif self._recipients_left > 1:
+            number = str(self._recipients_left)
+        self._recipients_left -= 1
+        self._command(f"RCPT TO:<{number}{self._load.recipient}>", "recipient", self._said_recipient)
+
+    def _said_recipient(self, reply: bytes, good: bool) -> None:
+        if not good:
+            self._refused("recipient rejected", reply)
+            self._reset()
+        elif self._recipients_left:
+            self._recipient()
+        else:
+            self._command("DATA", "DATA command", self._said_data)
+
+    def _said_data(self, reply: bytes, good: bool) -> None:
+        if not good:
+            self._refused("data rejected", reply)
+            self._reset()
+            return
+        load = self._load
+        header = b""
+        if not load.bare and not load.preformatted:
+            header = self._header()
+        if load.verbose:
+            say(".")
+        self._send(header + load.payload + b".\r\n", "message", self._ended)
+
+    def _header(self) -> bytes:
+        load = self._load
+        date = time.strftime("%a, %d %b %Y %H:%M:%S %z (%Z)")
+        place = f"{os.getpid() & 0xFFFF:04x}.{self._socket.fileno():04x}.{self._source.left:04x}"
+        lines = [
+            f"From: <{load.sender}>",
+            f"To: <{load.recipient}>",
+            f"Date: {date}",
+            f"Message-Id: <{place}@{load.hostname}>",
+        ]
+        if load.subject:
+            lines.append(f"Subject: {load.subject}")
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode("utf-8", "surrogateescape")
+
+    def _ended(self, reply: bytes, good: bool) -> None:
+        if not good:
+            self._refused("end of data rejected", reply)
+        self._source.sent += 1
+        if self._load.counter:
+            sys.stdout.write(f"{self._source.sent}\r")
+            sys.stdout.flush()
+        self._go_on()
+
+    def _reset(self) -> None:
+        self._command("RSET", "RSET", lambda reply, good: self._go_on())
+
+    def _go_on(self) -> None:
+        if self._load.keep and self._source.left > 0:
+            self._source.next_message(self._mail)
+        else:
+            self._quit()
+
+    def _quit(self) -> None:
+        doing = self.doing.removeprefix("sending ")
+        self._command("QUIT", doing, self._said_quit)
+
+    def _said_quit(self, reply: bytes, good: bool) -> None:
+        self._source.poll.forget(self._socket)
+        self._socket.close()
+        self._source.end(self)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program; returns its exit status."""
+    try:
+        Source(_parse(arguments)).run()
+    except Fatal as error:
+        sys.stdout.flush()
+        say(f"fatal: {error}")
+        return 1
+    return 0
+
+
+_NUMBERS = {
+    "-C": ("bad connection count", 1),
+    "-l": ("bad message length", 1),
+    "-m": ("bad message count", 1),
+    "-r": ("bad recipient count", 1),
+    "-R": ("bad random delay", 1),
+    "-s": ("bad session count", 1),
+    "-T": ("bad TCP window size", 1),
+    "-w": ("bad fixed delay", 1),
+}
+
+
+def _parse(arguments: list[str]) -> Load:
+    try:
+        options, words = getopt.getopt(arguments, "46AcC:df:F:l:Lm:M:Nor:R:s:S:t:T:vw:")
+    except getopt.GetoptError as error:
+        kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
+        say(f"{kind} -- '{error.opt}'")
+        raise Fatal(USAGE) from error
+    numbers: dict[str, int] = {}
+    for option, value in options:
+        if option in _NUMBERS:
+            complaint, least = _NUMBERS[option]
+            if not value.isdigit() or int(value) < least:
+                raise Fatal(f"{complaint}: {value}")
+            numbers[option] = int(value)
+    chosen = dict(options)
+    if "-w" in chosen and "-R" in chosen:
+        raise Fatal("do not use -w and -R options at the same time")
+    if len(words) != 1:
+        raise Fatal(USAGE)
+    hostname = chosen.get("-M") or socket.gethostname()
+    families = {"-4": socket.AF_INET, "-6": socket.AF_INET6}
+    wanted = [families[option] for option, _ in options if option in families]
+    return Load(
+        target=words[0],
+        family=wanted[-1] if wanted else socket.AF_UNSPEC,
+        hostname=hostname,
+        sender=chosen.get("-f", f"foo@{hostname}").strip("<>"),
+        recipient=chosen.get("-t", f"foo@{hostname}").strip("<>"),
+        subject=chosen.get("-S", ""),
+        payload=_payload(chosen.get("-F"), numbers.get("-l")),
+        preformatted="-F" in chosen,
+        messages=numbers.get("-m", 1),
+        sessions=numbers.get("-s", 1),
+        recipients=numbers.get("-r", 1),
+        tries=numbers.get("-C", 1),
+        window=numbers.get("-T", 0),
+        fixed_delay=numbers.get("-w", 0),
+        random_delay=numbers.get("-R", 0),
+        lmtp="-L" in chosen,
+        keep="-d" in chosen,
+        go_on="-A" in chosen,
+        numbered="-N" in chosen,
+        bare="-o" in chosen,
+        counter="-c" in chosen,
+        verbose="-v" in chosen,
+    )
+
+
+def _payload(path: str | None, length: int | None) -> bytes:
+    """What follows the header: a file's lines, so many bytes, or four lines."""
+    if path is not None:
+        try:
+            with open(path, "rb") as file:
+                text = file.read()
+        except OSError as error:
+            raise Fatal(f"open {path}: {error.strerror}") from error
+        # Postfix's program ends the text with an empty line of its own.
+        lines = [b"." + line if line.startswith(b".") else line for line in (*text.split(b"\n"), b"")]
+        if text.endswith(b"\n"):
+            lines.pop()
+        if text:
+            return b"".join(line + b"\r\n" for line in lines)
+    if length is None:
+        return b"".join(b"La de da de da %d.\r\n" % number for number in range(1, 5))
+    lines = []
+    while length > LINE:
+        lines.append(b"%d" % (len(lines) + 1))
+        lines[-1] += b"X" * (LINE - 2 - len(lines[-1]))
+        length -= LINE
+    lines.append(b"X" * length)
+    return b"".join(line + b"\r\n" for line in lines)
