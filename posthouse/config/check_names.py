@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from posthouse.config.catalog.no_effect import REASONS, SILENT
 from posthouse.config.catalog.parameters import PARAMETERS
+from posthouse.config.catalog.refused import REFUSED
 from posthouse.config.configuration import COMPUTED, Configuration
 from posthouse.config.effect import acting_parameters
 from posthouse.config.finding import Finding, found
@@ -52,6 +53,8 @@ def _effect(configuration: Configuration, name: str) -> list[Finding]:
         return []
     if configuration.raw(name) in (parameter.default, ASKS_NOTHING.get(name)):
         return []
+    if name in REFUSED:
+        return [found(configuration, "warning", name, f"{name}: {REFUSED[name]}")]
     if name in REASONS:
         return [found(configuration, "warning", name, f"{name} has no effect here: {REASONS[name]}")]
     return [found(configuration, "warning", name, f"{name} is not implemented so far: its value does nothing")]

@@ -12,6 +12,7 @@ from functools import cache
 
 from posthouse.config.catalog.no_effect import REASONS
 from posthouse.config.catalog.parameters import PARAMETERS
+from posthouse.config.catalog.refused import REFUSED
 from posthouse.config.catalog.service_parameters import TRANSPORT_SUFFIXES
 from posthouse.config.expand import references
 from posthouse.config.parameter import Parameter
@@ -123,7 +124,8 @@ def acting_parameters() -> frozenset[str]:
     for first, second in TWINS:
         if second in prefixes:
             names |= {second + name.removeprefix(first) for name in renamed if name.startswith(first)}
-    return frozenset(_with_what_they_mention(names))
+    # Read only to refuse: setting one of these does not make its part act.
+    return frozenset(_with_what_they_mention(names)) - REFUSED.keys()
 
 
 def _with_what_they_mention(names: set[str]) -> set[str]:

@@ -51,6 +51,7 @@ from posthouse.service.hands import OwnHands, Workbench
 from posthouse.service.keeper_client import KeeperClient
 from posthouse.service.listeners import Listener, own_addresses
 from posthouse.service.loop import Work, run_worker
+from posthouse.service.milters import local_refusal
 from posthouse.service.people import open_people
 from posthouse.service.queue_rights import QueueRights
 from posthouse.service.services import service_log
@@ -59,6 +60,7 @@ from posthouse.service.spool import socket_path
 from posthouse.service.store_agent import open_native_store, open_store_agent
 from posthouse.service.transports import Neighbours, open_transports
 from posthouse.service.unserved import UnservedListener
+from posthouse.service.verify import AddressProbes, ListenerProber, open_verification
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.transport.hands import Hands
@@ -149,7 +151,9 @@ class MailWorker:
             "bounce": bounces,
             "notify": intake(configuration, "notify"),
         }
-        submissions = LocalSubmission.open(configuration, sources, log("pickup"), give_back=notices.failed)
+        submissions = LocalSubmission.open(
+            configuration, sources, log("pickup"), notices.failed, local_refusal(configuration, log("cleanup"))
+        )
         trusted = frozenset({0, identity.uid})
         self._intake = IntakeSocket(submissions, SubmitUsers.open(configuration), trusted)
         self._pickup = Pickup(
@@ -217,6 +221,8 @@ class MailWorker:
             )
             return DirectDoor(cleanup, store)
 
+        probes = AddressProbes.open(configuration, self._router, transports, self._store.new_queue_id, clock, log)
+        self._verification = open_verification(configuration, probes, clock, log("verify").warning)
         maildrop_of = self._queue_directory if index == 0 else ""
         control = QueueControl(self._schedule, self._store, self._journal, maildrop_of=maildrop_of)
         self._kicked = control.pickup
@@ -225,7 +231,13 @@ class MailWorker:
             sink=sink,
             resolver=self._resolver,
             hosts=HostsFile(),
-            stages=lambda own: Stages.open(own, self._resolver, self._router, warn=log("smtpd").warning),
+            stages=lambda own: Stages.open(
+                own,
+                self._resolver,
+                self._router,
+                warn=log("smtpd").warning,
+                prober=ListenerProber(self._verification, own),
+            ),
             intake=intake,
             direct=direct,
             journal=self._journal,
@@ -258,6 +270,7 @@ class MailWorker:
         await self._store.start()
         assert self._schedule is not None
         self._schedule.start()
+        self._verification.start()
         default = self._configuration.integer("default_process_limit")
         for listener, bound in self._sockets:
             smtp = self._listeners[id(listener.service)]
@@ -343,6 +356,7 @@ class MailWorker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._verification.stop()
         if self._schedule is not None:
             await self._schedule.stop(grace)
         await self._store.close()

@@ -1,10 +1,10 @@
-"""smtpd_milters, until Posthouse speaks the milter protocol: what Postfix does when a milter is down.
+"""Milters, until Posthouse speaks their protocol: what Postfix does when a milter is down.
 
 Mail that an operator wants filtered must not pass unfiltered because a part is missing here, so
 milter_default_action decides, as it does for a milter that cannot be reached: accept lets mail pass
 with a warning at start, reject refuses it, everything else (tempfail is the default) defers it.
 
-Missing: the milter protocol; non_smtpd_milters (a warning at start).
+Missing: the milter protocol.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from posthouse.envelope.envelope import Client, Notify
 from posthouse.envelope.handling import Handling
 from posthouse.envelope.verdict import Action, Evidence, Verdict
 from posthouse.host.log import ProcessLog
+from posthouse.intake.transaction import Refused
 from posthouse.net.stream import TlsInfo
 from posthouse.policy.facts import Facts
 from posthouse.session.smtp.seams import LogEvent, Stages, StageSession
@@ -25,27 +26,41 @@ class MilterSettings:
     """Which milters are wanted, and what happens without them."""
 
     smtpd_milters: tuple[str, ...]
+    non_smtpd_milters: tuple[str, ...]
     milter_default_action: str
+
+
+def _without(parameter: str, milters: tuple[str, ...], action: str, log: ProcessLog) -> Refused | None:
+    """What mail hears that these milters should have seen; None lets it pass."""
+    if not milters:
+        return None
+    log.warning(
+        f"{parameter} = {' '.join(milters)}: milters are missing so far in Posthouse: "
+        f"milter_default_action = {action} is what happens to mail"
+    )
+    match action.lower():
+        case "accept":
+            return None
+        case "reject":
+            return Refused(550, "5.7.1", "Service unavailable")
+    return Refused(451, "4.7.1", "Service unavailable - try again later")
+
+
+def local_refusal(configuration: Configuration, log: ProcessLog) -> Refused | None:
+    """What mail submitted on this machine hears, or None."""
+    settings = read_settings(MilterSettings, configuration)
+    return _without("non_smtpd_milters", settings.non_smtpd_milters, settings.milter_default_action, log)
 
 
 def behind_milters(stages: Stages, configuration: Configuration, log: ProcessLog) -> Stages:
     """The lists as they are; or, where milters are wanted, behind milters that cannot be asked."""
     settings = read_settings(MilterSettings, configuration)
-    if not settings.smtpd_milters:
+    refused = _without("smtpd_milters", settings.smtpd_milters, settings.milter_default_action, log)
+    if refused is None:
         return stages
-    action = settings.milter_default_action.lower()
-    log.warning(
-        f"smtpd_milters = {' '.join(settings.smtpd_milters)}: milters are missing so far in Posthouse: "
-        f"milter_default_action = {action} is what happens to mail"
-    )
-    if action == "accept":
-        return stages
+    action = Action.DEFER if refused.code < 500 else Action.REJECT
     evidence = Evidence("smtpd_milters", configuration.origin("smtpd_milters"), "", "milters are missing so far")
-    if action == "reject":
-        refusal = Verdict(Action.REJECT, 550, "5.7.1", "Service unavailable", (evidence,), "milter-reject")
-    else:
-        text = "Service unavailable - try again later"
-        refusal = Verdict(Action.DEFER, 451, "4.7.1", text, (evidence,), "milter-reject")
+    refusal = Verdict(action, refused.code, refused.status, refused.text, (evidence,), "milter-reject")
     return _Unfiltered(stages, refusal)
 
 

@@ -39,6 +39,7 @@ class SmtpdServiceSettings:
     smtpd_sasl_local_domain: str
     smtpd_sasl_auth_enable: bool
     smtpd_peername_lookup: bool
+    smtpd_proxy_filter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
     own = service_configuration(configuration, service)
     log = service_log(own, parts.sink, service.command)
     settings = read_settings(SmtpdServiceSettings, own)
+    if settings.smtpd_proxy_filter:
+        raise ConfigError("smtpd_proxy_filter is missing so far in Posthouse: no mail passes unfiltered")
     authenticator: AccountAuthenticator | None = None
     sasl_server: DovecotMechanisms | None = None
     if settings.smtpd_sasl_auth_enable:

@@ -30,7 +30,7 @@ from posthouse.transport.local.people import People
 from posthouse.transport.local.settings import LocalSettings
 from posthouse.transport.pipe import PipeAgent
 from posthouse.transport.smtp.deliver import SmtpAgent
-from posthouse.transport.virtual import VirtualAgent
+from posthouse.transport.virtual import VirtualAgent, VirtualSettings
 
 DEFAULT_PROCESS_LIMIT = 100
 """default_process_limit's own default."""
@@ -106,9 +106,12 @@ def _agent(
         case "discard":
             return DiscardAgent()
         case "virtual":
-            return VirtualAgent(service.name, neighbours.hands)
+            virtual = read_settings(VirtualSettings, own)
+            maps = open_maps(virtual.virtual_mailbox_maps, own, "virtual_mailbox_maps")
+            return VirtualAgent(service.name, neighbours.hands, maps, virtual.recipient_delimiter)
         case "pipe":
-            return PipeAgent(service.name, neighbours.hands)
+            words = " ".join(service.arguments)
+            return PipeAgent(service.name, neighbours.hands, words.partition("argv=")[2].partition(" ")[0])
         case "store":
             return neighbours.store_agent(own)
         case "local":
