@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from posthouse.address.address import split_address
 from posthouse.address.local_part import split_extension
-from posthouse.envelope.outcome import Outcome
-from posthouse.envelope.request import DeliveryRequest
+from posthouse.envelope.outcome import Dsn, Fate, Outcome
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.host.durable import make_folder
 from posthouse.host.users import Identity
 from posthouse.mda.copy import delivery_fields
@@ -44,18 +44,43 @@ class VirtualSettings:
 class VirtualAgent:
     """Sends each recipient to the hands."""
 
-    def __init__(self, service: str, hands: Hands) -> None:
+    def __init__(self, service: str, hands: Hands, mailbox_maps: Maps, delimiter: str) -> None:
+        """The maps answer probes; who delivers asks the hands' own."""
         self._service = service
         self._hands = hands
+        self._mailboxes = mailbox_maps
+        self._delimiter = delimiter
 
     async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
         """One Outcome per recipient."""
+        if request.trace_only:
+            return [await self._probe(queued) for queued in request.recipients]
         found: list[Outcome] = []
         for queued in request.recipients:
             errand = errand_of(request, "virtual", self._service, (queued.recipient.address,), queued)
             report = await self._hands.run(errand, request.content)
             found += outcomes(report, (queued.index,), "virtual")
         return found
+
+    async def _probe(self, queued: QueuedRecipient) -> Outcome:
+        address = queued.recipient.address
+        try:
+            for key in lookup_keys(address, self._delimiter):
+                row = await self._mailboxes.lookup(key)
+                if row is not None:
+                    dsn = Dsn("2.0.0", f"delivers to {'maildir' if row.value.endswith('/') else 'mailbox'}")
+                    return Outcome(queued.index, Fate.DELIVERED, dsn, "virtual")
+        except TableRetry as retry:
+            dsn = Dsn("4.3.0", f"mail system configuration error: {retry}")
+            return Outcome(queued.index, Fate.DEFERRED, dsn, "virtual")
+        return Outcome(queued.index, Fate.BOUNCED, Dsn("5.1.1", f'unknown user: "{address}"'), "virtual")
+
+
+def lookup_keys(address: str, delimiter: str) -> tuple[str, ...]:
+    """The whole address, then without its extension, then @domain (virtual(8), TABLE LOOKUPS)."""
+    local_part, domain = split_address(address)
+    base, extension = split_extension(local_part, delimiter)
+    return (address, *((f"{base}@{domain}",) if extension else ()), f"@{domain}")
 
 
 class VirtualHands:
@@ -76,11 +101,7 @@ class VirtualHands:
         self._clock = clock
 
     def _lookup(self, maps: Maps, address: str) -> str | None:
-        """By the whole address, then without its extension, then by @domain (virtual(8), TABLE LOOKUPS)."""
-        local_part, domain = split_address(address)
-        base, extension = split_extension(local_part, self._settings.recipient_delimiter)
-        keys = [address, *([f"{base}@{domain}"] if extension else []), f"@{domain}"]
-        for key in keys:
+        for key in lookup_keys(address, self._settings.recipient_delimiter):
             row = drive(maps.lookup(key))
             if row is not None:
                 return row.value

@@ -222,10 +222,13 @@ async def test_a_probe_delivers_nothing_but_asks_the_agent(house: House) -> None
 
     service = TransportService("smtp", Asked(), ProcessLog(MemorySink(), "postfix/smtp"))
     prober = Prober(Route(), {"smtp": service}, VirtualClock())
-    (outcome,) = await prober.probe("0123456789", "", "a@example.net")
+    probed = await prober.ask("0123456789", "", "a@example.net", "a@example.net")
+    assert probed.service is service
+    outcome = probed.outcome
     assert outcome.fate is Fate.DELIVERED
     assert asked[0].trace_only
-    (outcome,) = await Prober(Route(), {}, VirtualClock()).probe("0123456789", "", "a@example.net")
+    nobody = Prober(Route(), {}, VirtualClock())
+    outcome = (await nobody.ask("0123456789", "", "a@example.net", "a@example.net")).outcome
     assert outcome.dsn.reason == "mail transport unavailable"
 
 
