@@ -5,7 +5,7 @@ import select
 import selectors
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -52,14 +52,14 @@ class House:
         line, _, self._said = self._said.partition(b"\n")
         return line.decode().split()
 
-    def start(self) -> None:
+    def start(self, **workers: Callable[[Inheritance], int]) -> None:
         self.pid = os.fork()
         if self.pid == 0:
             # This process is the test's own.
             module.THROTTLE = 0.0
             module.claim = partial(module.claim, patience=0.0)
             try:
-                status = Master(str(self.folder), {"mail": self.worker}, lambda: self.say("ready")).run()
+                status = Master(str(self.folder), workers or {"mail": self.worker}, lambda: self.say("ready")).run()
             except BaseException as error:  # noqa: BLE001 - a child tells everything
                 self.say(f"failed {error}")
                 os._exit(1)
@@ -196,3 +196,22 @@ def test_without_room_for_a_process_a_running_master_tries_again(monkeypatch: py
     assert [(role, index) for _, role, index in master._waiting] == [("mail", 0)]
     assert len(sink.lines) == 1
     master._selector.close()
+
+
+def test_the_socket_of_mail_is_there_while_somebody_serves_it(house: House) -> None:
+    master_cf = house.folder / "master.cf"
+    lines = master_cf.read_text()
+    master_cf.write_text(f"{lines}store unix - - n - - store\n")
+    house.start(mail=house.worker, access=house.worker)
+    born = {house.hear()[1], house.hear()[1]}
+    assert house.hear() == ["ready"]
+    path = house.folder / "spool" / "posthouse" / "mailbox"
+    assert path.stat().st_mode & 0o777 == 0o666
+    master_cf.write_text(lines)
+    os.kill(house.pid, signal.SIGHUP)
+    assert house.hear()[0] == "born"
+    assert {house.hear()[1], house.hear()[1]} == born
+    assert not path.exists()
+    os.kill(house.pid, signal.SIGTERM)
+    assert house.hear()[0] == "stop"
+    assert house.end() == 0
