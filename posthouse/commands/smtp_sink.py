@@ -57,6 +57,10 @@ class Server:
         self._listen_on(True)
         self.poll.later(1.0, self._look_for_the_idle)
         self.poll.run()
+        for connection in list(self._open):
+            connection.close()
+        for listener in self._listeners:
+            listener.close()
 
     def _listen(self, family: int, address: object) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)

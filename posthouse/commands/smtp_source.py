@@ -99,16 +99,29 @@ class Source:
         for _ in range(min(self.load.sessions, self.load.messages)):
             self.start()
         self.poll.later(1.0, self._look_for_the_stuck)
-        self.poll.run()
+        try:
+            self.poll.run()
+        finally:
+            for session in self._sessions:
+                session.close()
         if self.load.counter:
             sys.stdout.write("\n")
 
     def start(self) -> None:
-        """One more connection, if mail is left."""
-        if self.left > 0:
+        """One more connection, for one of the messages left."""
+        if self.take():
             session = Session(self)
             self._sessions.add(session)
             session.connect()
+        elif not self._sessions:
+            self.poll.stop()
+
+    def take(self) -> bool:
+        """Whether there is a message for who asks; it is the asker's then."""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        return True
 
     def end(self, session: "Session") -> None:
         """It is over; the next message has a connection of its own."""
@@ -175,6 +188,10 @@ class Session:
         self.doing = "reading greeting"
         self.waits_since = time.monotonic()
         self._source.poll.watch(self._socket, self._readable)
+
+    def close(self) -> None:
+        """Hang up, whatever was said."""
+        self._socket.close()
 
     def _readable(self) -> None:
         try:
@@ -258,10 +275,6 @@ class Session:
         self._mail()
 
     def _mail(self) -> None:
-        if self._source.left <= 0:
-            self._quit()
-            return
-        self._source.left -= 1
         self._command(f"MAIL FROM:<{self._load.sender}>", "sender", self._said_mail)
 
     def _said_mail(self, reply: bytes, good: bool) -> None:
@@ -331,7 +344,7 @@ class Session:
         self._command("RSET", "RSET", lambda reply, good: self._go_on())
 
     def _go_on(self) -> None:
-        if self._load.keep and self._source.left > 0:
+        if self._load.keep and self._source.take():
             self._source.next_message(self._mail)
         else:
             self._quit()
