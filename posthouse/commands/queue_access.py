@@ -27,6 +27,10 @@ ANSWER_LIMIT = 1 << 30
 _CONTROL = re.compile(r"control(\.[0-9]+)?")
 
 
+ROUNDS = 3
+"""How often the workers are asked when all of them end meanwhile."""
+
+
 class SystemDown(Exception):
     """Nobody listens; the text is the reason of the last attempt."""
 
@@ -82,10 +86,25 @@ def ask(connection: socket.socket, request: ControlRequest) -> Iterator[dict[str
 
 
 def ask_all(queue_directory: str, request: ControlRequest) -> Iterator[dict[str, Any]]:
-    """The answers of every mail worker."""
-    connections = connect_all(queue_directory)
-    for connection in connections:
-        yield from ask(connection, request)
+    """The answers of every mail worker. Raises Refused, SystemDown.
+
+    A worker that a reload has retired may end between connecting and answering: a brother has its shards then. When
+    nobody answered, those who are there now are asked.
+    """
+    answered = False
+    for tries_left in reversed(range(ROUNDS)):
+        for connection in connect_all(queue_directory):
+            said = False
+            try:
+                for answer in ask(connection, request):
+                    said = True
+                    yield answer
+                answered = True
+            except SystemDown:
+                if said or not (answered or tries_left):
+                    raise
+        if answered:
+            return
 
 
 def queue_root(queue_directory: str) -> str:
