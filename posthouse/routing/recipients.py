@@ -76,15 +76,20 @@ class Recipients:
         """From main.cf. `aliases` are the canonical and virtual alias maps that are not empty."""
         return cls(read_settings(RecipientSettings, configuration), configuration, aliases)
 
+    async def aliased(self, address: str) -> bool:
+        """Whether a canonical or virtual alias table has the address, or it is where notices end. Raises TableRetry."""
+        if split_address(address)[0].lower() == self._settings.double_bounce_sender.lower():
+            return True
+        for aliases in self._aliases:
+            if await aliases.lookup(address) is not None:
+                return True
+        return False
+
     async def unlisted(self, resolution: Resolution) -> Unlisted | None:
         """Why a resolved recipient does not exist, or None. Raises TableRetry."""
         address, address_class = resolution.recipient, resolution.address_class
-        local_part, _ = split_address(address)
-        if local_part.lower() == self._settings.double_bounce_sender.lower():
+        if await self.aliased(address):
             return None
-        for aliases in self._aliases:
-            if await aliases.lookup(address) is not None:
-                return None
         if resolution.transport == "error":
             status, text = _status(resolution.nexthop)
             return Unlisted(self._codes.get(address_class, 550), status, text, resolution.evidence)

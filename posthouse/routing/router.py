@@ -83,3 +83,7 @@ class Router:
     async def unlisted(self, address: str) -> Unlisted | None:
         """Why a recipient does not exist, or None when it does or nobody keeps a list. Raises TableRetry."""
         return await self.recipients.unlisted(await self.resolve("", address))
+
+    async def aliased(self, address: str) -> bool:
+        """Whether a canonical or virtual alias table has the address. Raises TableRetry."""
+        return await self.recipients.aliased(self.rewriter.address(address))

@@ -58,6 +58,7 @@ from posthouse.service.services import service_log
 from posthouse.service.smtpd import SmtpdParts, open_smtpd
 from posthouse.service.spool import socket_path
 from posthouse.service.store_agent import open_native_store, open_store_agent
+from posthouse.service.store_recipients import StoreRecipients
 from posthouse.service.transports import Neighbours, open_transports
 from posthouse.service.unserved import UnservedListener
 from posthouse.service.verify import AddressProbes, ListenerProber, open_verification
@@ -227,6 +228,7 @@ class MailWorker:
         control = QueueControl(self._schedule, self._store, self._journal, maildrop_of=maildrop_of)
         self._kicked = control.pickup
         self._control = QueueRights(configuration, control, trusted)
+        recipients = StoreRecipients(configuration, services, self._router, accounts)
         parts = SmtpdParts(
             sink=sink,
             resolver=self._resolver,
@@ -234,7 +236,7 @@ class MailWorker:
             stages=lambda own: Stages.open(
                 own,
                 self._resolver,
-                self._router,
+                recipients,
                 warn=log("smtpd").warning,
                 prober=ListenerProber(self._verification, own),
             ),

@@ -12,6 +12,7 @@ from posthouse.config.settings import read_settings
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import Sink
+from posthouse.intake.cleanup import CleanupIntake
 from posthouse.journal.journal import Journal
 from posthouse.policy.stages import Stages
 from posthouse.service.authentication import AccountAuthenticator, DovecotMechanisms
@@ -50,7 +51,7 @@ class SmtpdParts:
     resolver: Resolver
     hosts: HostsFile
     stages: Callable[[Configuration], Stages]
-    intake: Callable[[Configuration], Door]
+    intake: Callable[[Configuration], CleanupIntake]
     """smtpd's door: the queue."""
     direct: Callable[[Configuration], Door]
     """lmtpd's: the mailboxes."""
@@ -80,10 +81,11 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
             raise ConfigError(f"unsupported SASL server implementation: {settings.smtpd_sasl_type}")
         elif parts.accounts is not None:
             authenticator = AccountAuthenticator(parts.accounts, settings.smtpd_sasl_local_domain)
+    queue = parts.intake(own)
     smtp = open_smtp_service(
         own,
         stages=behind_milters(parts.stages(own), own, log),
-        intake=parts.direct(own) if service.command == "lmtpd" else parts.intake(own),
+        intake=parts.direct(own) if service.command == "lmtpd" else queue,
         log=log,
         journal=parts.journal,
         name=service.name,
@@ -95,6 +97,7 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
         limits=parts.limits,
         flush=parts.flush,
     )
+    smtp.room = queue.room
     if parts.workers > 1:
         smtp.settings = smtpd_part(smtp.settings, parts.workers)
     return SmtpListener(as_lmtp(smtp) if service.command == "lmtpd" else smtp)

@@ -17,7 +17,7 @@ from posthouse.config.settings import read_settings
 from posthouse.tables.table import Row, Table, TableError, TableRetry
 from posthouse.tables.warning import warn
 
-CHECK_SECONDS = 1.0
+CHECK_SECONDS = 0.05
 """How often a file is looked at for a change: often enough for people, rare enough for the hot path."""
 
 KEYED = ("hash", "btree", "lmdb", "cdb")

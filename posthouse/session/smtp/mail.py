@@ -54,6 +54,13 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
         session.record("refused", "", f"reject: {reply.code} {reply.status} {reply.text}")
         session.reset()
         return reply
+    if session.service.room is not None:
+        refused = await session.service.room(command.size)
+        if refused is not None:
+            reply = session.refuse(Reply(refused.code, refused.status, refused.text), "MAIL")
+            session.record("refused", "", f"defer: {reply.code} {reply.status} {reply.text}")
+            session.reset()
+            return reply
     verdict = await session.stage.mail(command.sender, size=command.size, body=command.body, smtputf8=command.smtputf8)
     refusal = session.judge(verdict, "mail", "MAIL")
     if refusal is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog, session_numbers
+from posthouse.intake.transaction import Refused
 from posthouse.journal.journal import Journal
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.received import DateText
@@ -87,6 +88,8 @@ class SmtpService:
     """local_header_rewrite_clients, by client name, address and SASL login. None: permit_inet_interfaces alone."""
     flush: Callable[[str], Awaitable[bool | None]] | None = None
     """ETRN: True when deliveries to a domain were started, None when the domain is not in fast_flush_domains."""
+    room: Callable[[int], Awaitable[Refused | None]] | None = None
+    """Why a message of that size would find no room in the queue now, or None."""
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     numbers: Iterator[int] = field(default_factory=session_numbers)

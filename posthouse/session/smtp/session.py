@@ -8,6 +8,7 @@ Standards: RFC 5321 sections 3 and 4; RFC 2920 section 3.2.
 """
 
 import time
+from dataclasses import replace
 
 from posthouse.envelope.envelope import Client
 from posthouse.envelope.verdict import DUNNO, Action, Evidence, Verdict
@@ -164,8 +165,11 @@ class SmtpSession:
     async def answer(self, reply: Reply) -> None:
         """Queue a refusal or another reply; errors get the footer, count, and may be delayed."""
         if reply.code >= 400:
-            reply = await self._with_footer(reply)
             settings = self.settings
+            if settings.soft_bounce and reply.code >= 500:
+                # For trying a configuration out: whatever would be refused for good is to be tried again.
+                reply = replace(reply, code=reply.code - 100, status=f"4{reply.status[1:]}" if reply.status else "")
+            reply = await self._with_footer(reply)
             if self.error_count >= settings.smtpd_soft_error_limit and settings.smtpd_error_sleep_time:
                 await self.flush()
                 await self.service.sleep(settings.smtpd_error_sleep_time)

@@ -23,6 +23,7 @@ class SmtpdSettings:
     smtpd_recipient_overshoot_limit: int = 1000
     line_length_limit: int = 2048
     message_size_limit: int = 10240000
+    soft_bounce: bool = False
     strict_rfc821_envelopes: bool = False
     allow_min_user: bool = False
     smtputf8_enable: bool = True

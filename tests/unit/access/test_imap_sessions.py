@@ -23,7 +23,7 @@ from posthouse.mailbox.maildir.store import maildir_store
 from posthouse.mailbox.mbox.store import mbox_store
 from posthouse.mailbox.native.backing import NativeBacking
 from posthouse.mailbox.native.store import NativeMailStore
-from posthouse.mailbox.store import Refusal, Refused
+from posthouse.mailbox.store import MailboxFault, Refusal, Refused
 from posthouse.net.connection import TcpStream
 from posthouse.net.pair import stream_pair
 from posthouse.net.tcp import connect, start_server
@@ -543,3 +543,19 @@ async def test_a_large_message_goes_over_a_real_socket_behind_pipelined_commands
 
     await over_loopback(ImapListener(site.service), dialogue)
     assert taken > 20_000 * len(body)
+
+
+@pytest.mark.parametrize("plus", ["", "+"])
+async def test_a_fault_of_the_store_is_told_behind_the_literal(
+    site: Site, monkeypatch: pytest.MonkeyPatch, plus: str
+) -> None:
+    client = await site.client()
+
+    async def damaged(*_: object) -> None:
+        raise MailboxFault("database disk image is malformed")
+
+    monkeypatch.setattr("posthouse.access.imap.verbs.append._refusal", damaged)
+    literal = "hello\r\n" if plus else ""  # A synchronising literal is refused before it is sent.
+    client.stream.write(f"a1 APPEND INBOX {{5{plus}}}\r\n{literal}a2 NOOP\r\n".encode())
+    assert (await client.until("a1"))[1].status == "NO"
+    assert (await client.until("a2"))[1].status == "OK"

@@ -18,8 +18,17 @@ MESSAGE_LIMIT = 100
 
 async def append(session: ImapSession, message: MessageLiteral) -> Done:
     """APPEND, from its first message's literal on."""
-    opened = await session.account.select(message.mailbox)
-    refused = refusal(opened, try_create=True) if isinstance(opened, Refused) else None
+    # A fault of the store, too, is told only behind the literal: what follows it must not be read as a command.
+    opened: Mailbox | None = None
+    refused: Done | None = None
+    try:
+        found = await session.account.select(message.mailbox)
+        if isinstance(found, Refused):
+            refused = refusal(found, try_create=True)
+        else:
+            opened = found
+    except MailboxFault as fault:
+        refused = _fault(session, fault)
     drafts: list[NewMessage] = []
     kept = False
     size = 0
@@ -27,7 +36,10 @@ async def append(session: ImapSession, message: MessageLiteral) -> Done:
         while True:
             size += message.size
             if refused is None:
-                refused = await _refusal(session, message, size, len(drafts))
+                try:
+                    refused = await _refusal(session, message, size, len(drafts))
+                except MailboxFault as fault:
+                    refused = _fault(session, fault)
             if refused is not None:
                 if not session.connection.reader.refuse_message(message):
                     return refused
@@ -47,13 +59,18 @@ async def append(session: ImapSession, message: MessageLiteral) -> Done:
             message = event
         if refused is not None:
             return refused
-        assert not isinstance(opened, Refused)
+        assert opened is not None
         kept = True  # append() takes care of them whatever comes
         return await _append(opened, drafts)
     finally:
         if not kept:
             for draft in drafts:
                 draft.draft.abort()
+
+
+def _fault(session: ImapSession, fault: MailboxFault) -> Done:
+    session.log.warning(f"{session.namaddr}: APPEND: {fault}")
+    return Done("NO", "The message could not be stored.", "UNAVAILABLE")
 
 
 async def _append(mailbox: Mailbox, drafts: list[NewMessage]) -> Done:
@@ -100,9 +117,8 @@ async def _take(session: ImapSession, message: MessageLiteral) -> Draft | Done:
         finished = True
         return draft
     except MailboxFault as fault:
-        session.log.warning(f"{session.namaddr}: APPEND: {fault}")
         reader.refuse_message(message)
-        return Done("NO", "The message could not be stored.", "UNAVAILABLE")
+        return _fault(session, fault)
     finally:
         if not finished:
             writer.abort()
