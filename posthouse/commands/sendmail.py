@@ -96,7 +96,7 @@ def _run(options: SendmailOptions) -> int:
 def _other(options: SendmailOptions) -> int:
     """Another command does it."""
     if options.mode == "v":
-        raise Fatal("-bv (a report of what would be delivered) is not made yet: use posthouse explain")
+        raise Fatal("-bv (a report of what would be delivered) is missing so far in Posthouse")
     name, arguments = {
         "p": ("postqueue", ["-p"]),
         "q": ("postqueue", list(options.flush)),

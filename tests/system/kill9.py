@@ -204,6 +204,15 @@ class Result:
     """Connections that a kill cut."""
 
 
+async def end(server: asyncio.Server) -> None:
+    """Let go of the sink's connections: kept ones of an instance that has just ended are still open."""
+    server.close()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody uses."""
     with socket.socket() as probe:
@@ -293,9 +302,10 @@ def play(seed: int, kills: int, messages: int) -> Result:
             text = victim.text()
             assert "Traceback" not in text, text[-5000:]
     finally:
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(end(server), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
     arrived = set(sink.arrived)
     return Result(
         acknowledged=len(clients.acknowledged),

@@ -39,7 +39,7 @@ async def test_an_account_of_the_store_exists(tmp_path: Path, address: str) -> N
 async def test_nobody_else_does(tmp_path: Path) -> None:
     unlisted = await recipients(tmp_path).unlisted("ann@virt.test")
     assert unlisted is not None
-    assert (550, "5.1.1", "User unknown in virtual mailbox table") == (unlisted.code, unlisted.status, unlisted.text)
+    assert (unlisted.code, unlisted.status, unlisted.text) == (550, "5.1.1", "User unknown in virtual mailbox table")
 
 
 async def test_a_table_need_not_repeat_the_accounts(tmp_path: Path) -> None:
