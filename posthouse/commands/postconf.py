@@ -112,27 +112,36 @@ def _show_tls(mode: str) -> int:
 
 
 def _show_templates(mode: str, options: Options, directory: str) -> int:
-    """The beginning of each notice (-b). Notices have no templates here, so -t and template files are refused."""
+    """The beginning of each notice (-b): the template file's words, else ours. Ours are no templates: no -t."""
     from posthouse.bounce.prose import Kind, prose
+    from posthouse.bounce.template import Template, parse_templates
     from posthouse.config.read import read_configuration
 
     if len(options.arguments) > 1:
         raise ConfigError("options -b and -t require at most one template file")
     configuration = read_configuration(directory)
     path = options.arguments[0] if options.arguments else configuration.value("bounce_template_file")
-    if mode == "t" or path:
-        raise ConfigError("this version of Posthouse has no bounce templates: use -b without a file")
-    texts = [
-        f"expanded_{kind.name.lower()}_text = <<EOF\n"
-        + prose(
-            kind,
-            configuration.value("myhostname"),
-            waited=configuration.seconds("delay_warning_time"),
-            lifetime=configuration.seconds("maximal_queue_lifetime"),
-        )
-        + "EOF"
-        for kind in Kind
-    ]
+    if mode == "t":
+        raise ConfigError("the notices of Posthouse are made without templates: use -b")
+    templates: dict[Kind, Template] = {}
+    if path:
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                templates = parse_templates(file.read(), path, configuration.expand, configuration.seconds)
+        except OSError as error:
+            raise ConfigError(f"open {path}: {error.strerror}") from error
+    texts = []
+    for kind in Kind:
+        if kind in templates:
+            text = templates[kind].text
+        else:
+            text = prose(
+                kind,
+                configuration.value("myhostname"),
+                waited=configuration.seconds("delay_warning_time"),
+                lifetime=configuration.seconds("maximal_queue_lifetime"),
+            )
+        texts.append(f"expanded_{kind.name.lower()}_text = <<EOF\n{text}EOF")
     _show("\n\n".join(texts))
     return 0
 

@@ -142,3 +142,14 @@ def test_it_imports_nothing_slow() -> None:
     code = "import sys; import posthouse.commands.postconf; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert set() == set(loaded) & {"asyncio", "ssl", "socket", "email", "dataclasses", "inspect", "ipaddress", "apsw"}
+
+
+def test_notices_are_shown_in_the_words_of_the_template_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "main.cf").write_text("myhostname = host.example.com\n")
+    template = tmp_path / "bounce.cf"
+    template.write_text("failure_template = <<END\nSubject: x\n\nWritten at $myhostname.\nEND\n")
+    assert main(["-c", str(tmp_path), "-b", str(template)]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("expanded_failure_text = <<EOF\nWritten at host.example.com.\nEOF\n\nexpanded_delay_text")
+    assert main(["-c", str(tmp_path), "-b", f"{tmp_path}/none"]) == 1
+    assert capfd.readouterr().err == f"postconf: fatal: open {tmp_path}/none: No such file or directory\n"
