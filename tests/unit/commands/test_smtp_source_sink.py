@@ -21,7 +21,7 @@ def sink(path: Path, *options: str) -> Iterator[Server]:
     server = Server(dataclasses.replace(parsed, identity=None))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not (path / "sink").exists():
+    while not server._listening:  # The name is there a moment before anybody listens under it.
         thread.join(0.001)
     yield server
     thread.join(20)
