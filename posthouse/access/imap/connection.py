@@ -133,10 +133,10 @@ class Connection:
         parts.append(f"commands={good}" if good == total and total else f"commands={good}/{total}")
         return " ".join(parts)
 
-    async def refuse(self, tag: str, text: str, *, fatal: bool = False) -> None:
+    async def refuse(self, tag: str, text: str, *, fatal: bool = False, status: str = "BAD") -> None:
         """BAD; too many in a row end the session. Raises SessionEnded."""
-        self.errors += 1
-        self.send(f"{tag} BAD {text}.\r\n".encode("ascii", "replace"))
+        self.errors += status == "BAD"
+        self.send(f"{tag} {status} {text}.\r\n".encode("ascii", "replace"))
         if fatal or self.errors >= self.settings.imapd_hard_error_limit:
             self.send(untagged("BYE", "Too many invalid commands." if not fatal else "Cannot go on."))
             await self.drain()

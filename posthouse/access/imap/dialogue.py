@@ -44,7 +44,7 @@ from posthouse.host.log import ProcessLog
 from posthouse.mailbox.store import MailboxFault, Refusal, Refused
 from posthouse.net.connection import TcpStream
 from posthouse.wire.imap.append import MessageLiteral
-from posthouse.wire.imap.error import ImapSyntaxError
+from posthouse.wire.imap.error import ImapNameError, ImapSyntaxError
 from posthouse.wire.imap.reader import Broken, Command
 from posthouse.wire.imap.response import tagged, untagged
 
@@ -199,7 +199,7 @@ async def _one(session: ImapSession) -> bool:
     if isinstance(event, Broken):
         connection.where = "UNKNOWN"
         connection.count("unknown", good=False)
-        await connection.refuse(event.tag, event.text, fatal=event.fatal)
+        await connection.refuse(event.tag, event.text, fatal=event.fatal, status=event.status)
         return True
     if isinstance(event, MessageLiteral):
         connection.where = "APPEND"
@@ -237,6 +237,8 @@ async def _answer(session: ImapSession, tag: str, name: str, answer: Awaitable[D
         uid, idle = name.startswith("UID "), connection.idle
         if idle or not (fixed or uid):
             await tell_changes(session, expunges=not fixed and (idle or name in ASKING), with_uid=uid)
+    except ImapNameError as error:
+        done = Done("NO", f"{error}.")
     except ImapSyntaxError as error:
         connection.count(name, good=False)
         await connection.refuse(tag, str(error))

@@ -19,7 +19,6 @@ from posthouse.mailbox.store import MailboxFault, MessageSummary
 from posthouse.message.mime_words import decode_text, decode_words
 from posthouse.message.structure import Part
 from posthouse.wire.imap.dates import header_day, moment_of
-from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.search import (
     Age,
     And,
@@ -94,10 +93,7 @@ class _Judge:
         while waiting:
             one = waiting.pop()
             if isinstance(one, Numbers):
-                try:
-                    uids = self.selection.resolve(one.numbers, uid=one.uid)
-                except ImapSyntaxError:
-                    uids = []  # numbers that are no messages match none, as with Dovecot
+                uids = self.selection.resolve(one.numbers, uid=one.uid, strict=False)
                 self.sets[id(one)] = frozenset(uids)
             elif isinstance(one, And):
                 waiting += one.keys

@@ -69,22 +69,20 @@ class Selection:
 
     # -- sets -----------------------------------------------------------------------------
 
-    def resolve(self, numbers: SequenceSet, *, uid: bool) -> list[int]:
-        """The uids a command means, ascending. Raises ImapSyntaxError for sequence numbers that are none."""
+    def resolve(self, numbers: SequenceSet, *, uid: bool, strict: bool = True) -> list[int]:
+        """The uids a command means, ascending. strict: raises ImapSyntaxError for sequence numbers that are none, as
+        RFC 3501 section 9 (seq-number) wants; SEARCH passes them over. "1:*" of nothing is no error."""
         if numbers.saved:
             known = set(self.uids)
             return [one for one in self.saved if one in known]
         if uid:
             return numbers.among(self.uids)
         count = len(self.uids)
+        if strict and any(max(first, last) > count and (count or (first and last)) for first, last in numbers.ranges):
+            raise ImapSyntaxError(NOT_THERE)
         found: list[int] = []
         for low, high in merged(numbers.resolved(count)):
-            # RFC 3501 section 9, seq-number: one that is not there is a client's error; "1:*" of nothing is not.
-            if low > count and count:
-                raise ImapSyntaxError(NOT_THERE)
             found += self.uids[max(low, 1) - 1 : high]
-        if not count and any(first and last for first, last in numbers.ranges):
-            raise ImapSyntaxError(NOT_THERE)
         return found
 
     def vanished(self, changes: Changes, known: list[tuple[int, int]] | None) -> bytes:

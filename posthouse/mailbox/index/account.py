@@ -131,7 +131,7 @@ class OpenAccount:
         def job(file: AccountFile) -> tuple[MailboxRow, list[str], bool] | Refused:
             row = find(file, spelled)
             if row is None:
-                return folders.NO_MAILBOX
+                return folders.no_mailbox(file)
             words = file.connection.execute("SELECT name FROM keyword WHERE mailbox = ? ORDER BY folded", (row.id,))
             return row, [word for (word,) in words], file.backing.has_modseq
 

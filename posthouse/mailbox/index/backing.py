@@ -36,6 +36,8 @@ class Backing(Protocol):
     disk_is_truth: bool
     """Whether others change the disk too: reads then refresh first, and need the write transaction."""
     has_modseq: bool
+    has_folders: bool
+    """False: INBOX is all there can be."""
 
     def refresh_folders(self, file: AccountFile) -> None:
         """Bring the mailbox table up to the disk."""

@@ -15,7 +15,13 @@ from posthouse.mailbox.store import SEPARATOR, MailboxInfo, Refusal, Refused
 MAILBOXES = 10_000
 
 NO_MAILBOX = Refused(Refusal.NONEXISTENT, "Mailbox doesn't exist")
+ONE_MAILBOX = Refused(Refusal.CANNOT, "an mbox spool holds INBOX only")
 HAS_IT = Refused(Refusal.ALREADY_EXISTS, "Mailbox already exists")
+
+
+def no_mailbox(file: AccountFile) -> Refused:
+    """Why a mailbox is not there: a client that may hear TRYCREATE must be able to create it."""
+    return NO_MAILBOX if file.backing.has_folders else ONE_MAILBOX
 
 
 def list_mailboxes(file: AccountFile) -> list[MailboxInfo]:
@@ -32,6 +38,7 @@ def list_mailboxes(file: AccountFile) -> list[MailboxInfo]:
             special_use=row.special_use,
             mailbox_id=row.mailbox_id if row.selectable else "",
             has_children=row.name in above,
+            may_have_children=file.backing.has_folders,
         )
         for row in rows
     ]

@@ -289,7 +289,7 @@ class OpenMailbox:
                 return GONE
             target = find(file, spelled)
             if target is None:
-                return folders.NO_MAILBOX
+                return folders.no_mailbox(file)
             return transfer(file, row, uids, target, move=move)
 
         return await self._surroundings.lane(self._account).write(job)

@@ -37,6 +37,7 @@ class MaildirBacking:
     kind = "maildir"
     disk_is_truth = True
     has_modseq = True
+    has_folders = True
 
     def __init__(self, root: Path, pool: Executor, new_name: Callable[[], str]) -> None:
         self._root = root

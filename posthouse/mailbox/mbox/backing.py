@@ -20,6 +20,7 @@ from pathlib import Path
 from posthouse.mailbox.canonical import canonical, to_lf
 from posthouse.mailbox.index.backing import StoredDraft
 from posthouse.mailbox.index.files import CHUNK, CanonicalFile, FileDraft, measure
+from posthouse.mailbox.index.folders import ONE_MAILBOX
 from posthouse.mailbox.index.messages import change_flags, drop, insert
 from posthouse.mailbox.index.rows import AccountFile, Incoming, MailboxRow, MessageRow
 from posthouse.mailbox.mbox.format import (
@@ -38,8 +39,6 @@ from posthouse.mailbox.store import MailboxFault, Refusal, Refused, StoredConten
 
 # A file changed less than this ago may change again in the same tick of the kernel's clock, with the same size.
 TICK = 0.05
-
-ONE_MAILBOX = Refused(Refusal.CANNOT, "an mbox spool holds INBOX only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ class MboxBacking:
     kind = "mbox"
     disk_is_truth = True
     has_modseq = True
+    has_folders = False
 
     def __init__(self, spool: Path, note: Path, pool: Executor, rules: LockRules, size_limit: int) -> None:
         self._spool = str(spool)

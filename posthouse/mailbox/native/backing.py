@@ -28,6 +28,7 @@ class NativeBacking:
     kind = "native"
     disk_is_truth = False
     has_modseq = True
+    has_folders = True
 
     def __init__(self, lane: Callable[[], Lane], pool: Executor) -> None:
         self._lane = lane

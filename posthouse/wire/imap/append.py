@@ -9,7 +9,7 @@ Standards: RFC 3501 section 6.3.11; RFC 3502 (MULTIAPPEND); RFC 7888 (LITERAL+).
 import re
 from dataclasses import dataclass
 
-from posthouse.wire.imap.cursor import Cursor
+from posthouse.wire.imap.cursor import Cursor, message_flags
 from posthouse.wire.imap.dates import parse_date_time
 from posthouse.wire.imap.error import ImapSyntaxError
 
@@ -45,7 +45,7 @@ def message_literal(cursor: Cursor, mailbox: str = "") -> MessageLiteral:
     flags: frozenset[str] = frozenset()
     date = None
     if cursor.peek() == b"(":
-        flags = cursor.flag_list()
+        flags = message_flags(cursor.flag_list())
         cursor.space()
     if cursor.peek() == b'"':
         date = parse_date_time(cursor.string("internal date"))

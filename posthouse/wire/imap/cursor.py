@@ -12,12 +12,14 @@ Standards: RFC 3501 section 9; RFC 7888 (literals with "+"); RFC 3516 section 4.
 
 import re
 
-from posthouse.wire.imap.error import ImapSyntaxError
+from posthouse.wire.imap.error import ImapNameError, ImapSyntaxError
 from posthouse.wire.imap.sequence import NUMBER_LIMIT, SequenceSet, parse_sequence_set
-from posthouse.wire.imap.utf7 import decode_name
+from posthouse.wire.imap.utf7 import decode_pattern, parse_name
 
 # Flags of one command: more than a mailbox can hold keywords is nonsense.
 FLAG_LIMIT = 1000
+
+SETTABLE_FLAGS = frozenset(("\\seen", "\\answered", "\\flagged", "\\deleted", "\\draft"))
 
 # ATOM-CHAR = any CHAR except ( ) { SP CTL % * DQUOTE \ ]
 _ATOM = re.compile(rb'[^\x00-\x20\x7f(){%*"\\\]]+')
@@ -142,15 +144,21 @@ class Cursor:
         return self.string(what)
 
     def mailbox(self) -> str:
-        """A mailbox name."""
-        name = decode_name(self.astring("mailbox name"))
+        """A mailbox name. Raises ImapNameError for what is none."""
+        name = parse_name(self.astring("mailbox name"))
+        if name is None:
+            raise ImapNameError("Mailbox name is not valid modified UTF-7")
         return "INBOX" if name.upper() == "INBOX" else name
+
+    def list_reference(self) -> str:
+        """What stands before LIST's patterns; it need not be a name."""
+        return decode_pattern(self.astring("reference"))
 
     def list_mailbox(self) -> str:
         """A pattern of LIST."""
         if self.peek() in (b'"', b"{"):
-            return decode_name(self.string("mailbox pattern"))
-        return decode_name(self._match(_LIST, "mailbox pattern"))
+            return decode_pattern(self.string("mailbox pattern"))
+        return decode_pattern(self._match(_LIST, "mailbox pattern"))
 
     def flag(self) -> str:
         """One flag: a keyword or "\\\\Word"."""
@@ -172,3 +180,12 @@ class Cursor:
             if len(flags) > FLAG_LIMIT:
                 raise ImapSyntaxError("Too many flags")
         return frozenset(flags)
+
+
+def message_flags(flags: frozenset[str]) -> frozenset[str]:
+    """Flags that a client gives a message. RFC 3501 section 2.3.2: those with "\\" are five, and \\Recent is not the
+    client's. Raises ImapSyntaxError, as Dovecot refuses them."""
+    for flag in flags:
+        if flag.startswith("\\") and flag.lower() not in SETTABLE_FLAGS:
+            raise ImapSyntaxError(f"Invalid system flag {flag[:40]}")
+    return flags

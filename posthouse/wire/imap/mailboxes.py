@@ -162,7 +162,7 @@ def parse_list(cursor: Cursor) -> ListRequest:
         cursor.space()
         if selection and not selection - {"RECURSIVEMATCH", "REMOTE"} and "RECURSIVEMATCH" in selection:
             raise ImapSyntaxError("RECURSIVEMATCH needs another selection option")
-    reference = cursor.mailbox()
+    reference = cursor.list_reference()
     cursor.space()
     patterns: list[str] = []
     if cursor.take(b"("):

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from posthouse.wire.imap.append import MessageLiteral, append_literal, message_literal
 from posthouse.wire.imap.cursor import Cursor
-from posthouse.wire.imap.error import ImapSyntaxError
+from posthouse.wire.imap.error import ImapNameError, ImapSyntaxError
 
 # Octets of a refused non-synchronising literal that are passed over; beyond that the connection must end.
 SKIP_LIMIT = 1 << 30
@@ -71,6 +71,8 @@ class Broken:
     text: str
     fatal: bool = False
     """Whether the connection cannot go on."""
+    status: str = "BAD"
+    """"NO" for an APPEND to what can be no mailbox's name."""
 
 
 Event = Command | Continue | MessageLiteral | MessagesEnd | Broken
@@ -190,7 +192,7 @@ class CommandReader:
             self._overlong = None
             return self._refuse("Command line is too long", line)
         if self._broken is not None:
-            return self._refuse(self._broken.text, line)
+            return self._refuse(self._broken.text, line, self._broken.status)
         if len(self._command) - self._literals + len(line) > self.line_limit + 2:
             return self._refuse("Command is too long", line)
         self._command += line
@@ -199,7 +201,7 @@ class CommandReader:
             return self._whole()
         return self._literal(int(literal[2]), not literal[3])
 
-    def _refuse(self, text: str, line: bytes) -> Broken | None:
+    def _refuse(self, text: str, line: bytes, status: str = "BAD") -> Broken | None:
         """The command is no good. What belongs to it is passed over first; then it is told."""
         literal = _LITERAL_END.search(line)
         self._command.clear()
@@ -211,10 +213,10 @@ class CommandReader:
                 self._broken = None
                 return Broken(self._tag, text, fatal=True)
             self._skip = size
-            self._broken = Broken(self._tag, text)
+            self._broken = Broken(self._tag, text, status=status)
             return None
         self._broken = None
-        return Broken(self._tag, text)
+        return Broken(self._tag, text, status=status)
 
     def _whole(self) -> Event:
         data = bytes(self._command)
@@ -241,6 +243,8 @@ class CommandReader:
                 message = append_literal(command.cursor)
                 if message is not None:
                     return self._begin_message(message)
+        except ImapNameError as error:
+            return self._refuse(str(error), data[-KEPT:], "NO")
         except ImapSyntaxError as error:
             return self._refuse(str(error), data[-KEPT:])
         if self._literals + size > self.literal_limit:

@@ -9,7 +9,7 @@ Standards: RFC 3501 section 6.4.6; RFC 7162 section 3.1.3.
 from dataclasses import dataclass
 from typing import Literal
 
-from posthouse.wire.imap.cursor import FLAG_LIMIT, Cursor
+from posthouse.wire.imap.cursor import FLAG_LIMIT, Cursor, message_flags
 from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.fetch import MODSEQ_LIMIT
 from posthouse.wire.imap.sequence import SequenceSet
@@ -63,4 +63,4 @@ def parse_store(cursor: Cursor) -> StoreRequest:
                 raise ImapSyntaxError("Too many flags")
         flags = frozenset(listed)
     cursor.end()
-    return StoreRequest(numbers, mode, silent, flags, unchanged_since)
+    return StoreRequest(numbers, mode, silent, message_flags(flags), unchanged_since)

@@ -438,7 +438,9 @@ async def test_spools_of_system_users_are_served_alike(site: Site, tmp_path: Pat
     assert words(await second.run("NOOP"))[0] == "2 EXPUNGE"
     assert words(await second.run("SEARCH SUBJECT 2")) == ["SEARCH 2"]
     if kind == "mbox":
-        assert (await first.refused("CREATE x")).code == "CANNOT"
+        for command in ("CREATE x", "COPY 1 x", "MOVE 1 x", "APPEND x {1+}\r\nx"):
+            assert (await first.refused(command)).code == "CANNOT", "nobody is told to try what cannot be"
+        assert words(await first.run('LIST "" *')) == ["LIST / INBOX"]
     else:
         await first.run("CREATE x/y")
         assert words(await first.run("COPY 1 x/y")) == []
@@ -446,6 +448,28 @@ async def test_spools_of_system_users_are_served_alike(site: Site, tmp_path: Pat
     await second.run("LOGOUT")
     await asyncio.gather(*site.tasks)
     await store.close()
+
+
+async def test_names_that_are_none_are_refused_and_are_no_invalid_commands(site: Site) -> None:
+    client = await site.client(imapd_hard_error_limit=2)
+    await client.run("SELECT INBOX")
+    for command in ("CREATE", "DELETE", "SELECT", "SUBSCRIBE", "RENAME INBOX", "APPEND {name} {{3+}}\r\nabc"):
+        filled = command.format(name='"&Jjo"') if "{" in command else f'{command} "&Jjo"'
+        done = await client.refused(filled)
+        assert (done.status, done.text) == ("NO", "Mailbox name is not valid modified UTF-7."), command
+
+
+async def test_a_set_with_a_number_that_is_no_message_is_refused_whole(site: Site) -> None:
+    first, _second = await three(site)
+    for numbers in ("1:4", "4", "4:*", "*:4", "1,4"):
+        assert (await first.refused(f"FETCH {numbers} UID")).status == "BAD", numbers
+    assert words(await first.run("SEARCH 2:9")) == ["SEARCH 2 3"], (
+        "SEARCH passes over what is not there, as Dovecot does"
+    )
+    assert words(await first.run("UID FETCH 2:9 UID")) == ["2 FETCH", "3 FETCH"]
+    await first.run("CREATE empty")
+    await first.run("SELECT empty")
+    assert words(await first.run("FETCH 1:* UID")) == []
 
 
 async def test_bytes_that_drip_do_not_hold_a_connection_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from posthouse.wire.imap.append import MessageLiteral
 from posthouse.wire.imap.client import Response, ResponseReader, pairs, parse_response
 from posthouse.wire.imap.cursor import Cursor
 from posthouse.wire.imap.dates import format_date_time, header_day, parse_date_time
-from posthouse.wire.imap.error import ImapSyntaxError
+from posthouse.wire.imap.error import ImapNameError, ImapSyntaxError
 from posthouse.wire.imap.fetch import Section, parse_fetch
 from posthouse.wire.imap.mailboxes import parse_create, parse_list, parse_rename, parse_select, parse_status
 from posthouse.wire.imap.pattern import Pattern
@@ -20,7 +20,7 @@ from posthouse.wire.imap.response import astring, flag_list, nstring, string, ta
 from posthouse.wire.imap.search import BadCharset, parse_search
 from posthouse.wire.imap.sequence import SequenceSet, format_ranges, format_set, gaps, parse_sequence_set
 from posthouse.wire.imap.store import parse_store
-from posthouse.wire.imap.utf7 import decode_name, encode_name
+from posthouse.wire.imap.utf7 import decode_pattern, encode_name, parse_name
 
 # RFC 3501 section 5.1.3 has the first two.
 NAMES = [
@@ -28,6 +28,7 @@ NAMES = [
     ("Hi Mom \u263a-!", b"Hi Mom &Jjo--!"),
     ("a & b", b"a &- b"),
     ("\U0001f4e8", b"&2D3c6A-"),
+    ("\u00e9&\u00e9", b"&AOk-&-&AOk-"),
     ("", b""),
 ]
 
@@ -35,25 +36,65 @@ NAMES = [
 @pytest.mark.parametrize(("name", "wire"), NAMES)
 def test_names_travel_in_modified_utf7(name: str, wire: bytes) -> None:
     assert encode_name(name) == wire
-    assert decode_name(wire) == name
+    assert parse_name(wire) == name
+    assert decode_pattern(wire) == name
 
 
-@pytest.mark.parametrize("wire", [b"a & b", b"&Jjo", b"&AAA-", b"R&D &-", b"&ANw-&", "gr\u00fcn".encode()])
-def test_what_is_no_modified_utf7_is_taken_as_it_stands(wire: bytes) -> None:
-    decoded = decode_name(wire)
-    assert decode_name(encode_name(decoded)) == decoded
+NO_NAMES = [
+    b"a & b",
+    b"&Jjo",  # not ended
+    b"&",
+    b"R&D &-",
+    b"&ANw-&",
+    b"&AGE-",  # "a", which stands for itself
+    b"&ZeVnLIqeAGE-",  # the same behind characters that must be in base64
+    b"&2D0-",  # half a surrogate pair
+    b"&AOl-",  # bits left over that are not zero
+    b"&A-",
+    b"&AOk=-",
+    "gr\u00fcn".encode(),
+    b"\xfc",
+]
+
+
+@pytest.mark.parametrize("wire", NO_NAMES)
+def test_what_is_no_modified_utf7_is_no_name_and_a_pattern_as_it_stands(wire: bytes) -> None:
+    assert parse_name(wire) is None
+    decoded = decode_pattern(wire)
+    assert decode_pattern(encode_name(decoded)) == decoded
+    with pytest.raises(ImapNameError):
+        Cursor(b'"' + wire + b'"').mailbox()
+
+
+def test_a_name_may_be_cut_in_two_runs() -> None:
+    assert parse_name(b"&AOk-&AOk-") == "\u00e9\u00e9"
 
 
 @given(st.text())
 def test_every_name_comes_back(name: str) -> None:
     wire = encode_name(name)
     assert re.fullmatch(rb"[ -~]*", wire)
-    assert decode_name(wire) == name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert parse_name(wire) == name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @given(st.binary())
-def test_any_bytes_are_a_name(wire: bytes) -> None:
-    encode_name(decode_name(wire))
+def test_any_bytes_are_a_pattern_and_a_name_or_none(wire: bytes) -> None:
+    encode_name(decode_pattern(wire))
+    name = parse_name(wire)
+    if name is not None:
+        assert parse_name(encode_name(name)) == name == decode_pattern(wire)
+
+
+@pytest.mark.parametrize("flag", ["\\Foo", "\\Recent", "\\x"])
+def test_a_client_gives_no_system_flag_that_is_none(flag: str) -> None:
+    with pytest.raises(ImapSyntaxError, match="system flag"):
+        parse_store(Cursor(f" 1 +FLAGS (\\Seen {flag})".encode()))
+    reader = CommandReader(1000, 1000)
+    reader.receive(f"a APPEND INBOX (\\seen {flag}) {{3+}}\r\nabc\r\n".encode())
+    assert reader.next_event() == Broken("a", f"Invalid system flag {flag}")
+    reader.receive(b'b APPEND "&" {3+}\r\nabc\r\n')
+    assert reader.next_event() == Broken("b", "Mailbox name is not valid modified UTF-7", status="NO")
+    assert reader.next_event() is None
 
 
 SETS = [

@@ -14,10 +14,8 @@ SPELLING = {flag.lower(): flag for flag in SYSTEM_FLAGS}
 
 
 def known_flags(flags: frozenset[str]) -> frozenset[str]:
-    """Those that can be kept: system flags in RFC 3501's spelling, keywords as they are; \\Recent is nobody's."""
-    return frozenset(
-        SPELLING.get(flag.lower(), flag) for flag in flags if not flag.startswith("\\") or flag.lower() in SPELLING
-    )
+    """System flags in RFC 3501's spelling, keywords as they are."""
+    return frozenset(SPELLING.get(flag.lower(), flag) for flag in flags)
 
 
 async def store(session: ImapSession, command: Command) -> Done:
