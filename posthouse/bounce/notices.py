@@ -121,8 +121,8 @@ class BounceNotices:
         if message.envelope.sender and wanted:
             await self._to_sender(Kind.SUCCESS, message, content, wanted, whole=False)
 
-    async def probed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
-        """What sendmail -bv found out."""
+    async def traced(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        """What sendmail -v and -bv ask for."""
         if message.envelope.sender:
             await self._to_sender(Kind.VERIFY, message, content, recipients, whole=False)
 

@@ -49,8 +49,8 @@ be reported to you.
 """
 
 _VERIFY = """\
-You asked the mail server {host} what would become of a message to
-the recipients below. Nothing was delivered.
+This is the report that you asked for: what the mail server {host}
+found out about the recipients below.
 """
 
 _TEXTS = {Kind.FAILURE: _FAILURE, Kind.DELAY: _DELAY, Kind.SUCCESS: _SUCCESS, Kind.VERIFY: _VERIFY}

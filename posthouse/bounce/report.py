@@ -164,10 +164,7 @@ def _recipient_fields(notice: Notice, recipient: StoredRecipient, world: str) ->
         original = clean(quote_address(recipient.recipient.original))
         kind = "utf-8" if world == "global" and not original.isascii() else "rfc822"
         lines.append(f"Original-Recipient: {kind};{original}")
-    if notice.kind is Kind.VERIFY:
-        action = "deliverable" if dsn.status.startswith("2") else "undeliverable"
-    else:
-        action = ACTIONS.get(notice.kind) or dsn.action or "delivered"
+    action = ACTIONS.get(notice.kind) or dsn.action or "delivered"
     lines += [f"Action: {action}", f"Status: {dsn.status}"]
     if dsn.remote_mta:
         lines.append(f"Remote-MTA: {dsn.remote_mta_type}; {clean(dsn.remote_mta)}")

@@ -13,15 +13,23 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from posthouse.address.address_list import addresses
-from posthouse.commands.sendmail_options import DELIVERY, IGNORE, SendmailOptions, UsageError, parse_options
+from posthouse.commands.sendmail_options import (
+    DELIVERY,
+    IGNORE,
+    VERIFY,
+    SendmailOptions,
+    UsageError,
+    parse_options,
+)
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.config.settings import read_settings
-from posthouse.envelope.envelope import Notify, Recipient
+from posthouse.envelope.envelope import Notify, Recipient, Trace
 from posthouse.host.submission import ABSENT, HandOverFailed, submit
 from posthouse.message.header import scan_fields
 from posthouse.message.header_recipients import header_recipients
@@ -88,15 +96,13 @@ def _run(options: SendmailOptions) -> int:
     require_everywhere(configuration)
     if options.mode == "s":
         return _smtp(options, configuration)
-    if options.mode != DELIVERY:
+    if options.mode not in (DELIVERY, VERIFY):
         return _other(options)
     return _deliver(options, configuration, read_settings(SendmailSettings, configuration))
 
 
 def _other(options: SendmailOptions) -> int:
     """Another command does it."""
-    if options.mode == "v":
-        raise Fatal("-bv (a report of what would be delivered) is missing so far in Posthouse")
     name, arguments = {
         "p": ("postqueue", ["-p"]),
         "q": ("postqueue", list(options.flush)),
@@ -160,6 +166,13 @@ def _deliver(options: SendmailOptions, configuration: Configuration, settings: S
         if not given:
             raise Fatal(f"{sender}({uid}): No recipient addresses found in message header")
     notify = _notify(options)
+    content = reading.content
+    trace = Trace.NONE
+    if options.mode == VERIFY:
+        trace = Trace.VERIFY
+        content = partial(_probe, sender, _distinct(given))
+    elif options.verbose == 1:
+        trace = Trace.RECORD
     submission = Submission(
         sender=sender,
         recipients=tuple(Recipient(address, notify=notify) for address in _distinct(given)),
@@ -169,11 +182,10 @@ def _deliver(options: SendmailOptions, configuration: Configuration, settings: S
         ret=_ret(options),
         envid=_xtext(options.envid),
         verp=_verp(options, settings),
+        trace=trace,
     )
-    if options.verbose:
-        _say("warning: -v: a report of the first delivery attempt is not made yet; the message is sent all the same")
     try:
-        _hand_over(settings, submission, reading)
+        _hand_over(settings, submission, content)
     except _TooBig:
         _say(f"warning: uid={uid}: File too large", "postdrop")
         _say("warning: mail_stream_cleanup: close error")
@@ -182,11 +194,21 @@ def _deliver(options: SendmailOptions, configuration: Configuration, settings: S
         raise Fatal(f"{sender}({uid}): mail system: {error}") from error
     except OSError as error:
         raise Fatal(f"{sender}({uid}): queue file write error: {error.strerror or error}") from error
+    if trace is not Trace.NONE:
+        line = f"Mail Delivery Status Report will be mailed to <{sender}>.\n"
+        sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape"))
+        sys.stdout.flush()
     return 0
 
 
-def _hand_over(settings: SendmailSettings, submission: Submission, reading: "_Reading") -> None:
-    result = _submit_or_drop(settings, submission, reading.content)
+def _probe(sender: str, recipients: list[str]) -> Iterator[bytes]:
+    """What -bv hands over instead of a message: nobody gets it, the report quotes it."""
+    text = f"From: {sender}\r\nSubject: probe\r\nTo:\t" + ",\r\n\t".join(recipients) + "\r\n\r\n"
+    yield text.encode("utf-8", "surrogateescape")
+
+
+def _hand_over(settings: SendmailSettings, submission: Submission, content: Callable[[], Iterator[bytes]]) -> None:
+    result = _submit_or_drop(settings, submission, content)
     if isinstance(result, NotTaken):
         text = f"{submission.sender}({os.getuid()}): {result.text.removeprefix('Error: ')}"
         raise Fatal(result.text if "not allowed to submit" in result.text else text)

@@ -6,6 +6,7 @@ LETTERS = "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q:tvx"
 """An option's letter, and ":" when it takes an argument."""
 
 DELIVERY = "m"
+VERIFY = "v"
 IGNORE = "ignore"
 """-bh, -bH, -q5m: a host status database and queue run times are not kept here; the command ends at once."""
 
@@ -40,6 +41,7 @@ class SendmailOptions:
     flush: tuple[str, ...] = ()
     """Arguments for postqueue."""
     verbose: int = 0
+    """1: report the first delivery attempt; more is Postfix's verbose logging, which is not kept here."""
     recipients: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -89,8 +91,10 @@ def parse_options(arguments: list[str]) -> SendmailOptions:
                     position += 1
             _option(options, letter, argument)
     options.recipients = arguments[position:]
-    if options.extract and options.mode == "v":
+    if options.extract and options.mode == VERIFY:
         raise UsageError("fatal: -t option cannot be used with -bv")
+    if options.mode == VERIFY and options.verbose == 1:
+        raise UsageError("fatal: -v option cannot be used with -bv")
     if options.extract and options.mode != DELIVERY:
         raise UsageError("fatal: -t can be used only in delivery mode")
     return options

@@ -7,7 +7,7 @@ Standards: RFC 5321 sections 2.3.1 and 4.1.1.2; RFC 3461 (DSN); RFC 6531 (SMTPUT
 """
 
 from dataclasses import dataclass
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 
 
 class Notify(IntFlag):
@@ -18,6 +18,16 @@ class Notify(IntFlag):
     SUCCESS = 2
     FAILURE = 4
     DELAY = 8
+
+
+class Trace(IntEnum):
+    """What the sender asked to be told of the first delivery attempt, apart from NOTIFY."""
+
+    NONE = 0
+    RECORD = 1
+    """sendmail -v: deliver, and report what became of it."""
+    VERIFY = 2
+    """sendmail -bv: report what would become of it, and deliver nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +80,4 @@ class Envelope:
     """"7BIT", "8BITMIME" or "" when the client said nothing."""
     verp: str = ""
     """The two VERP delimiters, or ""."""
+    trace: Trace = Trace.NONE

@@ -101,6 +101,7 @@ class LocalSubmission:
             smtputf8=submission.smtputf8,
             body=submission.body,
             verp=submission.verp,
+            trace=submission.trace,
         )
         give_back = self._give_back if users else None
         return await transaction.commit(

@@ -361,6 +361,7 @@ class CleanupTransaction:
                 envelope.smtputf8,
                 envelope.body,
                 envelope.verp,
+                envelope.trace,
             ),
             recipients=tuple([StoredRecipient(number, recipient) for number, recipient in enumerate(recipients)]),
             size=size,

@@ -20,7 +20,7 @@ from posthouse.host.log import ProcessLog
 from posthouse.queue.body import ROW_BODY_LIMIT, FileBody, SpillingWriter, Uncommitted, failure_of
 from posthouse.queue.body_memory import BodyMemory
 from posthouse.queue.database import PAGE, STATES, Change, NewRow, ShardDatabase
-from posthouse.queue.pack import DELAY_WARNED, FORCE_EXPIRED, flags_of, pack_message, pack_outcome
+from posthouse.queue.pack import DELAY_WARNED, FORCE_EXPIRED, TRACED, flags_of, pack_message, pack_outcome
 from posthouse.queue.queue_id import BLOCK, NumberSource, long_id, number_of, short_id
 from posthouse.queue.shard import Shard, adopt_shard, create_shard, shard_names
 from posthouse.queue.store import (
@@ -269,7 +269,9 @@ class LocalQueueStore:
                     tuple((r.index, pack_outcome(r)) for r in fate.recipients) if not fate.remove else (),
                     None if fate.state is None else STATES[fate.state],
                     fate.next_attempt,
-                    (DELAY_WARNED if fate.delay_warned else 0) | (FORCE_EXPIRED if fate.force_expired else 0),
+                    (DELAY_WARNED if fate.delay_warned else 0)
+                    | (FORCE_EXPIRED if fate.force_expired else 0)
+                    | (TRACED if fate.traced else 0),
                     fate.remove,
                 )
             )

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from posthouse.envelope.envelope import LOCAL_CLIENT, Client, Envelope, Notify, Recipient
+from posthouse.envelope.envelope import LOCAL_CLIENT, Client, Envelope, Notify, Recipient, Trace
 from posthouse.envelope.outcome import Dsn
 from posthouse.queue.store import QueuedMessage, RecipientState, State, StoredRecipient
 
@@ -100,6 +100,7 @@ def pack_message(message: QueuedMessage) -> bytes:
                 client.sasl_username,
                 client.sasl_sender,
             ),
+            *((int(envelope.trace),) if envelope.trace is not Trace.NONE else ()),
         )
     )
 
@@ -117,9 +118,11 @@ def unpack_message(
 ) -> QueuedMessage:
     """A message again. `outcomes` are the recipients that changed (unpack_outcome), by index."""
     try:
+        fields = _unpack(data)
         arrival, size, message_id, content_filter, hops, sender, packed, local, ret, envid, utf8, body, verp, who = (
-            _unpack(data)[:14]
+            fields[:14]
         )
+        trace = Trace(fields[14]) if len(fields) > 14 and not flags & TRACED else Trace.NONE
         recipients = tuple(_recipient(parts) for parts in packed)
         client = Client(*who) if who else LOCAL_CLIENT
     except (ValueError, TypeError, IndexError) as error:
@@ -136,7 +139,7 @@ def unpack_message(
     return QueuedMessage(
         queue_id,
         arrival,
-        Envelope(sender, recipients, client, local, ret, envid, utf8, body, verp),
+        Envelope(sender, recipients, client, local, ret, envid, utf8, body, verp, trace),
         stored,
         size,
         state,
@@ -151,6 +154,8 @@ def unpack_message(
 
 DELAY_WARNED = 1
 FORCE_EXPIRED = 2
+TRACED = 4
+"""The report that sendmail -v asked for is made."""
 
 
 def flags_of(message: QueuedMessage) -> int:

@@ -99,6 +99,8 @@ class Fate:
     next_attempt: float | None = None
     delay_warned: bool | None = None
     force_expired: bool | None = None
+    traced: bool | None = None
+    """The report of the first attempt (Envelope.trace) is made."""
     remove: bool = False
     """Every recipient is done and every notice committed: the message and its content go away."""
 

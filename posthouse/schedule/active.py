@@ -16,6 +16,7 @@ class ActiveMessage:
         "message",
         "pending",
         "recipients",
+        "report",
         "tasks",
         "withdrawn",
     )
@@ -33,6 +34,8 @@ class ActiveMessage:
         self.withdrawn = False
         """Somebody held or deleted it: what is left of it is dropped."""
         self.concluding = False
+        self.report: list[StoredRecipient] = []
+        """What was logged of recipients, where the sender asked for it (Envelope.trace)."""
 
     @property
     def queue_id(self) -> str:

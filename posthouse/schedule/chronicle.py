@@ -7,7 +7,7 @@ soft_bounce turns a bounce into a deferral here, before anybody sees it.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from posthouse.envelope.envelope import Notify
+from posthouse.envelope.envelope import Notify, Trace
 from posthouse.envelope.outcome import Dsn, Outcome
 from posthouse.envelope.outcome import Fate as Ending
 from posthouse.envelope.verdict import Evidence
@@ -39,6 +39,7 @@ class Chronicle:
         now = self._clock.now()
         before = active.active_time - message.arrival_time
         within = started - active.active_time
+        trace = message.envelope.trace
         for outcome in outcomes:
             stored = active.recipients[outcome.index]
             dsn = outcome.dsn
@@ -58,6 +59,12 @@ class Chronicle:
                 dsn = with_action(dsn, dsn.status, action)
             address = outcome.log_recipient or stored.recipient.address
             for part in outcome.parts or (outcome,):
+                fate = word if part is outcome else part.fate.value
+                to = part.log_recipient or address
+                if trace is not Trace.NONE:
+                    if trace is Trace.VERIFY:
+                        fate = "deliverable" if part.fate is Ending.DELIVERED else "undeliverable"
+                    active.report.append(_reported(stored, to, part, action if part is outcome else "", fate))
                 # What a recipient was expanded to has a line of its own each; soft_bounce's word is for the whole only.
                 said = dsn if part is outcome else part.dsn
                 # An agent that does not say how long connecting and sending took: all of it was sending.
@@ -65,18 +72,21 @@ class Chronicle:
                 log.info(
                     delivery_line(
                         message.queue_id,
-                        address,
+                        to,
                         stored.recipient.original,
                         part.relay,
                         now - message.arrival_time,
                         (before, within, part.setup_time, sending),
                         part.connection_uses,
                         said.status,
-                        word if part is outcome else part.fate.value,
+                        fate,
                         said.reason,
                         self._settings.delay_logging_resolution_limit,
                     )
                 )
+            if trace is Trace.VERIFY:
+                self.note(now, "probed", active, address, f"relay={outcome.relay}, {outcome.dsn.reason}", ())
+                continue  # nothing has become of it
             step = _STEPS.get(action, "delivered")
             self.note(now, step, active, address, f"relay={outcome.relay}, status={word} ({dsn.reason})", ())
             notify = stored.recipient.notify
@@ -131,6 +141,20 @@ class Chronicle:
                 evidence,
             )
         )
+
+
+def _reported(stored: StoredRecipient, address: str, outcome: Outcome, action: str, word: str) -> StoredRecipient:
+    """A recipient as the report of the attempt has it."""
+    dsn = outcome.dsn
+    if word in ("deliverable", "undeliverable"):
+        action = word
+    elif outcome.fate is Ending.DELIVERED:
+        action = action or dsn.action or ("relayed" if dsn.diagnostic_type == "smtp" else "delivered")
+    else:
+        action = action or ("delayed" if outcome.fate is Ending.DEFERRED else "failed")
+    via = "" if outcome.relay == "none" else f"delivery via {outcome.relay}: "
+    dsn = replace(dsn, action=action, reason=via + dsn.reason)
+    return StoredRecipient(stored.index, stored.recipient, RecipientState.DONE, dsn, address)
 
 
 def with_action(dsn: Dsn, status: str, action: str) -> Dsn:

@@ -47,3 +47,6 @@ class Notices(Protocol):
 
     async def succeeded(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         """These recipients (NOTIFY=SUCCESS) have got it."""
+
+    async def traced(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        """What the first attempt did (Envelope.trace), for every recipient, as it was logged."""

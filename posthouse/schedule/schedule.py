@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from posthouse.envelope.content import Content
-from posthouse.envelope.envelope import Recipient
+from posthouse.envelope.envelope import Recipient, Trace
 from posthouse.envelope.outcome import Dsn, Outcome
 from posthouse.envelope.outcome import Fate as Ending
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
@@ -341,6 +341,7 @@ class Schedule:
                     envelope.body,
                     envelope.local_rewrite,
                     active.active_time,
+                    envelope.trace is Trace.VERIFY,
                 )
             )
         if active.withdrawn:

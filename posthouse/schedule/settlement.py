@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from posthouse.envelope.content import Content, MemoryBody
-from posthouse.envelope.envelope import Notify
+from posthouse.envelope.envelope import Notify, Trace
 from posthouse.envelope.outcome import Dsn
 from posthouse.host.clock import Clock
 from posthouse.host.log import ProcessLog
@@ -68,6 +68,13 @@ class Settlement:
             self._withdraw(active)
             return
         message = active.message
+        if message.envelope.trace is not Trace.NONE and active.report:
+            self._spawn(self._trace(active))
+            return
+        self._settle_rest(active)
+
+    def _settle_rest(self, active: ActiveMessage) -> None:
+        message = active.message
         now = self._clock.now()
         pending = active.pending_recipients()
         if pending and self._give_up(message, now):
@@ -96,12 +103,32 @@ class Settlement:
             return True
         return is_expired(now, message, self._settings) and self._watch.trusted(self._clock.steady())
 
+    async def _trace(self, active: ActiveMessage) -> None:
+        """Commit the report that the sender asked for, then go on; a probe has done its duty with it."""
+        message = active.message
+        verify = message.envelope.trace is Trace.VERIFY
+        try:
+            await self._notices.traced(message, await self._content(message), active.report)
+        except (QueueFull, QueueFault) as error:
+            self._log.warning(f"{message.queue_id}: notice not queued: {error}")
+            verify = False
+        else:
+            self._recorder.add(Fate(message.queue_id, traced=True))
+        if active.withdrawn:
+            self._withdraw(active)
+        elif verify:
+            active.concluding = True
+            self._recorder.add(Fate(message.queue_id, remove=True), active)
+        else:
+            self._settle_rest(active)
+
+    async def _content(self, message: QueuedMessage) -> Content:
+        return await self._store.load_content(message.queue_id) or Content(b"", MemoryBody(b""))
+
     async def _notify(self, active: ActiveMessage, warn: bool) -> None:
         """Commit the notices, then conclude. A notice that cannot be queued keeps its recipients for the next time."""
         message = active.message
-        content = await self._store.load_content(message.queue_id)
-        if content is None:
-            content = Content(b"", MemoryBody(b""))
+        content = await self._content(message)
         wanted = [r for r in active.recipients if wants_notice(r)]
         failed = [r for r in wanted if r.dsn is not None and r.dsn.action == "failed"]
         succeeded = [r for r in wanted if r.dsn is not None and r.dsn.action != "failed"]

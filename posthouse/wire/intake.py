@@ -16,7 +16,7 @@ Standards: netstrings (D. J. Bernstein, 1997); RFC 3461 section 4 for what the a
 import re
 from dataclasses import dataclass, field
 
-from posthouse.envelope.envelope import Notify, Recipient
+from posthouse.envelope.envelope import Notify, Recipient, Trace
 
 HEADING = b"posthouse-maildrop 1\n"
 """First line of a maildrop file: what it is, and the version of what follows."""
@@ -53,6 +53,8 @@ class Submission:
     envid: str = ""
     verp: str = ""
     smtputf8: bool = False
+    trace: Trace = Trace.NONE
+    """sendmail -v and -bv."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ Event = Submission | bytes | End
 
 _BODIES = ("", "7BIT", "8BITMIME")
 _RETURNS = ("", "FULL", "HDRS")
+_TRACES = {"": Trace.NONE, "record": Trace.RECORD, "verify": Trace.VERIFY}
 _ATTRIBUTES = ("sender", "source", "full_name", "body", "ret", "envid", "verp")
 
 
@@ -73,6 +76,8 @@ def encode_submission(submission: Submission) -> bytes:
     pairs.append(f"rewrite={'local' if submission.local_rewrite else 'remote'}")
     if submission.smtputf8:
         pairs.append("smtputf8=yes")
+    if submission.trace is not Trace.NONE:
+        pairs.append(f"trace={submission.trace.name.lower()}")
     frames = [_frame(b"E", "\0".join(pairs))]
     for recipient in submission.recipients:
         parts = (recipient.address, recipient.original, str(int(recipient.notify)), recipient.orcpt)
@@ -193,6 +198,8 @@ class SubmissionReader:
             raise IntakeProtocolError("bad envelope")
         if values.get("body", "") not in _BODIES or values.get("ret", "") not in _RETURNS:
             raise IntakeProtocolError("bad envelope")
+        if values.get("trace", "") not in _TRACES:
+            raise IntakeProtocolError("bad envelope")
         if _NO_PARAMETER.search(values.get("envid", "") + values.get("verp", "")):
             raise IntakeProtocolError("bad envelope")
         known = {name: values.get(name, "") for name in _ATTRIBUTES if name not in ("sender", "source")}
@@ -202,6 +209,7 @@ class SubmissionReader:
             source=values.get("source", "pickup"),
             local_rewrite=values.get("rewrite") != "remote",
             smtputf8=values.get("smtputf8") == "yes",
+            trace=_TRACES[values.get("trace", "")],
             **known,
         )
 

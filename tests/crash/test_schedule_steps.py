@@ -81,6 +81,9 @@ class World:
     async def succeeded(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         raise AssertionError
 
+    async def traced(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        raise AssertionError
+
 
 class Stopping:
     """A store whose commits are steps."""

@@ -34,6 +34,9 @@ from posthouse.transport.local.settings import LocalSettings
 ADDRESSES = (Kind.ADDRESS, Kind.MAILBOX)
 """What an agent forwards by itself; the rest needs the rights of the alias's owner."""
 
+ALIAS_DEPTH = 100
+"""Aliases within aliases that a probe follows, as deep as local(8) does."""
+
 
 class LocalAgent:
     """Delivers to the users and aliases of this machine."""
@@ -77,12 +80,13 @@ class LocalAgent:
         local_part = unquote_address(local_part)
         if delivered_to(request.content.header, recipient.address):
             return self._outcome(queued.index, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {recipient.address}")
-        if request.trace_only:
-            return await self._probe(queued, local_part)
         try:
             row, extension = await self._alias(local_part)
         except TableRetry as retry:
             return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
+        if row is not None and request.trace_only:
+            parts = await self._traced(request, queued, row, local_part, extension, [])
+            return _whole(queued.index, parts, self._service)
         if row is not None:
             return await self._expand(request, queued, row, local_part, extension)
         return await self._user(request, queued, local_part)
@@ -100,16 +104,51 @@ class LocalAgent:
     def _split(self, local_part: str) -> tuple[str, str]:
         return split_extension(local_part, self._settings.recipient_delimiter)
 
-    async def _probe(self, queued: QueuedRecipient, local_part: str) -> Outcome:
-        try:
-            row, _ = await self._alias(local_part)
-        except TableRetry as retry:
-            return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
-        if row is not None:
-            return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", f"aliased to {row.value}")
-        if await self._person(local_part) is None and not self._settings.luser_relay:
-            return self._outcome(queued.index, Fate.BOUNCED, "5.1.1", f'unknown user: "{local_part}"')
-        return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", "delivers to mailbox")
+    async def _traced(
+        self, request: DeliveryRequest, queued: QueuedRecipient, row: Row, name: str, extension: str, above: list[str]
+    ) -> list[Outcome]:
+        """What an alias would do, part by part. What only its owner may read (:include: files) is named, not read."""
+        if name.lower() in above or len(above) >= ALIAS_DEPTH:
+            text = f"possible alias database loop for {name}"
+            return [self._outcome(queued.index, Fate.BOUNCED, "5.4.6", text)]
+        _, home = split_address(queued.recipient.address)
+        above = [*above, name.lower()]
+        parts: list[Outcome] = []
+        for item in parse_expansion(row.value):
+            if item.kind not in ADDRESSES:
+                words = {Kind.COMMAND: "delivers to command", Kind.FILE: "delivers to file", Kind.INCLUDE: "includes"}
+                text = f"{words[item.kind]}: {item.value}"
+                parts.append(self._outcome(queued.index, Fate.DELIVERED, "2.0.0", text))
+                continue
+            address = self._qualify(self._extended(item, extension))
+            local_part, domain = split_address(address)
+            local_part = unquote_address(local_part)
+            found: Row | None = None
+            if domain.lower() != home.lower():
+                outcome = await self._forward(request, queued, [address], request.sender)
+            elif item.kind is Kind.MAILBOX or local_part.lower() == name.lower():
+                outcome = await self._user(request, queued, local_part)
+            else:
+                try:
+                    found, rest = await self._alias(local_part)
+                except TableRetry as retry:
+                    text = f"alias database unavailable: {retry}"
+                    parts.append(self._outcome(queued.index, Fate.DEFERRED, "4.3.0", text))
+                    continue
+                if found is not None:
+                    parts += await self._traced(request, queued, found, local_part, rest, above)
+                    continue
+                outcome = await self._user(request, queued, local_part)
+            parts.append(replace(outcome, log_recipient=address))
+        return parts
+
+    def _place(self) -> str:
+        """Where a user's mail would go, in local(8)'s words. What he wrote in his .forward only his own rights show."""
+        settings = self._settings
+        if settings.mailbox_command:
+            return f"delivers to command: {settings.mailbox_command}"
+        place = settings.home_mailbox or settings.mail_spool_directory
+        return "delivers to maildir" if place.endswith("/") else "delivers to mailbox"
 
     async def _expand(
         self, request: DeliveryRequest, queued: QueuedRecipient, row: Row, local_part: str, extension: str
@@ -190,6 +229,8 @@ class LocalAgent:
                 return await self._unknown(request, queued, local_part, base, extension)
         except TableRetry as retry:
             return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", f"table lookup problem: {retry}")
+        if request.trace_only:
+            return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", self._place())
         report = await self._run(request, queued, "user", login, extension)
         parts = outcomes(report, (queued.index,), self._service)
         if report.spool:
@@ -243,6 +284,8 @@ class LocalAgent:
         self, request: DeliveryRequest, queued: QueuedRecipient, addresses: list[str], sender: str
     ) -> Outcome:
         """Through the one door, as a new message. RFC 3461 section 5.2.7.1: NOTIFY goes along to a single address."""
+        if request.trace_only:
+            return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", f"forwards to {', '.join(addresses)}")
         recipient = queued.recipient
         notify = recipient.notify if len(addresses) == 1 else recipient.notify & ~Notify.SUCCESS
         original = recipient.original or recipient.address
@@ -269,7 +312,8 @@ class LocalAgent:
             transaction.abort()
             raise
         if isinstance(answer, Accepted):
-            return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", f"forwarded as {answer.queue_id}")
+            dsn = Dsn("2.0.0", f"forwarded as {answer.queue_id}", "relayed")
+            return Outcome(queued.index, Fate.DELIVERED, dsn, self._service)
         fate = Fate.DEFERRED if answer.code < 500 else Fate.BOUNCED
         return self._outcome(queued.index, fate, answer.status, f"unable to forward message: {answer.text}")
 

@@ -24,6 +24,9 @@ class LocalSettings:
     mail_name: str
     myorigin: str
     prepend_delivered_header: tuple[str, ...]
+    mailbox_command: str
+    home_mailbox: str
+    mail_spool_directory: str
     mailbox_size_limit: int
     message_size_limit: int
 

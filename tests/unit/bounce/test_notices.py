@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from collections.abc import AsyncIterator
 
 import pytest
@@ -272,8 +273,9 @@ async def test_an_expanded_recipient_names_what_it_came_from():
 
 async def test_a_probe_reports_what_could_be_delivered():
     house = House()
-    recipients = [recipient("a@x", Dsn("2.0.0", "delivery via x: 250 ok")), recipient("b@x", UNKNOWN, 1)]
-    await house.notices.probed(message("bob@x"), CONTENT, recipients)
+    said = Dsn("2.0.0", "delivery via x: 250 ok", "deliverable")
+    recipients = [recipient("a@x", said), recipient("b@x", replace(UNKNOWN, action="undeliverable"), 1)]
+    await house.notices.traced(message("bob@x"), CONTENT, recipients)
     assert "Subject: Mail Delivery Status Report\r\n" in house.texts[0]
     assert re.findall(r"Action: (\w+)", house.texts[0]) == ["deliverable", "undeliverable"]
 

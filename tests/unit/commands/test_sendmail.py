@@ -7,6 +7,7 @@ import pytest
 
 import posthouse
 from posthouse.commands.sendmail_options import UsageError, parse_options
+from posthouse.envelope.envelope import Trace
 from posthouse.host.maildrop import dropped, read_drop
 from posthouse.wire.intake import Submission
 
@@ -38,7 +39,24 @@ def sendmail(house: Path, *arguments: str, stdin: bytes = MESSAGE) -> tuple[int,
         timeout=60,
         check=False,
     )
-    return done.returncode, done.stderr.decode()
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+SAID = "Mail Delivery Status Report will be mailed to <s@x>.\n"
+
+
+def test_v_asks_for_a_report_of_the_first_attempt(house: Path) -> None:
+    assert sendmail(house, "-v", "-fs@x", "a@x.example") == (0, SAID + WARNING)
+    ((submission, content),) = waiting(house)
+    assert submission.trace is Trace.RECORD
+    assert content.startswith(b"From: me@example.com\r\n")
+
+
+def test_bv_hands_over_a_probe_and_reads_nothing(house: Path) -> None:
+    assert sendmail(house, "-bv", "-fs@x", "a@x.example", "b") == (0, SAID + WARNING)
+    ((submission, content),) = waiting(house)
+    assert submission.trace is Trace.VERIFY
+    assert content == b"From: s@x\r\nSubject: probe\r\nTo:\ta@x.example,\r\n\tb\r\n\r\n"
 
 
 def waiting(house: Path) -> list[tuple[Submission, bytes]]:
@@ -119,6 +137,7 @@ def test_delivery_status_options(house: Path) -> None:
         (["-L"], ("option requires an argument -- 'L'",) * 2 + ("fatal: usage: sendmail [options]",)),
         (["-B", "x"], ("fatal: -B option needs 8BITMIME or 7BIT",)),
         (["-bv", "-t"], ("fatal: -t option cannot be used with -bv",)),
+        (["-bv", "-v"], ("fatal: -v option cannot be used with -bv",)),
         (["-bp", "-t"], ("fatal: -t can be used only in delivery mode",)),
         (["-qSx"], ("fatal: -qS is not implemented",)),
     ],

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.envelope.envelope import Client, Envelope, Notify, Recipient
+from posthouse.envelope.envelope import Client, Envelope, Notify, Recipient, Trace
 from posthouse.envelope.outcome import Dsn
 from posthouse.queue.pack import (
+    TRACED,
     CorruptRow,
     flags_of,
     pack_message,
@@ -33,6 +36,7 @@ def messages(draw: st.DrawFn) -> QueuedMessage:
     )
     client = draw(st.one_of(st.just(Client()), st.builds(Client, *([wire_text] * 9))))
     envelope = Envelope(draw(wire_text), who, client, draw(st.booleans()), "HDRS", draw(wire_text), draw(st.booleans()))
+    envelope = replace(envelope, trace=draw(st.sampled_from(Trace)))
     return QueuedMessage(
         "0123456789",
         draw(st.floats(0, 4e9)),
@@ -58,6 +62,8 @@ def test_a_message_comes_back_as_it_was(message: QueuedMessage) -> None:
         message.queue_id, pack_message(message), outcomes, message.state, message.next_attempt, flags_of(message)
     )
     assert message == again
+    traced = unpack_message(message.queue_id, pack_message(message), {}, State.DEFERRED, 0.0, TRACED)
+    assert traced.envelope.trace is Trace.NONE
 
 
 @given(st.binary(max_size=100))

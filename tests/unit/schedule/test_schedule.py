@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.envelope.content import Content, MemoryBody
-from posthouse.envelope.envelope import Envelope, Recipient
+from posthouse.envelope.envelope import Envelope, Recipient, Trace
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest
 from posthouse.envelope.verdict import Evidence
@@ -72,6 +72,7 @@ class Told:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, list[str]]] = []
         self.full = False
+        self.report: list[tuple[str, str, str]] = []
 
     async def _tell(self, kind: str, message: QueuedMessage, recipients: Sequence[StoredRecipient]) -> None:
         if self.full:
@@ -86,6 +87,10 @@ class Told:
 
     async def succeeded(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         await self._tell("succeeded", message, recipients)
+
+    async def traced(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+        await self._tell("traced", message, recipients)
+        self.report = [(r.recipient.address, r.dsn.action, r.dsn.reason) for r in recipients if r.dsn is not None]
 
 
 class House:
@@ -113,13 +118,13 @@ class House:
             clock=self.clock,
         )
 
-    async def send(self, *recipients: str, sender: str = "s@example.com") -> str:
+    async def send(self, *recipients: str, sender: str = "s@example.com", trace: Trace = Trace.NONE) -> str:
         queue_id = self.store.new_queue_id()
         who = tuple(Recipient(address, address) for address in recipients)
         message = QueuedMessage(
             queue_id,
             self.clock.now(),
-            Envelope(sender, who),
+            Envelope(sender, who, trace=trace),
             tuple(StoredRecipient(i, r) for i, r in enumerate(who)),
             20,
         )
@@ -464,4 +469,65 @@ async def test_stopping_records_what_was_delivered(make) -> None:
     await asyncio.sleep(0)
     house.agent.gate.set()
     await stopping
+    assert await house.store.load(queue_id) is None
+
+
+def mixed(address: str) -> tuple[Fate, Dsn, bool]:
+    """What the agent says of a@, b@ and c@."""
+    answers = {
+        "a": (Fate.DELIVERED, SENT, False),
+        "b": (Fate.DEFERRED, LATER, False),
+        "c": (Fate.BOUNCED, NEVER, False),
+    }
+    return answers[address[0]]
+
+
+VIA = "delivery via mx.example.net[192.0.2.1]:25: "
+
+
+async def test_sendmail_v_is_told_of_the_first_attempt_once(make) -> None:
+    house = await make()
+    house.agent.answer = mixed
+    queue_id = await house.send("a@example.net", "b@example.net", "c@example.net", trace=Trace.RECORD)
+    await house.quiet()
+    assert [kind for kind, *_ in house.told.calls] == ["traced", "failed"]
+    assert house.told.report == [
+        ("a@example.net", "relayed", VIA + SENT.reason),
+        ("b@example.net", "delayed", VIA + LATER.reason),
+        ("c@example.net", "failed", VIA + NEVER.reason),
+    ]
+    assert (await house.store.load(queue_id)).envelope.trace is Trace.NONE
+    house.agent.answer = lambda a: (Fate.DELIVERED, SENT, False)
+    await house.later(300)
+    assert [kind for kind, *_ in house.told.calls] == ["traced", "failed"]
+    assert await house.store.load(queue_id) is None
+
+
+async def test_sendmail_bv_reports_and_delivers_nothing(make) -> None:
+    house = await make()
+    house.agent.answer = mixed
+    queue_id = await house.send("a@example.net", "b@example.net", "c@example.net", trace=Trace.VERIFY)
+    await house.quiet()
+    assert [request.trace_only for request in house.agent.requests] == [True]
+    assert house.told.calls == [("traced", queue_id, ["a@example.net", "b@example.net", "c@example.net"])]
+    assert [action for _, action, _ in house.told.report] == ["deliverable", "undeliverable", "undeliverable"]
+    said = [line.partition("status=")[2] for line in house.sink.lines if "status=" in line]
+    assert said == [
+        f"deliverable ({SENT.reason})",
+        f"undeliverable ({LATER.reason})",
+        f"undeliverable ({NEVER.reason})",
+    ]
+    assert await house.store.load(queue_id) is None
+
+
+async def test_a_probe_whose_report_cannot_be_queued_is_made_again(make) -> None:
+    house = await make()
+    house.told.full = True
+    queue_id = await house.send("a@example.net", trace=Trace.VERIFY)
+    await house.quiet()
+    assert (await house.store.load(queue_id)).state is State.DEFERRED
+    house.told.full = False
+    await house.later(300)
+    assert [kind for kind, *_ in house.told.calls] == ["traced"]
+    assert [request.trace_only for request in house.agent.requests] == [True, True]
     assert await house.store.load(queue_id) is None

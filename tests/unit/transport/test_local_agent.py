@@ -36,6 +36,9 @@ SETTINGS = LocalSettings(
     mail_name="Postfix",
     myorigin="tony.test",
     prepend_delivered_header=("command", "file", "forward"),
+    mailbox_command="",
+    home_mailbox="",
+    mail_spool_directory="/var/mail",
     mailbox_size_limit=0,
     message_size_limit=0,
 )
@@ -125,7 +128,7 @@ def agent(rows: dict[str, str], hands: Handy, letters: Letters, settings: LocalS
     )
 
 
-def request(address: str, header: bytes = b"Subject: x\r\n") -> DeliveryRequest:
+def request(address: str, header: bytes = b"Subject: x\r\n", *, trace_only: bool = False) -> DeliveryRequest:
     return DeliveryRequest(
         queue_id="ABC",
         arrival_time=0.0,
@@ -135,6 +138,7 @@ def request(address: str, header: bytes = b"Subject: x\r\n") -> DeliveryRequest:
         nexthop="tony.test",
         content=Content(header, MemoryBody(b"body\r\n")),
         client=Client(),
+        trace_only=trace_only,
     )
 
 
@@ -243,3 +247,41 @@ async def test_a_loop_of_an_odd_address_is_found() -> None:
     assert b'Delivered-To: "a b"@tony.test\r\n' in letters.taken[0][1]
     outcome, _, _ = await deliver("a b@tony.test", {}, header=b'Delivered-To: "a b"@tony.test\r\n')
     assert outcome.dsn.status == "5.4.6"
+
+
+async def probe(address: str, rows: dict[str, str], settings: LocalSettings = SETTINGS) -> list[tuple[str, str, str]]:
+    hands, letters = Handy(), Letters()
+    (outcome,) = await agent(rows, hands, letters, settings).deliver(request(address, trace_only=True))
+    assert (hands.errands, letters.taken) == ([], [])
+    return [(part.fate.value, part.log_recipient, part.dsn.reason) for part in outcome.parts or (outcome,)]
+
+
+async def test_a_probe_of_a_user_says_where_his_mail_would_go() -> None:
+    assert await probe("tony@tony.test", {}) == [("sent", "", "delivers to mailbox")]
+    maildir = replace(SETTINGS, home_mailbox="Maildir/")
+    assert await probe("tony@tony.test", {}, maildir) == [("sent", "", "delivers to maildir")]
+    command = replace(maildir, mailbox_command="procmail")
+    assert await probe("tony@tony.test", {}, command) == [("sent", "", "delivers to command: procmail")]
+    assert await probe("gone@tony.test", {}) == [("bounced", "", 'unknown user: "gone"')]
+
+
+async def test_a_probe_follows_an_alias_part_by_part() -> None:
+    rows = {"list": 'tony, more, gone, "|cat", /tmp/x, z@else.test, :include:/etc/y', "more": "alice, broken, list"}
+    assert await probe("list@tony.test", rows) == [
+        ("sent", "tony@tony.test", "delivers to mailbox"),
+        ("sent", "alice@tony.test", "delivers to mailbox"),
+        ("deferred", "", "alias database unavailable: no answer"),
+        ("bounced", "", "possible alias database loop for list"),
+        ("bounced", "gone@tony.test", 'unknown user: "gone"'),
+        ("sent", "", "delivers to command: cat"),
+        ("sent", "", "delivers to file: /tmp/x"),
+        ("sent", "z@else.test", "forwards to z@else.test"),
+        ("sent", "", "includes: /etc/y"),
+    ]
+
+
+async def test_a_probe_of_a_user_whose_alias_names_himself_ends() -> None:
+    assert await probe("tony@tony.test", {"tony": "\\tony, tony"}) == [
+        ("sent", "tony@tony.test", "delivers to mailbox"),
+        ("sent", "tony@tony.test", "delivers to mailbox"),
+    ]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.envelope.envelope import Notify, Recipient
+from posthouse.envelope.envelope import Notify, Recipient, Trace
 from posthouse.wire.intake import END, IntakeProtocolError, Submission, SubmissionReader, encode_submission
 
 
@@ -25,6 +25,7 @@ USUAL = Submission(
     envid="q+20",
     verp="+=",
     smtputf8=True,
+    trace=Trace.VERIFY,
 )
 
 
@@ -64,3 +65,8 @@ def test_any_bytes_are_events_or_a_clean_error(data: bytes) -> None:
             pass
     except IntakeProtocolError:
         pass
+
+
+def test_an_unknown_wish_for_a_report_is_refused() -> None:
+    with pytest.raises(IntakeProtocolError):
+        read(b"20:Esender=a\0trace=fuzz," + END)
