@@ -8,7 +8,7 @@ Settings: queue_minfree, enable_long_queue_ids, posthouse_body_memory.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -61,6 +61,8 @@ class LocalQueueStore:
         self._troubled: set[Shard] = set()
         self._replacing: asyncio.Task[None] | None = None
         self._closed = False
+        self.on_broken: Callable[[], None] = lambda: None
+        """Called when a writer ended by a fault of ours: the process should end, a successor adopts the shards."""
 
     @property
     def blocked(self) -> bool:
@@ -88,7 +90,7 @@ class LocalQueueStore:
         self._current = shard
 
     def _start(self, shard: Shard) -> None:
-        shard.start(asyncio.get_running_loop(), self._on_fault, self._on_trouble, self._on_recovery)
+        shard.start(asyncio.get_running_loop(), self._on_fault, self._on_trouble, self._on_recovery, self._on_end)
         for block in shard.blocks:
             self._blocks[block] = shard
 
@@ -121,7 +123,8 @@ class LocalQueueStore:
             if shard not in self._troubled and await self._drained(shard):
                 self._adopted.remove(shard)
                 for block in shard.blocks:
-                    self._blocks.pop(block, None)
+                    if self._blocks.get(block) is shard:  # a block set aside may be another import's by now
+                        del self._blocks[block]
                 await shard.close(delete=True)
         for shard in self.shards:
             if shard not in self._troubled:
@@ -163,6 +166,12 @@ class LocalQueueStore:
     def _on_recovery(self, shard: Shard) -> None:
         self._troubled.discard(shard)
         self._log.info(f"queue shard {shard.folder}: writable again")
+
+    def _on_end(self, shard: Shard, error: BaseException) -> None:
+        self._troubled.add(shard)
+        self._log.error(f"queue shard {shard.folder}: writer: {type(error).__name__}: {error}")
+        asyncio.get_running_loop().call_exception_handler({"message": "queue writer broke off", "exception": error})
+        self.on_broken()
 
     async def close(self) -> None:
         """Commit what waits and give up every lock. A drained shard is deleted."""

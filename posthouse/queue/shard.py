@@ -109,6 +109,7 @@ class Shard:
         on_fault: Callable[["Shard", str], None],
         on_trouble: Callable[["Shard", str], None],
         on_recovery: Callable[["Shard"], None],
+        on_end: Callable[["Shard", BaseException], None],
     ) -> None:
         """Start the writer."""
         self.writer = Writer(
@@ -120,6 +121,7 @@ class Shard:
             on_fault=lambda text: on_fault(self, text),
             on_trouble=lambda text: on_trouble(self, text),
             on_recovery=lambda: on_recovery(self),
+            on_end=lambda error: on_end(self, error),
         )
 
     def content_path(self, queue_id: str) -> str:

@@ -9,7 +9,8 @@ What happens to a commit that fails:
                  reserve file is given up for them, and they are tried again until they work
     any other    the new messages fail with QueueFault, and the database is opened anew after
                  an integrity check; the changes stay and are tried again
-Changes are never dropped from memory.
+Changes are never dropped from memory. A fault of ours ends the thread: new messages fail with QueueFault, the changes
+stay as they were on disk, and whoever owns the shard is told, to end and leave it to a successor.
 """
 
 import asyncio
@@ -63,6 +64,7 @@ class Writer:
         on_fault: Callable[[str], None],
         on_trouble: Callable[[str], None],
         on_recovery: Callable[[], None],
+        on_end: Callable[[BaseException], None],
     ) -> None:
         self._open = open_database
         self._loop = loop
@@ -71,6 +73,7 @@ class Writer:
         self._on_fault = on_fault
         self._on_trouble = on_trouble
         self._on_recovery = on_recovery
+        self._on_end = on_end
         self._lock = threading.Lock()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._awake = False
@@ -118,11 +121,23 @@ class Writer:
     # -- in the thread ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        batch: list[_Insertion | _Changes] = []
+        try:
+            self._commit_forever(batch)
+        except BaseException as error:  # noqa: BLE001  the last line of a thread: told, never swallowed
+            with self._lock:
+                self._closing = True
+                unwritten = [item for item in [*batch, *self._pending] if isinstance(item, _Insertion)]
+            self._finish(unwritten, QueueFault("the queue's writer broke off"))
+            self._tell(self._on_end, error)
+
+    def _commit_forever(self, batch: list[_Insertion | _Changes]) -> None:
+        """`batch` is what is being committed, for whoever hears of a fault."""
         while True:
             self._wake.get()
             while True:
                 with self._lock:
-                    batch, self._pending = self._pending[:BATCH_LIMIT], self._pending[BATCH_LIMIT:]
+                    batch[:], self._pending = self._pending[:BATCH_LIMIT], self._pending[BATCH_LIMIT:]
                     closing = self._closing
                     if not batch and not self._owed:
                         self._awake = False

@@ -278,7 +278,7 @@ def main(inheritance: Inheritance) -> int:
 
     sink = maillog.open_sink(inheritance.configuration, inheritance.log_descriptor, buffered=True)
 
-    def make() -> Work:
+    def make(_: Callable[[], None]) -> Work:
         worker = AccessWorker(
             inheritance.configuration,
             inheritance.services,

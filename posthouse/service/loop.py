@@ -44,7 +44,14 @@ class Work(Protocol):
         """Stop now."""
 
 
-def run_worker(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Callable[[], Work]) -> int:
+Make = Callable[[Callable[[], None]], Work]
+"""Makes the work; what it is given ends the process at once, when it is broken beyond mending."""
+
+BROKEN = b"broken"
+"""Said by the work itself, not by the master."""
+
+
+def run_worker(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Make) -> int:
     """Make the work as root, drop root (make does), and run it until the master says otherwise."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
@@ -61,7 +68,7 @@ def run_worker(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Call
         loop.close()
 
 
-async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Callable[[], Work]) -> int:
+async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Make) -> int:
     from posthouse.service import maillog
 
     loop = asyncio.get_running_loop()
@@ -69,8 +76,9 @@ async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Call
     log = maillog.program_log(inheritance.configuration, sink, "master")
     send_warnings_to(log.warning)
     loop.set_exception_handler(lambda _, context: _defect(log.error, context))
+    said: asyncio.Queue[bytes] = asyncio.Queue()
     try:
-        work = make()
+        work = make(lambda: said.put_nowait(BROKEN))
         await work.start()
     except (ConfigError, TableError, OSError) as error:
         channel.send(FATAL + str(error).encode("utf-8", "replace"))
@@ -78,7 +86,6 @@ async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Call
     gc.collect()
     gc.freeze()  # configuration and tables stay: they need not be looked at again
     gc.set_threshold(GARBAGE_THRESHOLD)
-    said: asyncio.Queue[bytes] = asyncio.Queue()
 
     def hear() -> None:
         message = channel.receive()
@@ -104,6 +111,10 @@ async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Call
             if retiring is not None:
                 waiting.add(retiring)
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if hearing in done and hearing.result() == BROKEN:
+                return (
+                    1  # nothing is waited for: a session without a reply tries again, and the master starts a successor
+                )
             if retiring is not None and retiring in done:
                 hearing.cancel()
                 return 0

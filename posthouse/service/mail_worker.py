@@ -94,10 +94,12 @@ class MailWorker:
         keeper: bool = False,
         index: int = 0,
         workers: int = 1,
+        on_broken: Callable[[], None] = lambda: None,
     ) -> None:
         """Everything that reads keys and tables happens here. Raises ConfigError, OSError.
 
-        `index` of `workers`: the first alone looks after the maildrop.
+        `index` of `workers`: the first alone looks after the maildrop. `on_broken` is called when the queue can no
+        longer be written by this process.
         """
         self._configuration = configuration
         self._picks_up = index == 0
@@ -128,6 +130,7 @@ class MailWorker:
             clock,
             None,
         )
+        self._store.on_broken = on_broken
         self._schedule: Schedule | None = None
 
         notices: BounceNotices | None = None
@@ -376,7 +379,7 @@ def main(inheritance: Inheritance) -> int:
     """The mail worker's process; returns its exit status."""
     sink = maillog.open_sink(inheritance.configuration, inheritance.log_descriptor, buffered=True)
 
-    def make() -> Work:
+    def make(broken: Callable[[], None]) -> Work:
         worker = MailWorker(
             inheritance.configuration,
             inheritance.services,
@@ -388,6 +391,7 @@ def main(inheritance: Inheritance) -> int:
             keeper=os.geteuid() == 0,
             index=inheritance.index,
             workers=inheritance.count,
+            on_broken=broken,
         )
         become(inheritance.identity)
         return worker

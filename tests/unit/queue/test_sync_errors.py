@@ -104,3 +104,53 @@ async def test_what_was_acknowledged_stays_and_what_was_refused_does_not_come_ba
     store = await open_queue(str(tmp_path), QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr"))
     assert await due(store) == kept - {one}
     await store.close()
+
+
+async def test_a_fault_of_ours_ends_the_writer_and_is_told(tmp_path: Path) -> None:
+    sink = MemorySink()
+    store = await open_queue(str(tmp_path), QueueSettings(), ProcessLog(sink, "postfix/qmgr"))
+    told: list[dict[str, object]] = []
+    broken = asyncio.Event()
+    store.on_broken = broken.set
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    queue_id = await put(store)
+    (shard,) = store.shards
+
+    class Bug:
+        def apply(self, rows: object, changes: object) -> None:
+            raise TypeError("a fault of ours")
+
+        def close(self) -> None: ...
+
+    database, shard.writer._database = shard.writer._database, Bug()
+    with pytest.raises(QueueFault, match="broke off"):
+        await put(store)
+    await broken.wait()
+    assert store.blocked
+    assert [str(context["exception"]) for context in told] == ["a fault of ours"]
+    assert sink.lines == [f"postfix/qmgr: error: queue shard {shard.folder}: writer: TypeError: a fault of ours"]
+    with pytest.raises(QueueFault):
+        await put(store)
+    database.close()
+    shard.writer = None
+    await store.close()
+    successor = await open_queue(str(tmp_path), QueueSettings(), ProcessLog(sink, "postfix/qmgr"))
+    assert await due(successor) == {queue_id}
+    await successor.close()
+
+
+async def test_changes_that_met_a_fault_of_ours_are_not_told_done(tmp_path: Path) -> None:
+    store = await open_queue(str(tmp_path), QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr"))
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: None)
+    broken = asyncio.Event()
+    store.on_broken = broken.set
+    queue_id = await put(store)
+    (shard,) = store.shards
+    database, shard.writer._database = shard.writer._database, None  # not even a database
+    recording = asyncio.ensure_future(store.record([Fate(queue_id, remove=True)]))
+    await broken.wait()
+    assert not recording.done()
+    recording.cancel()
+    database.close()
+    shard.writer = None
+    await store.close()
