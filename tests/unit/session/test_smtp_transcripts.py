@@ -12,7 +12,9 @@ import pytest
 from posthouse.config.read import read_configuration
 from posthouse.envelope.envelope import Notify
 from posthouse.host.log import MemorySink, ProcessLog
+from posthouse.intake.transaction import Refused
 from posthouse.journal.journal import MemoryJournal
+from posthouse.net.connection import TcpStream
 from posthouse.net.pair import stream_pair
 from posthouse.net.tcp import connect, start_server
 from posthouse.net.tls import KeyPair, client_context, server_context
@@ -291,3 +293,55 @@ async def test_verp_is_for_authorized_clients(build: Build) -> None:
     assert b"555 5.5.4 Unsupported option: XVERP" in await converse(
         service, b"MAIL FROM:<a@b> XVERP\r\nQUIT\r\n", "10.1.1.1"
     )
+
+
+async def said_until(stream: TcpStream, end: bytes) -> bytes:
+    said = b""
+    async with asyncio.timeout(10):
+        while not said.endswith(end):
+            part = await stream.read(5)
+            assert part, said
+            said += part
+    return said
+
+
+@pytest.mark.parametrize("pieces", [(b"STARTTLS\r\nNOOP\r\nRSE",), (b"STARTTLS\r\n", b"NOOP\r\nRSE")])
+async def test_plain_text_behind_starttls_is_never_obeyed(build: Build, pieces: tuple[bytes, ...]) -> None:
+    # RFC 3207 section 4.2; CVE-2011-0411: whoever sits between could have put it there.
+    service = build("smtpd_tls_security_level = may\n")
+    near, far = stream_pair()
+    session = asyncio.create_task(SmtpListener(service).on_stream(far))
+    near.write(b"EHLO c\r\n")
+    await said_until(near, b"250 CHUNKING\r\n")
+    for piece in pieces:
+        near.write(piece)
+    await said_until(near, b"220 2.0.0 Ready to start TLS\r\n")
+    await near.start_tls(client_context(), server_side=False, timeout=5)
+    near.write(b"T\r\nQUIT\r\n")  # the rest of RSET would be found by a dialogue that kept what came before
+    assert await said_until(near, b"Bye\r\n") == b"500 5.5.2 Error: command not recognized\r\n221 2.0.0 Bye\r\n"
+    await session
+    near.close()
+
+
+async def test_mail_finds_no_room_in_the_queue(build: Build) -> None:
+    service = build("")
+    asked: list[int] = []
+
+    async def room(size: int) -> Refused | None:
+        asked.append(size)
+        return Refused(452, "4.3.1", "Insufficient system storage") if size > 1000 else None
+
+    service.room = room
+    said = await converse(
+        service, b"EHLO c\r\nMAIL FROM:<a@b.example> SIZE=1001\r\nRCPT TO:<x@y>\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n"
+    )
+    assert asked == [1001, 0]
+    assert said.splitlines()[-4:] == [
+        b"452 4.3.1 Insufficient system storage",
+        b"503 5.5.1 Error: need MAIL command",
+        b"250 2.1.0 Ok",
+        b"221 2.0.0 Bye",
+    ]
+    refused = "NOQUEUE: reject: MAIL from unknown[127.0.0.1]: 452 4.3.1 Insufficient system storage"
+    assert f"{refused}; from=<a@b.example> proto=ESMTP helo=<c>" in log_of(service)
+    assert messages_of(service).messages == []

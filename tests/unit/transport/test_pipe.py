@@ -3,8 +3,12 @@
 import pytest
 
 from posthouse.config.error import ConfigError
-from posthouse.transport.hands import Errand
-from posthouse.transport.pipe import PipeHands, PipeSettings, parse_pipe, pipe_identity
+from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.envelope import LOCAL_CLIENT, Recipient
+from posthouse.envelope.outcome import Fate
+from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.transport.hands import Errand, Report
+from posthouse.transport.pipe import PipeAgent, PipeHands, PipeSettings, parse_pipe, pipe_identity
 
 SETTINGS = PipeSettings(
     export_environment=(), recipient_delimiter="+", queue_directory="/", mail_owner="postfix", default_privs="nobody"
@@ -66,3 +70,27 @@ def test_root_is_no_user_for_a_command() -> None:
     with pytest.raises(ConfigError) as error:
         pipe_identity(parse_pipe(["user=root", "argv=/x"], 3, 10), 3)
     assert "root privileges" in str(error.value)
+
+
+class NoHands:
+    async def run(self, errand: Errand, content: Content) -> Report:
+        raise AssertionError("a probe runs no command")
+
+
+async def test_a_probe_names_the_command_and_runs_nothing() -> None:
+    request = DeliveryRequest(
+        "ABC",
+        0.0,
+        "s@x.test",
+        tuple(QueuedRecipient(i, Recipient(address)) for i, address in enumerate(("a@p.test", "b@p.test"))),
+        "pip",
+        "p.test",
+        Content(b"", MemoryBody(b"")),
+        LOCAL_CLIENT,
+        trace_only=True,
+    )
+    outcomes = await PipeAgent("pip", NoHands(), "/bin/cat").deliver(request)
+    assert [(o.index, o.fate, o.dsn.reason, o.relay) for o in outcomes] == [
+        (0, Fate.DELIVERED, "delivers to command: /bin/cat", "pip"),
+        (1, Fate.DELIVERED, "delivers to command: /bin/cat", "pip"),
+    ]
