@@ -8,27 +8,30 @@ numbers, -o offsets (of a Postfix queue file: a row has none, and shows where it
 names of content records.
 """
 
-import getopt
+from __future__ import annotations
+
 import os
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
+from posthouse.commands.option_letters import WrongOption, split_options
+from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
 from posthouse.wire.postfix_record import LINE_LIMIT, NotAQueueFile, parse_records, record_size
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
+    from typing import Any
+
 USAGE = (
     "usage: postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)]"
     " [-h (header text)] [-q (access queue)] [-v] [file(s)...]"
 )
 
-_QUEUE_ID = re.compile(r"[0-9A-Za-z]{1,100}")
 
 Record = tuple[str, str, str]
 
@@ -58,10 +61,9 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        options, names = getopt.getopt(arguments, "bc:dehoqv")
-    except getopt.GetoptError as error:
-        kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
-        _say(f"{kind} -- '{error.opt}'")
+        options, names = split_options(arguments, "bc:dehoqv")
+    except WrongOption as error:
+        _say(str(error))
         raise Fatal(USAGE) from error
     chosen = dict(options)
     flags = {option[1] for option in chosen}
@@ -77,7 +79,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     queue_directory = configuration.value("queue_directory")
     for name in names:
-        if not _QUEUE_ID.fullmatch(name):
+        if not is_queue_id(name):
             raise Fatal(f"bad mail queue ID: {name}")
         found = _find(queue_directory, name)
         if found is None:

@@ -6,7 +6,7 @@ Our own sendmail does not need it; other programs that were built to run Postfix
 import os
 import sys
 
-from posthouse.commands.sendmail import SendmailSettings, hand_over
+from posthouse.commands.sendmail_submit import SendmailSettings, hand_over
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration

@@ -3,10 +3,10 @@
 Standards: postmap(1), postalias(1) of Postfix 3.7.
 """
 
-import getopt
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.config.configuration import Configuration
 from posthouse.tables.build import Build
 from posthouse.tables.source_text import Entry
@@ -62,11 +62,9 @@ class Options:
 def parse_options(tool: Tool, arguments: list[str]) -> Options:
     """The command line. Raises Usage, Fatal."""
     try:
-        pairs, rest = getopt.getopt(arguments, tool.options)
-    except getopt.GetoptError as error:
-        if "requires argument" in error.msg:
-            raise Usage(f"option requires an argument -- '{error.opt}'") from error
-        raise Usage(f"invalid option -- '{error.opt}'") from error
+        pairs, rest = split_options(arguments, tool.options)
+    except WrongOption as error:
+        raise Usage(str(error)) from error
     options = Options(maps=tuple(rest))
     switches = {
         "-b": "body",

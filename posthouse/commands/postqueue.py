@@ -6,20 +6,25 @@
 site of fast_flush_domains. Exit status 69 when that cannot be done.
 """
 
-import getopt
+from __future__ import annotations
+
 import itertools
 import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, NoReturn
 
-from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
+from posthouse.commands.option_letters import WrongOption, split_options
+from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
+    from typing import Any, NoReturn
 
 UNAVAILABLE = 69
 """sysexits.h: EX_UNAVAILABLE."""
@@ -28,11 +33,6 @@ USAGE = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -
 
 LINES = 500
 """Lines in one write."""
-
-_QUEUE_ID = re.compile(r"[0-9A-Za-z]{1,100}")
-_SITE = re.compile(
-    r"\[[0-9A-Za-z:.]+\]|(?=.{1,255}$)[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?(\.[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?)*\.?"
-)
 
 
 class Fatal(Exception):
@@ -45,12 +45,9 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _usage(error: getopt.GetoptError | None) -> NoReturn:
-    if error is not None:
-        if "requires argument" in error.msg:
-            _say(f"option requires an argument -- '{error.opt}'")
-        else:
-            _say(f"invalid option -- '{error.opt}'")
+def _usage(complaint: str = "") -> NoReturn:
+    if complaint:
+        _say(complaint)
     raise Fatal(USAGE)
 
 
@@ -69,9 +66,9 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        options, rest = getopt.getopt(arguments, "c:fi:jps:v")
-    except getopt.GetoptError as error:
-        _usage(error)
+        options, rest = split_options(arguments, "c:fi:jps:v")
+    except WrongOption as error:
+        _usage(str(error))
     directory: str | None = None
     verbose = False
     mode = argument = ""
@@ -81,11 +78,11 @@ def _run(arguments: list[str]) -> int:
         elif option == "-v":
             verbose = True
         elif mode:
-            _usage(None)
+            _usage()
         else:
             mode, argument = option, value
     if rest or not mode:
-        _usage(None)
+        _usage()
     configuration = read_configuration(configuration_directory(directory))
     require_everywhere(configuration)
     queue_directory = configuration.value("queue_directory")
@@ -96,7 +93,7 @@ def _run(arguments: list[str]) -> int:
     if mode == "-f":
         _flush(queue_directory, ControlRequest("flush"))
     elif mode == "-i":
-        if not _QUEUE_ID.fullmatch(argument):
+        if not is_queue_id(argument):
             raise Fatal(f'Cannot flush queue ID - invalid name: "{argument}"')
         _flush(queue_directory, ControlRequest("flush", (argument,)))
     else:
@@ -116,8 +113,14 @@ def _flush(queue_directory: str, request: ControlRequest) -> None:
         raise Fatal(str(refusal)) from refusal
 
 
+def _is_site(text: str) -> bool:
+    """A host name, or an address in brackets."""
+    label = "[0-9A-Za-z_]([0-9A-Za-z_-]*[0-9A-Za-z_])?"
+    return re.fullmatch(rf"\[[0-9A-Za-z:.]+\]|(?=.{{1,255}}$){label}(\.{label})*\.?", text) is not None
+
+
 def _flush_site(configuration: Configuration, queue_directory: str, site: str) -> None:
-    if not _SITE.fullmatch(site):
+    if not _is_site(site):
         raise Fatal(f'Cannot flush mail queue - invalid destination: "{site}"')
     from posthouse.tables.match_list import open_match_list
     from posthouse.tables.table import TableError, TableRetry, drive

@@ -9,13 +9,14 @@ files, -s checks the shards; both look at shards that nobody has open, for a run
 does so itself. -r tries a message again as new mail, now; it keeps its queue id.
 """
 
-import getopt
+from __future__ import annotations
+
 import os
-import re
 import sys
 from collections.abc import Iterable
 
-from posthouse.commands.queue_access import Refused, SystemDown, ask_all, may_open, queue_root
+from posthouse.commands.option_letters import WrongOption, split_options
+from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
@@ -49,8 +50,6 @@ DONE = {
     "release": ("released from hold", "Released from hold"),
 }
 """What is said of one message and of all, in the order of the report."""
-
-_QUEUE_ID = re.compile(r"[0-9A-Za-z]{1,100}")
 
 
 class Fatal(Exception):
@@ -109,10 +108,9 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        options, queues = getopt.getopt(arguments, "c:d:e:f:h:H:pr:sSv")
-    except getopt.GetoptError as error:
-        kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
-        _say(f"{kind} -- '{error.opt}'")
+        options, queues = split_options(arguments, "c:d:e:f:h:H:pr:sSv")
+    except WrongOption as error:
+        _say(str(error))
         raise Fatal(USAGE) from error
     chosen = dict(options)
     configuration = read_configuration(configuration_directory(chosen.get("-c")))
@@ -153,7 +151,7 @@ def _ids(value: str, report: Report) -> tuple[list[str], bool]:
         names = [line.rstrip("\r\n") for line in sys.stdin]
     good = []
     for name in names:
-        if name == "ALL" or _QUEUE_ID.fullmatch(name):
+        if name == "ALL" or is_queue_id(name):
             good.append(name)
         else:
             report.say(f"invalid mail queue id: {name}", "warning")

@@ -4,11 +4,11 @@ Every mail worker listens on a socket of its own: queue_directory/posthouse/cont
 control.1, control.2, … when there are more. Blocking sockets; no event loop.
 """
 
+from __future__ import annotations
+
 import os
-import re
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 from posthouse.wire.control import (
     ControlProtocolError,
@@ -18,14 +18,19 @@ from posthouse.wire.control import (
     parse_line,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
+    from typing import Any
+
 TIMEOUT = 60.0
 """Seconds for the owner to answer, or to send more of an answer."""
 
 ANSWER_LIMIT = 1 << 30
 """Bytes in one line of an answer: postcat gets a message in one."""
 
-_CONTROL = re.compile(r"control(\.[0-9]+)?")
 
+QUEUE_ID_LIMIT = 100
+"""Characters in a queue id."""
 
 ROUNDS = 3
 """How often the workers are asked when all of them end meanwhile."""
@@ -44,7 +49,7 @@ def connect_all(queue_directory: str) -> list[socket.socket]:
     folder = os.path.join(queue_directory, "posthouse")
     reason = os.strerror(2)
     try:
-        names = sorted(name for name in os.listdir(folder) if _CONTROL.fullmatch(name))
+        names = sorted(name for name in os.listdir(folder) if _is_control(name))
     except OSError as error:
         raise SystemDown(error.strerror) from error
     connections = []
@@ -61,6 +66,11 @@ def connect_all(queue_directory: str) -> list[socket.socket]:
     if not connections:
         raise SystemDown(reason)
     return connections
+
+
+def _is_control(name: str) -> bool:
+    number = name.removeprefix("control.")
+    return name == "control" or (number != name and number.isdecimal() and number.isascii())
 
 
 def ask(connection: socket.socket, request: ControlRequest) -> Iterator[dict[str, Any]]:
@@ -105,6 +115,11 @@ def ask_all(queue_directory: str, request: ControlRequest) -> Iterator[dict[str,
                     raise
         if answered:
             return
+
+
+def is_queue_id(text: str) -> bool:
+    """Whether Postfix takes this for a queue id at all: it looks at the characters only."""
+    return text.isalnum() and text.isascii() and len(text) <= QUEUE_ID_LIMIT
 
 
 def queue_root(queue_directory: str) -> str:

@@ -1,9 +1,14 @@
 """mailq's table and postqueue -j's lines, from rows (queue/row.py)."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
+    from typing import Any
 
 SHORT = ("-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------", 11, 7, 20, 41)
 LONG = ("----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------", 17, 8, 19, 47)

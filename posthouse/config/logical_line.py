@@ -6,17 +6,22 @@ continues the one before. CRLF is accepted, and so is a last line without its ne
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 BLANKS = " \t\r\n\v\f"
 
 
-class LogicalLine(NamedTuple):
-    """One logical line: its text, without line ends but with the inner blanks, and where it begins and ends."""
+class LogicalLine:
+    """One logical line: its text, without line ends but with the inner blanks, and where it begins and ends.
 
-    text: str
-    first: int
-    last: int
+    (Written by hand, as main.cf's entries are: every command reads main.cf, and a dataclass takes longer to make.)
+    """
+
+    __slots__ = ("first", "last", "text")
+
+    def __init__(self, text: str, first: int, last: int) -> None:
+        self.text = text
+        self.first = first
+        self.last = last
 
     @property
     def is_orphan(self) -> bool:

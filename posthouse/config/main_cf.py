@@ -4,26 +4,30 @@ Manual: postconf(5). Refused, with the line on which the entry begins: a line wi
 and one without a name.
 """
 
-from typing import NamedTuple
-
 from posthouse.config.error import ConfigError
 from posthouse.config.logical_line import BLANKS, logical_lines, orphan_warning, printable, read_text
 
 
-class Entry(NamedTuple):
+class Entry:
     """One entry of main.cf."""
 
-    name: str
-    value: str
-    line: int
+    __slots__ = ("line", "name", "value")
+
+    def __init__(self, name: str, value: str, line: int) -> None:
+        self.name = name
+        self.value = value
+        self.line = line
 
 
-class MainCf(NamedTuple):
+class MainCf:
     """The entries in the file's order, and what Postfix warns about."""
 
-    path: str
-    entries: list[Entry]
-    warnings: list[str]
+    __slots__ = ("entries", "path", "warnings")
+
+    def __init__(self, path: str, entries: list[Entry], warnings: list[str]) -> None:
+        self.path = path
+        self.entries = entries
+        self.warnings = warnings
 
 
 def split_name_value(text: str) -> tuple[str, str] | str:

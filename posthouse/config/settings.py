@@ -14,26 +14,29 @@ tuple[str, ...] (words). A parameter of kind raw comes as written. Each value is
 against the catalog, and refused in Postfix's words.
 """
 
-import dataclasses
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar, cast
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.convert import string
 from posthouse.config.error import ConfigError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import, and every command starts here
+    from typing import TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 _WORDS = {"tuple[str, ...]", str(tuple[str, ...])}
 
 
 def read_settings(cls: type[T], configuration: Configuration, rename: Callable[[str], str] | None = None) -> T:
     """An instance of the dataclass filled from the configuration; `rename` maps each parameter name first."""
+    from dataclasses import fields  # here: commands that read single values do without
+
     values: dict[str, object] = {}
-    for field in dataclasses.fields(cast("type[DataclassInstance]", cls)):
+    for field in fields(cls):  # type: ignore[arg-type]  # a dataclass; type[T] cannot say so
         if not field.init:
             continue
         name = str(field.metadata.get("parameter", field.name))

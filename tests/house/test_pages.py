@@ -1,6 +1,10 @@
 """Pages that are made from the source say what the source says now. `./dev pages` makes them anew."""
 
-from tools import readme, reference
+from tools import catalog, readme, reference
+
+
+def test_the_rows_that_commands_load_are_those_of_the_families() -> None:
+    assert not catalog.stale(), "./dev pages makes them anew"
 
 
 def test_the_reference_is_what_the_catalog_says() -> None:
