@@ -1,13 +1,14 @@
 """Content on its way in: dots, line ends, and the one end of data."""
 
 import re
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.wire.smtp.data import ChunkReader, DataReader
+from posthouse.wire.smtp.data import END, ChunkReader, DataReader
 
 CASES = [
     (b".\r\n", b"", b""),
@@ -76,3 +77,24 @@ def test_chunks_join_to_lines(chunks: list[bytes]) -> None:
     if expected and not expected.endswith(b"\r\n"):
         expected = expected + (b"\n" if expected.endswith(b"\r") else b"\r\n")
     assert expected == content
+
+
+LINE_END = re.compile(rb"\r\n\.?|\n(?:\.(?=\.))?")
+"""What is taken off and made whole, as one pattern says it."""
+
+
+@given(st.text("\r\n.x", max_size=30).map(str.encode))
+def test_stuffed_dots_and_line_ends_are_as_the_pattern_says(text: bytes) -> None:
+    text = text.replace(END, b"")
+    reader = DataReader()
+    said = reader.receive(text + b"x" + END)
+    if reader.leftover:
+        return  # taking one end of data out made another
+    assert said == LINE_END.sub(b"\r\n", b"\r\n" + text + b"x\r\n")[2:]
+
+
+def test_nine_megabytes_of_bare_line_ends_cost_little() -> None:
+    reader, started = DataReader(), time.process_time()
+    size = sum(len(reader.receive(b"\n" * 65536)) for _ in range(144))
+    assert size > 18_000_000
+    assert time.process_time() - started < 1.0  # 0.1 s where it was measured, 2 s with a pattern
