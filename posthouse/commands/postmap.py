@@ -3,11 +3,12 @@
 postalias runs this too, with its own source format. It imports no more than it needs.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 from posthouse.commands.postmap_options import Fatal, Options, Tool, Usage, parse_options
 from posthouse.config.configuration import Configuration
@@ -22,7 +23,11 @@ from posthouse.tables.source_text import Entry, entries, read_lines
 from posthouse.tables.table import Row, Table, TableError, TableRetry, drive
 from posthouse.tables.warning import send_warnings_to, warn
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 SUSPENDING = ("tcp:", "socketmap:")
 """Tables that need an event loop."""

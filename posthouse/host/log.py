@@ -6,14 +6,21 @@ of one; lines that belong to no session carry the process id. Unprintable charac
 "?"; a line is cut at 2,000 characters, as syslog would.
 """
 
+from __future__ import annotations
+
 import functools
 import itertools
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import, and commands log
+    import socket
+    from typing import Protocol
+else:
+    Protocol = object
 
 LINE_LIMIT = 2000
 """Characters of text in one line; longer text is cut, so that no line is split by a reader."""
@@ -107,11 +114,11 @@ class ProcessLog:
         self.name = name
         self.number = os.getpid() if number is None else number
 
-    def session(self, number: int) -> "ProcessLog":
+    def session(self, number: int) -> ProcessLog:
         """The same program's log under a session's own number."""
         return ProcessLog(self._sink, self.name, number)
 
-    def program(self, name: str) -> "ProcessLog":
+    def program(self, name: str) -> ProcessLog:
         """Another program of the same instance: "postfix/smtpd".program("cleanup") is "postfix/cleanup"."""
         return ProcessLog(self._sink, f"{self.name.rpartition('/')[0] or self.name}/{name}", self.number)
 
@@ -149,6 +156,8 @@ class SyslogSink:
         self._socket: socket.socket | None = None
 
     def _connect(self) -> socket.socket | None:
+        import socket  # here: most commands never say a line
+
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         connection.setblocking(False)
         try:

@@ -7,14 +7,20 @@ both forms are tried, as Postfix does.
 A file is made aside and renamed, so readers see the old or the new, whole.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
-from typing import Any, Protocol
 
-from posthouse.tables.berkeley_db import BerkeleyDb, available, berkeley_type
 from posthouse.tables.fold import fold_key, is_utf8, key_bytes, key_text
 from posthouse.tables.table import Row, TableError, TableRetry
 from posthouse.tables.warning import warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import, and postmap -q starts here
+    from typing import Any, Protocol
+else:
+    Protocol = object
 
 SUFFIX = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb"}
 LMDB_MAGIC = 0xBEEFC0DE
@@ -169,6 +175,8 @@ def open_store(kind: str, file: str) -> Store:
     if kind == "cdb":
         os.stat(file)
         return CdbStore(file)
+    from posthouse.tables.berkeley_db import BerkeleyDb, berkeley_type  # ctypes: not for other types of table
+
     if kind != "lmdb" and berkeley_type(file) is not None:
         return BerkeleyDb(file)
     with open(file, "rb") as start:
@@ -180,6 +188,8 @@ def open_store(kind: str, file: str) -> Store:
 
 def write_keyed_file(kind: str, file: str, rows: dict[bytes, bytes], *, nul: bool) -> None:
     """Make a file of these rows where `file` names a path that is not yet there. Raises OSError, TableError."""
+    from posthouse.tables.berkeley_db import BerkeleyDb, available
+
     end = b"\0" if nul else b""
     if kind == "cdb":
         import cdbx

@@ -4,11 +4,18 @@ Found, not found, and could-not-look stay apart: a Row, None, or TableRetry.
 Local tables never suspend, so commands run lookups by drive() without an event loop.
 """
 
+from __future__ import annotations
+
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import, and postmap -q starts here
+    from typing import Any, Protocol, TypeVar
+
+    T = TypeVar("T")
+else:
+    Protocol = object
 
 
 class TableRetry(Exception):

@@ -70,7 +70,7 @@ def test_without_smtputf8_only_ascii_is_folded() -> None:
 
 
 def test_without_berkeley_db_a_hash_file_is_made_all_the_same(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("posthouse.tables.keyed_file.available", lambda: False)
+    monkeypatch.setattr("posthouse.tables.berkeley_db.available", lambda: False)
     path = str(tmp_path / "t")
     build = Build("hash", path)
     build.add(Entry("a", "1", 1))
