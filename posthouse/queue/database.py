@@ -26,6 +26,10 @@ from posthouse.queue.store import QueuedMessage, State
 CHECKPOINT_PAGES = 4000
 """16 MB of WAL: large enough that a page written often is copied once, small enough to bound recovery and disk."""
 
+SCARCE_PAGES = 128
+"""The same where room is scarce: 512 KB, so that a checkpoint never needs more new room in queue.db than the reserve
+gives, and the WAL, which keeps its length, is room for changes even on a full disk."""
+
 SQLITE_FIXED = (3, 51, 3)
 """3.7.0 to 3.51.2 can corrupt a WAL file when several connections write and checkpoint."""
 
@@ -179,6 +183,20 @@ class ShardDatabase:
     def close(self) -> None:
         """Close; the last connection folds the WAL into the file."""
         self.connection.close()
+
+    def save_room(self, scarce: bool) -> None:
+        """Whether the WAL is to stay small."""
+        self.connection.pragma("wal_autocheckpoint", SCARCE_PAGES if scarce else CHECKPOINT_PAGES)
+        if scarce:
+            self.reuse_wal()
+
+    def reuse_wal(self) -> None:
+        """Fold the WAL into the file, so that what is written next takes its place. Does what it can:
+        what cannot be read or written is met again by the next commit."""
+        try:
+            self.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.Error:
+            pass
 
     def sound(self) -> bool:
         """SQLite's own check of the whole file."""

@@ -3,7 +3,8 @@
     queue.db    the rows (queue/database.py)
     content/    bodies above 64 KiB, one file each, named by queue id
     lock        exclusive flock of the owner, for life
-    reserve     1 MiB given up when the disk is full, so that fates can still be recorded
+    reserve     1 MiB given up when the disk is full, so that fates can still be recorded and the WAL be folded
+                into the file; where room is scarce the WAL is kept smaller than that
 
 A folder without a lock holder belongs to whoever locks it next. The owner deletes it when it
 takes no new mail any more and is drained; that is also how files shrink.
@@ -24,6 +25,9 @@ from posthouse.queue.writer import Writer
 
 RESERVE_SIZE = 1 << 20
 """Room for the WAL frames of some hundred fates; removals then free more."""
+
+SCARCE = 256 << 20
+"""Free bytes below which the WAL stays small: more than is written between two looks, a second apart."""
 
 T = TypeVar("T")
 
@@ -103,6 +107,14 @@ class Shard:
             return True
         return space.f_bavail * space.f_frsize >= self._minfree
 
+    def scarce(self) -> bool:
+        """Whether there is little room left."""
+        try:
+            space = os.statvfs(self.folder)
+        except OSError:
+            return False
+        return space.f_bavail * space.f_frsize < SCARCE
+
     def start(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -117,6 +129,7 @@ class Shard:
             loop,
             name=f"queue-{self.name}",
             room=self.room,
+            scarce=self.scarce,
             give_up_reserve=self.give_up_reserve,
             on_fault=lambda text: on_fault(self, text),
             on_trouble=lambda text: on_trouble(self, text),

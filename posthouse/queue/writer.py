@@ -5,8 +5,9 @@ at once; while it waits for the disk the next batch gathers, and goes in one com
 hears of a commit once, not once per message.
 
 What happens to a commit that fails:
-    disk full    the new messages of the batch fail with QueueFull; the changes stay, the
-                 reserve file is given up for them, and they are tried again until they work
+    disk full    the new messages of the batch fail with QueueFull; the changes stay, the WAL's
+                 room is used again and the reserve file is given up for them, and they are tried
+                 again until they work
     any other    the new messages fail with QueueFault, and the database is opened anew after
                  an integrity check; the changes stay and are tried again
 Changes are never dropped from memory. A fault of ours ends the thread: new messages fail with QueueFault, the changes
@@ -15,6 +16,7 @@ stay as they were on disk, and whoever owns the shard is told, to end and leave 
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -29,6 +31,9 @@ RETRY_DELAY = 1.0
 
 BATCH_LIMIT = 512
 """Rows in one commit: bounds how long the first of them waits for the rest to be written."""
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at how much room the disk has."""
 
 BUSY_BATCH = 3
 GATHER_DELAY = 0.002
@@ -60,6 +65,7 @@ class Writer:
         *,
         name: str,
         room: Callable[[], bool],
+        scarce: Callable[[], bool],
         give_up_reserve: Callable[[], bool],
         on_fault: Callable[[str], None],
         on_trouble: Callable[[str], None],
@@ -69,6 +75,9 @@ class Writer:
         self._open = open_database
         self._loop = loop
         self._room = room
+        self._is_scarce = scarce
+        self._scarce = False
+        self._look_at = 0.0
         self._give_up_reserve = give_up_reserve
         self._on_fault = on_fault
         self._on_trouble = on_trouble
@@ -158,6 +167,9 @@ class Writer:
         insertions = [item for item in batch if isinstance(item, _Insertion)]
         owed = self._owed + [item for item in batch if isinstance(item, _Changes)]
         failure = self._reopen() if self._faulty else None
+        if (now := time.monotonic()) >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            self._save_room()
         if failure is None and insertions and not self._room():
             failure = QueueFull("queue_minfree is reached")
             self._finish(insertions, failure)
@@ -167,14 +179,31 @@ class Writer:
             if isinstance(failure, QueueFull) and owed:
                 self._finish(insertions, failure)
                 insertions = []
-                failure = self._apply([], owed)
-                if isinstance(failure, QueueFull) and self._give_up_reserve():
-                    failure = self._apply([], owed)
+                failure = self._apply_somehow(owed)
         self._owed = owed if failure is not None else []
         self._finish([*insertions, *(owed if failure is None else ())], failure)
         self._tell_trouble(failure)
         if self._faulty:
             self._reopen()  # at once: what was refused must not be found by whoever opens the shard next
+
+    def _apply_somehow(self, owed: list[_Changes]) -> Exception | None:
+        """Changes on a full disk: they may fit where new messages did not, then in the WAL's place, then in the
+        reserve's, which may also be what the WAL needs to be folded."""
+        failure = self._apply([], owed)
+        for reserve in (False, True):
+            if not isinstance(failure, QueueFull) or (reserve and not self._give_up_reserve()):
+                break
+            if self._database is not None:
+                self._database.reuse_wal()
+            failure = self._apply([], owed)
+        return failure
+
+    def _save_room(self) -> None:
+        """Keep the WAL small while room is scarce."""
+        scarce = self._is_scarce()
+        if scarce != self._scarce and self._database is not None:
+            self._scarce = scarce
+            self._database.save_room(scarce)
 
     def _apply(self, insertions: list[_Insertion], owed: list[_Changes]) -> Exception | None:
         assert self._database is not None
@@ -210,6 +239,8 @@ class Writer:
         except (apsw.Error, OSError) as error:
             return QueueFault(str(error))
         self._database = database
+        self._scarce = False  # as a fresh connection has it; the next look tells
+        self._look_at = 0.0
         self._refused.clear()
         self._faulty = False
         return None

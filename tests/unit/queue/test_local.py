@@ -241,6 +241,9 @@ class Breaking:
             raise self._failures.pop(0)
         self._inner.apply(rows, changes)
 
+    def save_room(self, scarce: bool) -> None: ...
+    def reuse_wal(self) -> None: ...
+
     def sound(self) -> bool:
         return self._inner.sound()
 

@@ -11,10 +11,12 @@ import pytest
 
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.envelope.envelope import Envelope, Recipient
+from posthouse.envelope.outcome import Dsn
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.queue import writer as writer_module
 from posthouse.queue.local import LocalQueueStore, QueueSettings, open_queue
-from posthouse.queue.store import Fate, NewMessage, QueuedMessage, QueueFault, QueueFull, StoredRecipient
+from posthouse.queue.shard import Shard
+from posthouse.queue.store import Fate, NewMessage, QueuedMessage, QueueFault, QueueFull, State, StoredRecipient
 
 
 class Failing(apsw.VFS):
@@ -154,3 +156,65 @@ async def test_changes_that_met_a_fault_of_ours_are_not_told_done(tmp_path: Path
     database.close()
     shard.writer = None
     await store.close()
+
+
+class Small(apsw.VFS):
+    """A disk of so many bytes, of which a reserve file takes its part."""
+
+    def __init__(self, name: str, folder: Path, size: int) -> None:
+        self.name = name
+        self.sizes: dict[str, int] = {}
+        self._folder = folder
+        self._size = size
+        super().__init__(name, "")
+
+    def xOpen(self, name, flags):
+        return SmallFile(self, name, flags)
+
+    def grow(self, path: str, end: int) -> None:
+        old = self.sizes.get(path, 0)
+        reserves = sum(file.stat().st_size for file in self._folder.rglob("reserve"))
+        # Only the WAL meets the end of the room: apsw would tell of an error that SQLite passes over (a checkpoint's).
+        if path.endswith("-wal") and end > old and sum(self.sizes.values()) - old + end + reserves > self._size:
+            raise apsw.FullError("no room")
+        self.sizes[path] = max(old, end)
+
+
+class SmallFile(apsw.VFSFile):
+    def __init__(self, vfs: Small, name, flags) -> None:
+        self._vfs = vfs
+        self._path = name.filename() if isinstance(name, apsw.URIFilename) else name or ""
+        super().__init__("", name, flags)
+
+    def xWrite(self, data, offset) -> None:
+        self._vfs.grow(self._path, offset + len(data))
+        super().xWrite(data, offset)
+
+    def xTruncate(self, size) -> None:
+        super().xTruncate(size)
+        self._vfs.sizes[self._path] = size
+
+
+async def test_a_queue_that_filled_its_disk_empties_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "RETRY_DELAY", 0.01)
+    monkeypatch.setattr(Shard, "scarce", lambda self: True)
+    vfs = Small(f"small{next(_names)}", tmp_path, 2 << 20)
+    log = ProcessLog(MemorySink(), "postfix/qmgr")
+    store = await open_queue(str(tmp_path), QueueSettings(), log, vfs=vfs.name)
+    queued: list[str] = []
+    with pytest.raises(QueueFull):
+        while True:
+            queued.append(await put(store))
+    assert len(queued) > 80  # most of the disk holds messages
+    later = Dsn("4.4.1", "connect to mx.example.net[192.0.2.1]:25: Connection timed out")
+    async with asyncio.timeout(20):
+        deferred = StoredRecipient(0, Recipient("a@example.net"), dsn=later)
+        for at in range(0, len(queued), 5):
+            await store.record([Fate(queue_id, (deferred,), State.DEFERRED, 5.0) for queue_id in queued[at : at + 5]])
+        for at in range(0, len(queued), 5):
+            await store.record([Fate(queue_id, remove=True) for queue_id in queued[at : at + 5]])
+    assert not store.blocked
+    assert await due(store) == set()
+    await put(store)
+    await store.close()
+    vfs.unregister()
