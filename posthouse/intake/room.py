@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
+from posthouse.envelope.verdict import Evidence
 from posthouse.intake.transaction import Refused
 
 SPACE_FACTOR = 1.5
@@ -50,5 +51,6 @@ class Room:
         if now - self._looked >= LOOK_EVERY:
             self._space, self._looked = self._free(), now
         if self._space <= self._minfree or self._space < max(self._limit, size) * SPACE_FACTOR:
-            return Refused(452, "4.3.1", "Insufficient system storage")
+            short = Evidence("queue_minfree", fact=f"{self._space} bytes < {SPACE_FACTOR:g}*message size limit")
+            return Refused(452, "4.3.1", "Insufficient system storage", (short,))
         return None

@@ -47,20 +47,17 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
     limit = settings.smtpd_client_message_rate_limit
     if limit and await session.over_limit("message", limit, "Message delivery request"):
         return Reply(450, "4.7.1", f"Error: too much mail from {session.client.address}")
-    session.transaction = Transaction(command)
     limit = settings.message_size_limit
     if limit and command.size > limit:
-        reply = session.refuse(TOO_LARGE, "MAIL")
-        session.record("refused", "", f"reject: {reply.code} {reply.status} {reply.text}")
-        session.reset()
-        return reply
+        return _too_much(session, command, TOO_LARGE)
     if session.service.room is not None:
         refused = await session.service.room(command.size)
         if refused is not None:
-            reply = session.refuse(Reply(refused.code, refused.status, refused.text), "MAIL")
-            session.record("refused", "", f"defer: {reply.code} {reply.status} {reply.text}")
-            session.reset()
+            reply = _too_much(session, command, Reply(refused.code, refused.status, refused.text))
+            for short in refused.evidence:
+                session.log.warning(f"not enough free space in mail queue: {short.fact}")
             return reply
+    session.transaction = Transaction(command)
     verdict = await session.stage.mail(command.sender, size=command.size, body=command.body, smtputf8=command.smtputf8)
     refusal = session.judge(verdict, "mail", "MAIL")
     if refusal is not None:
@@ -70,6 +67,15 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
     if not settings.smtpd_delay_open_until_valid_rcpt:
         open_door(session, session.transaction)
     return MAIL_OK
+
+
+def _too_much(session: SmtpSession, command: MailCommand, reply: Reply) -> Reply:
+    """Refuse a message before its transaction begins: the log line names no sender, as Postfix's does not."""
+    session.refuse(reply, "MAIL")
+    session.transaction = Transaction(command)
+    session.record("refused", "", f"{'defer' if reply.code < 500 else 'reject'}: {' '.join(reply.lines())}")
+    session.reset()
+    return reply
 
 
 def open_door(session: SmtpSession, transaction: Transaction) -> None:

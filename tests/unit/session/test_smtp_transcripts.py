@@ -11,6 +11,7 @@ import pytest
 
 from posthouse.config.read import read_configuration
 from posthouse.envelope.envelope import Notify
+from posthouse.envelope.verdict import Evidence
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.intake.transaction import Refused
 from posthouse.journal.journal import MemoryJournal
@@ -329,7 +330,8 @@ async def test_mail_finds_no_room_in_the_queue(build: Build) -> None:
 
     async def room(size: int) -> Refused | None:
         asked.append(size)
-        return Refused(452, "4.3.1", "Insufficient system storage") if size > 1000 else None
+        short = Evidence(fact="1000 bytes < 1.5*message size limit")
+        return Refused(452, "4.3.1", "Insufficient system storage", (short,)) if size > 1000 else None
 
     service.room = room
     said = await converse(
@@ -342,6 +344,8 @@ async def test_mail_finds_no_room_in_the_queue(build: Build) -> None:
         b"250 2.1.0 Ok",
         b"221 2.0.0 Bye",
     ]
-    refused = "NOQUEUE: reject: MAIL from unknown[127.0.0.1]: 452 4.3.1 Insufficient system storage"
-    assert f"{refused}; from=<a@b.example> proto=ESMTP helo=<c>" in log_of(service)
+    assert log_of(service)[1:3] == [
+        "NOQUEUE: reject: MAIL from unknown[127.0.0.1]: 452 4.3.1 Insufficient system storage; proto=ESMTP helo=<c>",
+        "warning: not enough free space in mail queue: 1000 bytes < 1.5*message size limit",
+    ]
     assert messages_of(service).messages == []
