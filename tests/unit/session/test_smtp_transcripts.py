@@ -344,7 +344,7 @@ async def test_mail_finds_no_room_in_the_queue(build: Build) -> None:
         b"250 2.1.0 Ok",
         b"221 2.0.0 Bye",
     ]
-    assert log_of(service)[1:3] == [
+    assert log_of(service)[2:4] == [
         "NOQUEUE: reject: MAIL from unknown[127.0.0.1]: 452 4.3.1 Insufficient system storage; proto=ESMTP helo=<c>",
         "warning: not enough free space in mail queue: 1000 bytes < 1.5*message size limit",
     ]
