@@ -21,6 +21,8 @@ from posthouse.queue.store import QueuedMessage, StoredRecipient
 
 # RFC 3461 section 4: hexchar = ASCII "+" immediately followed by two upper case hexadecimal digits
 HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
+# RFC 6533 section 3: EmbeddedUnicodeChar = %x5C.78 "{" HEXPOINT "}"
+CODE_POINT = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
 
 ACTIONS = {Kind.FAILURE: "failed", Kind.DELAY: "delayed"}
 
@@ -52,6 +54,21 @@ class Notice:
 def unxtext(text: str) -> str:
     """RFC 3461 section 4: what an xtext says."""
     return HEXCHAR.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def told(orcpt: str, world: str) -> str:
+    """What an ORCPT says, type and address. RFC 6533 section 3: one of type utf-8 keeps its ASCII form in a notice that
+    is all ASCII."""
+    if not orcpt.lower().startswith("utf-8;"):
+        return unxtext(orcpt)
+    if world != "global":
+        return "".join(c if c.isascii() else f"\\x{{{ord(c):02X}}}" for c in orcpt)
+    return CODE_POINT.sub(_character, orcpt)
+
+
+def _character(found: re.Match[str]) -> str:
+    number = int(found[1], 16)
+    return found[0] if number > 0x10FFFF or 0xD800 <= number < 0xE000 else chr(number)
 
 
 def clean(text: str) -> str:
@@ -159,7 +176,7 @@ def _recipient_fields(notice: Notice, recipient: StoredRecipient, world: str) ->
     kind = "utf-8" if world == "global" and not address.isascii() else "rfc822"
     lines = [f"Final-Recipient: {kind}; {address}"]
     if recipient.recipient.orcpt:
-        lines.append(f"Original-Recipient: {clean(unxtext(recipient.recipient.orcpt))}")
+        lines.append(f"Original-Recipient: {clean(told(recipient.recipient.orcpt, world))}")
     elif recipient.recipient.original:
         original = clean(quote_address(recipient.recipient.original))
         kind = "utf-8" if world == "global" and not original.isascii() else "rfc822"

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from dataclasses import replace
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -262,6 +262,23 @@ async def test_an_international_message_gets_an_international_notice():
     assert "Content-Type: message/global\r\n" in text
     assert "Final-Recipient: utf-8; dömi@x\r\n" in text
     assert house.intake.taken[0][0].smtputf8
+
+
+@pytest.mark.parametrize(
+    ("orcpt", "utf8", "said"),
+    [
+        ("rfc822;a+2Bb@x", False, "rfc822;a+b@x"),
+        (r"utf-8;d\x{F6}mi@x", True, "utf-8;dömi@x"),
+        (r"utf-8;d\x{F6}mi@x", False, r"utf-8;d\x{F6}mi@x"),
+        ("UTF-8;dömi@x", False, r"UTF-8;d\x{F6}mi@x"),
+        (r"utf-8;\x{D800}\x{FFFFFF}@x", True, r"utf-8;\x{D800}\x{FFFFFF}@x"),
+    ],
+)
+async def test_an_original_recipient_is_said_as_the_notice_may_say_it(orcpt: str, utf8: bool, said: str):
+    house = House()
+    failed = recipient("b@x", UNKNOWN, orcpt=orcpt)
+    await house.notices.failed(message("ann@v.example", smtputf8=utf8), CONTENT, [failed])
+    assert f"Original-Recipient: {said}\r\n" in house.texts[0]
 
 
 async def test_an_expanded_recipient_names_what_it_came_from():

@@ -109,6 +109,25 @@ def test_commands_with_all_parameters():
     assert rcpt_command(Recipient("b@x", "", Notify.NEVER), FULL) == b"RCPT TO:<b@x> NOTIFY=NEVER\r\n"
 
 
+@pytest.mark.parametrize(
+    ("original", "orcpt", "said"),
+    [  # RFC 6533 section 3
+        ("b+1@x", "", b"rfc822;b+2B1@x"),
+        ("dömi@x", "", rb"utf-8;d\x{F6}mi@x"),
+        ("a+b=c\\d😀@ö.x", "", rb"utf-8;a\x{2B}b\x{3D}c\x{5C}d\x{1F600}@\x{F6}.x"),
+        ("\udce4@x", "", b"rfc822;+E4@x"),
+        ("b@x", "rfc822;b+2B1@x", b"rfc822;b+2B1@x"),
+        ("b@x", "utf-8;dömi@x", rb"utf-8;d\x{F6}mi@x"),
+        ("b@x", r"utf-8;d\x{F6}mi@x", rb"utf-8;d\x{F6}mi@x"),
+    ],
+)
+def test_the_original_recipient_of_an_international_address_is_of_type_utf8(
+    original: str, orcpt: str, said: bytes
+) -> None:
+    command = rcpt_command(Recipient("b@x", original, Notify.NONE, orcpt), FULL)
+    assert command == b"RCPT TO:<b@x> ORCPT=" + said + b"\r\n"
+
+
 @given(st.text(), st.text())
 def test_no_address_breaks_out_of_its_command(local_part, domain):
     line = rcpt_command(Recipient(f"{local_part}@{domain}"), Offer())
