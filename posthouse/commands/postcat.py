@@ -1,15 +1,17 @@
 """postcat: show a queued message. Manual: postcat(1) of Postfix 3.7.
 
-    postcat [-bdehoqv] [-c config_dir] [file…]
+    postcat [-bdehoqrv] [-c config_dir] [-s offset] [file…]
 
 -q takes queue ids instead of files: of the running system, of shards that nobody has open, and of the
-maildrop. Files are Postfix's queue files and our maildrop's. -b body, -h header, -e envelope; -d type
-numbers, -o offsets (of a Postfix queue file: a row has none, and shows where its records would lie), -v
-names of content records.
+maildrop. Files are Postfix's queue files and our maildrop's; without any, standard input. -b body, -h header,
+-e envelope; -d type numbers, -o offsets, -s where to begin, -v names of content records, padding and pointers,
+with it -r follows no pointers. A row of our queue has neither records nor offsets: shown is the queue file that Postfix
+would have made of it, without the server_address and server_port of an SMTP client, which are not kept.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -21,7 +23,7 @@ from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
-from posthouse.wire.postfix_record import LINE_LIMIT, NotAQueueFile, parse_records, record_size
+from posthouse.wire.postfix_record import FIRST, LINE_LIMIT, NAMES, UNKNOWN, Truncated, record_size, walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
@@ -61,21 +63,20 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        options, names = split_options(arguments, "bc:dehoqv")
+        options, names = split_options(arguments, "bc:dehoqrs:v")
     except WrongOption as error:
         _say(str(error))
         raise Fatal(USAGE) from error
     chosen = dict(options)
     flags = {option[1] for option in chosen}
-    if not names and "q" in flags:
-        raise Fatal(USAGE)
+    start = _offset(chosen.get("-s", "0"))
     if not flags & set("beh"):
         flags |= set("beh")
     configuration = read_configuration(configuration_directory(chosen.get("-c")))
     require_everywhere(configuration)
     if "q" not in flags:
-        for name in names or ["-"]:
-            _show_file(name, flags)
+        for name in names or [""]:
+            _show_file(name, flags, start)
         return 0
     queue_directory = configuration.value("queue_directory")
     for name in names:
@@ -85,8 +86,19 @@ def _run(arguments: list[str]) -> int:
         if found is None:
             raise Fatal(f"open queue file {name}: {os.strerror(2)}")
         queue, records, header, body = found
-        _print(records_of(records, header, body), f"{queue}/{name}", flags)
+        _print(records_of(records, header, body), _title(queue, name), flags, start)
     return 0
+
+
+def _offset(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise Fatal(f"bad offset: {text}")
+    return int(text)
+
+
+def _title(queue: str, queue_id: str) -> str:
+    """Where Postfix would have the file: deferred mail lies in folders named after the first digit of its id."""
+    return f"{queue}/{queue_id[:1]}/{queue_id}" if queue == "deferred" else f"{queue}/{queue_id}"
 
 
 def _find(queue_directory: str, queue_id: str) -> tuple[str, list[Record], str, str] | None:
@@ -127,14 +139,15 @@ def _find(queue_directory: str, queue_id: str) -> tuple[str, list[Record], str, 
 
 
 def _find_dropped(queue_directory: str, queue_id: str) -> tuple[str, list[Record], str, str] | None:
-    folder = os.path.join(queue_directory, "posthouse", "maildrop")
+    from posthouse.host.maildrop import NotADrop, dropped
+
     try:
-        names = [name for name in os.listdir(folder) if name.partition("-")[0] == queue_id]
-    except OSError:
+        paths = [one.path for one in dropped(queue_directory) if one.queue_id == queue_id]
+        if not paths:
+            return None
+        records, header, body = _dropped(paths[0])
+    except (NotADrop, OSError):
         return None
-    if not names:
-        return None
-    records, header, body = _dropped(os.path.join(folder, names[0]))
     return "maildrop", records, header, body
 
 
@@ -142,9 +155,9 @@ def _dropped(path: str) -> tuple[list[Record], str, str]:
     from posthouse.host.maildrop import read_drop
 
     submission, content = read_drop(path)
-    stamp = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(os.stat(path).st_mtime))
+    arrival = os.stat(path).st_mtime_ns // 1000
     records: list[Record] = [
-        ("T", "message_arrival_time", stamp),
+        ("T", "message_arrival_time", f"{arrival // 1_000_000} {arrival % 1_000_000}"),
         ("A", "named_attribute", f"rewrite_context={'local' if submission.local_rewrite else 'remote'}"),
     ]
     if submission.full_name:
@@ -158,90 +171,134 @@ def _dropped(path: str) -> tuple[list[Record], str, str]:
     return records, header.decode("latin-1") + "\r\n", body.decode("latin-1")
 
 
-def records_of(envelope: Iterable[Record], header: str, body: str) -> Iterator[Record]:
-    """The whole sequence, content as records of lines."""
-    yield from envelope
-    yield "M", "message_content", ""
-    text = header + "\r\n" + body
-    lines = text.replace("\r\n", "\n").split("\n")
+def records_of(envelope: Iterable[Record], header: str, body: str) -> Iterator[tuple[int, str, str]]:
+    """The whole sequence with offsets, content as records of lines."""
+    at = 0
+    for kind, text in _sequence(envelope, header, body):
+        yield at, kind, text
+        at += record_size(kind, text if kind not in "NL" else text.encode("latin-1").decode("latin-1"))
+
+
+def _sequence(envelope: Iterable[Record], header: str, body: str) -> Iterator[tuple[str, str]]:
+    for kind, name, text in envelope:
+        yield kind, f"create_time={text}" if name == "create_time" else text
+    yield "M", ""
+    lines = (header + "\r\n" + body).replace("\r\n", "\n").split("\n")
     if lines[-1] == "":
         lines.pop()
     for line in lines:
         while len(line) > LINE_LIMIT:
-            yield "L", "unterminated_text", line[:LINE_LIMIT]
+            yield "L", line[:LINE_LIMIT]
             line = line[LINE_LIMIT:]
-        yield "N", "regular_text", line
-    yield "X", "extracted", ""
-    yield "E", "message_end", ""
+        yield "N", line
+    yield "X", ""
+    if not body.isascii():
+        yield "A", "encoding=8bit"
+    yield "E", ""
 
 
 TITLES = {"M": "MESSAGE CONTENTS", "X": "HEADER EXTRACTED", "E": "MESSAGE FILE END"}
+OUT_OF_ORDER = {"M": "message content", "X": "extracted segment", "E": "message end"}
+BEFORE = {"M": "S", "X": "M", "E": "X"}
+"""The section that each section follows; S is the envelope."""
 
 
-def _print(records: Iterable[Record], title: str, flags: set[str]) -> None:
-    """Postfix's layout. Sections are shown only with the envelope."""
+def _print(records: Iterable[tuple[int, str, str]], title: str, flags: set[str], start: int = 0) -> None:
+    """Postfix's layout. Sections are shown only with the envelope. Padding and pointers are shown with -v.
+
+    Without -v what they skip counts to the record behind them: its offset is theirs.
+    """
     out = sys.stdout.buffer
-
-    def put(text: str) -> None:
-        out.write(text.encode("utf-8", "surrogateescape") if not latin else text.encode("latin-1", "replace"))
-
-    latin = False
     envelope = "e" in flags
-    if envelope:
-        put(f"*** ENVELOPE RECORDS {title} ***\n")
-    offset = 0
-    section = ""
-    in_body = middle = False
-    for kind, name, text in records:
-        place = f"{offset:9d} " if "o" in flags else ""
+    section = "S"
+    in_header = True
+    middle = False
+    skipped: int | None = None
+    for at, kind, text in records:
+        if at < start:
+            continue
+        if envelope and at == 0:
+            out.write(f"*** ENVELOPE RECORDS {title} ***\n".encode("utf-8", "surrogateescape"))
+        if kind in "pw" and "v" not in flags:
+            skipped = at if skipped is None else skipped
+            continue
+        place = f"{at if skipped is None else skipped:9d} " if "o" in flags else ""
+        skipped = None
         if "d" in flags:
             place += f"{ord(kind):3d} "
-        offset += record_size(kind, f"create_time={text}" if name == "create_time" else text)
-        if kind == "T" or name == "create_time":
-            text = _time(text)
         if kind in TITLES:
-            section, latin = kind, False
+            if section != BEFORE[kind] and envelope:
+                out.flush()
+                _say(f"warning: {title}: out-of-order {OUT_OF_ORDER[kind]} marker")
+            section = kind
+            if kind == "X" and not envelope:
+                break
             if envelope:
-                put(f"{place}*** {TITLES[kind]} {title} ***\n")
-        elif section == "M" and kind in "NL":
-            latin = True
-            if not in_body and text == "" and not middle:
-                in_body = True
-            if ("b" if in_body else "h") in flags:
+                out.write(f"{place}*** {TITLES[kind]} {title} ***\n".encode("utf-8", "surrogateescape"))
+        elif section == "M" and kind in "NLpw":
+            if kind in "NL" and not middle and in_header:
+                in_header = _is_header(text)
+            if ("h" if in_header else "b") in flags:
+                name = "unterminated_text" if kind == "L" else NAMES[kind]
                 label = f"{name}: " if "v" in flags else ""
-                put(f"{place}{label}{text}" + ("\n" if kind == "N" or flags & set("vo") else ""))
-            middle = kind == "L"
+                end = "\n" if kind != "L" or flags & set("vo") else ""
+                out.write(f"{place}{label}{text}{end}".encode("latin-1", "replace"))
+            if kind in "NL":
+                middle = kind == "L"
+        elif envelope and kind == "N" and "v" not in flags:
+            out.write(f"{place}{text}\n".encode("latin-1", "replace"))
         elif envelope:
-            put(f"{place}{name}: {text}\n")
+            name = NAMES.get(kind, UNKNOWN)
+            if kind == "A" and text.startswith("create_time="):
+                name, text = "create_time", _time(text.removeprefix("create_time="))
+            elif kind in "TWc":
+                text = _time(text)
+            out.write(f"{place}{name}: {text}\n".encode("utf-8", "surrogateescape"))
     out.flush()
 
 
-def _show_file(name: str, flags: set[str]) -> None:
-    if name == "-":
+def _is_header(line: str) -> bool:
+    """Whether a line belongs to the header: a field, or the continuation of one."""
+    if line[:1] in (" ", "\t"):
+        return True
+    name = line.partition(":")[0].rstrip(" \t")
+    return ":" in line and name != "" and all("!" <= c <= "~" for c in name)
+
+
+def _show_file(name: str, flags: set[str], start: int) -> None:
+    title = name or "stdin"
+    if not name:
         data = sys.stdin.buffer.read()
     else:
         try:
             with open(name, "rb") as file:
                 data = file.read()
+        except IsADirectoryError:
+            _say(f"warning: close {name}: {os.strerror(errno.EISDIR)}")
+            return
         except OSError as error:
             raise Fatal(f"open {name}: {error.strerror}") from error
     from posthouse.wire.intake import HEADING
 
-    if name != "-" and data.startswith(HEADING):
+    if name and data.startswith(HEADING):
         from posthouse.host.maildrop import NotADrop
 
         try:
-            records: list[Record] = list(records_of(*_dropped(name)))
+            records = list(records_of(*_dropped(name)))
         except (NotADrop, OSError) as error:
             _say(f"warning: {name}: {error}")
             return
-    else:
-        try:
-            records = list(parse_records(data))
-        except NotAQueueFile as error:
-            _say(f"warning: {name}: {error}")
-            return
-    _print(records, name, flags)
+        _print(records, name, flags, start)
+        return
+    if start == 0 and data and chr(data[0]) not in FIRST:
+        _say(f"warning: {title}: input is not a valid queue file")
+        return
+    try:
+        _print(walk(data, start, follow=not {"r", "v"} <= flags), title, flags, start)
+    except Truncated as error:
+        sys.stdout.flush()
+        _say(f"warning: {title}: {error}")
+        raise Fatal("record read error") from error
 
 
 def _time(text: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from posthouse.address.local_part import quote_address
 from posthouse.host.maildrop import NotADrop, dropped, read_drop
 from posthouse.queue.row import NULL_SENDER
 
@@ -24,6 +25,6 @@ def maildrop_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
             "arrival_time": int(one.arrival_time),
             "message_size": len(content),
             "forced_expire": False,
-            "sender": submission.sender or NULL_SENDER,
-            "recipients": [{"address": recipient.address} for recipient in submission.recipients],
+            "sender": quote_address(submission.sender) or NULL_SENDER,
+            "recipients": [{"address": quote_address(recipient.address)} for recipient in submission.recipients],
         }

@@ -1,13 +1,17 @@
 """A queued message as postcat shows it: Postfix's records, made from the row.
 
-Each record is (type, text): the type byte Postfix's queue files use, by which postcat -d
-names them, and the text behind "sender: " and its like.
+Each record is (type, name, text): the type byte Postfix's queue files use, by which postcat -d
+names them, and the text behind "sender: " and its like. Times are as in those files: seconds, and
+for the arrival microseconds behind them. Of what an SMTP client brings along, the server's address
+and port are not kept, so there are no records of them.
 """
 
-import time
+import re
 
-from posthouse.envelope.envelope import Notify
+from posthouse.address.local_part import quote_address
+from posthouse.envelope.envelope import Notify, Recipient
 from posthouse.queue.store import QueuedMessage, RecipientState
+from posthouse.wire.postfix_record import record_size
 
 Record = tuple[str, str, str]
 """Type byte, its name, its text."""
@@ -18,17 +22,16 @@ RECIPIENT, DONE = ("R", "recipient"), ("D", "done_recipient")
 def envelope_records(message: QueuedMessage) -> list[Record]:
     """The records before the content."""
     envelope, client = message.envelope, message.envelope.client
-    stamp = time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(message.arrival_time))
-    sizes = (message.size, 0, len(message.recipients), 0, message.size, 4 if envelope.smtputf8 else 0)
+    seconds, microseconds = divmod(round(message.arrival_time * 1_000_000), 1_000_000)
     records: list[Record] = [
-        ("C", "message_size", "".join(f"{size:>16}" for size in sizes)[1:]),
-        ("T", "message_arrival_time", stamp),
-        ("A", "create_time", stamp),
+        ("C", "message_size", _sizes(message, 0)),
+        ("T", "message_arrival_time", f"{seconds} {microseconds}"),
+        ("A", "create_time", str(seconds)),
     ]
     attributes = [
         ("log_ident", message.queue_id),
         ("rewrite_context", "local" if envelope.local_rewrite else "remote"),
-        ("envelope_id", envelope.envid),
+        ("envelope_id", _unxtext(envelope.envid)),
         ("ret_flags", {"FULL": "1", "HDRS": "2"}.get(envelope.ret, "")),
     ]
     records += [("A", "named_attribute", f"{name}={value}") for name, value in attributes if value]
@@ -65,7 +68,7 @@ def envelope_records(message: QueuedMessage) -> list[Record]:
         records.append(("L", "content_filter", message.content_filter))
     for stored in message.recipients:
         recipient = stored.recipient
-        orcpt = recipient.orcpt
+        orcpt = _original(recipient, by_smtp=bool(client.protocol))
         notify = 0
         for flag, bit in ((Notify.NEVER, 1), (Notify.SUCCESS, 2), (Notify.FAILURE, 4), (Notify.DELAY, 8)):
             notify |= bit if recipient.notify & flag else 0
@@ -77,4 +80,26 @@ def envelope_records(message: QueuedMessage) -> list[Record]:
             records.append(("O", "original_recipient", recipient.original))
         kind, name = DONE if stored.state is RecipientState.DONE else RECIPIENT
         records.append((kind, name, recipient.address))
+    offset = sum(
+        record_size(kind, f"create_time={text}" if name == "create_time" else text) for kind, name, text in records
+    )
+    records[0] = ("C", "message_size", _sizes(message, offset + record_size("M", "")))
     return records
+
+
+def _sizes(message: QueuedMessage, offset: int) -> str:
+    """Size, where the content begins, recipients, flags of the queue's, size of the content, flags of SMTPUTF8."""
+    sizes = (message.size, offset, len(message.recipients), 0, message.size, 4 if message.envelope.smtputf8 else 0)
+    return "".join(f"{size:>16}" for size in sizes)[1:]
+
+
+def _original(recipient: Recipient, *, by_smtp: bool) -> str:
+    """What a notice names: as ORCPT had it, or what the client gave in RCPT TO."""
+    if recipient.orcpt or not by_smtp:
+        return _unxtext(recipient.orcpt)
+    return f"rfc822;{quote_address(recipient.original)}" if recipient.original else ""
+
+
+def _unxtext(text: str) -> str:
+    # RFC 3461 section 4: "+" and two hexadecimal digits stand for a character.
+    return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from posthouse.address.local_part import quote_address
 from posthouse.queue.store import QueuedMessage, RecipientState
 
 NULL_SENDER = "MAILER-DAEMON"
@@ -9,12 +10,12 @@ NULL_SENDER = "MAILER-DAEMON"
 
 
 def row_of(message: QueuedMessage, queue: str) -> dict[str, Any]:
-    """Its row. Recipients that are done are not shown."""
+    """Its row, addresses in external form. Recipients that are done are not shown."""
     recipients = []
     for stored in message.recipients:
         if stored.state is RecipientState.DONE:
             continue
-        shown = {"address": stored.recipient.address}
+        shown = {"address": quote_address(stored.recipient.address)}
         if stored.dsn is not None:
             shown["delay_reason"] = stored.dsn.reason
         recipients.append(shown)
@@ -24,6 +25,6 @@ def row_of(message: QueuedMessage, queue: str) -> dict[str, Any]:
         "arrival_time": int(message.arrival_time),
         "message_size": message.size,
         "forced_expire": message.force_expired,
-        "sender": message.envelope.sender or NULL_SENDER,
+        "sender": quote_address(message.envelope.sender) or NULL_SENDER,
         "recipients": recipients,
     }

@@ -6,6 +6,7 @@ RFC 5322 section 3.3 (the date).
 
 import time
 
+from posthouse.address.local_part import quote_address
 from posthouse.envelope.envelope import Client
 from posthouse.net.stream import TlsInfo
 
@@ -77,5 +78,5 @@ def received_field(
         client.protocol, tls=tls is not None, authenticated=bool(client.sasl_username), smtputf8=smtputf8
     )
     parts.append(f"by {hostname} ({mail_name}) with {word} id {queue_id}")
-    parts.append(f"\r\n\tfor <{recipient}>; {date}\r\n" if recipient else f";\r\n\t{date}\r\n")
+    parts.append(f"\r\n\tfor <{quote_address(recipient)}>; {date}\r\n" if recipient else f";\r\n\t{date}\r\n")
     return "".join(parts).encode("utf-8", "surrogateescape")

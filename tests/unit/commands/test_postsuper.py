@@ -104,7 +104,7 @@ def test_postcat_shows_records_as_postfix_does(instance: Path, capfd: pytest.Cap
     (one,) = fill(instance, State.DEFERRED)
     assert postcat.main(["-q", one]) == 0
     out = capfd.readouterr().out.splitlines()
-    assert out[0] == f"*** ENVELOPE RECORDS deferred/{one} ***"
+    assert out[0] == f"*** ENVELOPE RECORDS deferred/{one[0]}/{one} ***"
     assert out[1].startswith("message_size:              30")
     assert out[4:8] == [
         f"named_attribute: log_ident={one}",
@@ -118,13 +118,13 @@ def test_postcat_shows_records_as_postfix_does(instance: Path, capfd: pytest.Cap
         "named_attribute: dsn_orig_rcpt=rfc822;x@example.net",
         "original_recipient: a@example.net",
         "recipient: a@example.net",
-        f"*** MESSAGE CONTENTS deferred/{one} ***",
+        f"*** MESSAGE CONTENTS deferred/{one[0]}/{one} ***",
         "Subject: hello",
         "",
         "body line",
         ".dot",
-        f"*** HEADER EXTRACTED deferred/{one} ***",
-        f"*** MESSAGE FILE END deferred/{one} ***",
+        f"*** HEADER EXTRACTED deferred/{one[0]}/{one} ***",
+        f"*** MESSAGE FILE END deferred/{one[0]}/{one} ***",
     ]
 
 
