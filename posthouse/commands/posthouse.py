@@ -3,6 +3,7 @@
 posthouse sandbox                a whole mail system on loopback, for any user
 posthouse user add|list|password|remove
 posthouse trace QUEUE_ID|MESSAGE_ID|ADDRESS
+posthouse import-queue [--dry-run] [--remove] [SPOOL]
 posthouse version
 """
 
@@ -56,6 +57,18 @@ def trace(directory: str | None, key: str) -> None:
     for entry in entries:
         click.echo(format_entry(entry))
     sys.exit(0 if entries else 1)
+
+
+@house.command("import-queue")
+@config_option
+@click.option("--dry-run", is_flag=True, help="Read everything, change nothing.")
+@click.option("--remove", is_flag=True, help="Delete the old files at the end; otherwise SPOOL/imported-DATE has them.")
+@click.argument("spool", required=False)
+def import_queue(directory: str | None, dry_run: bool, remove: bool, spool: str | None) -> None:
+    """Take over the messages of a stopped Postfix. SPOOL is its queue_directory, by default the configuration's."""
+    from posthouse.commands.import_queue import main as run
+
+    sys.exit(run(_directory(directory), spool, dry_run=dry_run, remove=remove))
 
 
 @house.group()

@@ -198,14 +198,18 @@ def _any_shard(root: str) -> bool:
 
 
 def _delete_dropped(queue_directory: str, ids: list[str]) -> Iterable[str]:
-    folder = os.path.join(queue_directory, "posthouse", "maildrop")
+    yield from _delete_from(os.path.join(queue_directory, "posthouse", "maildrop"), "-", ids)
+    yield from _delete_from(os.path.join(queue_directory, "maildrop"), "", ids)  # of Postfix's own postdrop
+
+
+def _delete_from(folder: str, mark: str, ids: list[str]) -> Iterable[str]:
     try:
         names = os.listdir(folder)
     except OSError:
         return
     for name in names:
         queue_id, dash, _ = name.partition("-")
-        if dash and (ids == ["ALL"] or queue_id in ids):
+        if dash == mark and (ids == ["ALL"] or queue_id in ids):
             try:
                 os.unlink(os.path.join(folder, name))
             except FileNotFoundError:

@@ -5,11 +5,14 @@ may put a file there, nobody else may read, list or remove it. A file is made 06
 synced, then 0644 (only then pickup may take it), and the folder is synced. Its name is a
 short-form queue id and 96 random bits, so that it cannot be guessed.
 
-Format of a file: posthouse.wire.intake.
+Format of a file: posthouse.wire.intake. Postfix's own maildrop beside it is emptied too: its set-gid
+postdrop goes on writing there while the two are swapped (format: posthouse.wire.queue_file; a
+complete file may be executed by its owner).
 """
 
 import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Iterable
@@ -34,6 +37,14 @@ READY = 0o644
 """The mode of a complete file."""
 PIECE = 65536
 """Bytes read at a time."""
+
+POSTFIX_FOLDER = "maildrop"
+"""Postfix's own, below queue_directory."""
+POSTFIX_READY = 0o100
+"""This bit of the mode is set on a complete file of Postfix's."""
+TAKEN = ".taken"
+"""Behind the name of a file that is copied from another spool, and about to be removed there."""
+_POSTFIX_NAME = re.compile(r"[0-9A-Za-z]{6,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ def dropped(queue_directory: str) -> list[Dropped]:
     try:
         entries = list(os.scandir(maildrop_folder(queue_directory)))
     except FileNotFoundError:
-        return []
+        entries = []
     for entry in entries:
         queue_id, dash, _ = entry.name.partition("-")
         try:
@@ -117,7 +128,73 @@ def dropped(queue_directory: str) -> list[Dropped]:
             continue
         if dash and stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == READY:
             found.append(Dropped(queue_id, entry.path, status.st_uid, status.st_size, status.st_mtime))
+    found += _postfix_dropped(os.path.join(queue_directory, POSTFIX_FOLDER))
     return sorted(found, key=lambda one: (one.arrival_time, one.queue_id))
+
+
+def _postfix_dropped(folder: str) -> Iterable[Dropped]:
+    """The complete files of a maildrop of Postfix's; none where the caller may not look."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        complete = stat.S_ISREG(status.st_mode) and status.st_mode & POSTFIX_READY
+        if complete and _POSTFIX_NAME.fullmatch(entry.name):
+            yield Dropped(entry.name, entry.path, status.st_uid, status.st_size, status.st_mtime)
+
+
+def take_postfix_drops(spool: str, queue_directory: str) -> int:
+    """Bring the maildrop of another Postfix's spool into ours, as root; how many files. Raises OSError.
+
+    A copy becomes complete when its original is renamed, and the original goes last: broken off anywhere, and run
+    again, it brings each message once.
+    """
+    import hashlib  # here: sendmail imports this module too
+
+    source = os.path.join(spool, POSTFIX_FOLDER)
+    target = maildrop_folder(queue_directory)
+    names = [one.queue_id for one in _postfix_dropped(source)]
+    try:
+        half = [name.removesuffix(TAKEN) for name in os.listdir(source) if name.endswith(TAKEN)]
+    except FileNotFoundError:
+        return 0
+    for name in sorted({*names, *half}):
+        taken = os.path.join(source, name + TAKEN)
+        original = taken if name in half else os.path.join(source, name)
+        descriptor, status = open_drop(original)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read()
+        digest = hashlib.sha256(f"{spool}\0{status.st_ino}\0{status.st_mtime_ns}\0".encode() + data).hexdigest()
+        path = os.path.join(target, f"{name}-{digest[:24]}")
+        if original is not taken:
+            _copy(path, data, status)
+            os.rename(original, taken)
+            sync_folder(source)
+        if os.path.exists(path):
+            os.chmod(path, READY)
+            sync_folder(target)
+        os.unlink(taken)
+    sync_folder(source)
+    return len(names)
+
+
+def _copy(path: str, data: bytes, status: os.stat_result) -> None:
+    """A file that is not complete yet, durable, with the owner of its original."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(descriptor, data)
+        if os.geteuid() == 0:
+            os.fchown(descriptor, status.st_uid, status.st_gid)
+        os.utime(descriptor, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(os.path.dirname(path))
 
 
 def open_drop(path: str, size_limit: int = 0) -> tuple[int, os.stat_result]:
@@ -134,7 +211,7 @@ def open_drop(path: str, size_limit: int = 0) -> tuple[int, os.stat_result]:
         reason = "not a regular file"
     elif status.st_nlink != 1:
         reason = "more than one name"
-    elif stat.S_IMODE(status.st_mode) != READY:
+    elif stat.S_IMODE(status.st_mode) != READY and not status.st_mode & POSTFIX_READY:
         reason = "not complete"
     elif size_limit and status.st_size > size_limit:
         reason = "too large"
@@ -146,13 +223,13 @@ def open_drop(path: str, size_limit: int = 0) -> tuple[int, os.stat_result]:
 
 def read_drop(path: str) -> tuple[Submission, bytes]:
     """Envelope and content of a file, for postcat and mailq. Raises NotADrop, OSError."""
-    descriptor, _ = open_drop(path)
+    descriptor, status = open_drop(path)
     reader = SubmissionReader()
     submission: Submission | None = None
     content: list[bytes] = []
     with os.fdopen(descriptor, "rb") as file:
         if file.read(len(HEADING)) != HEADING:
-            raise NotADrop("no maildrop file")
+            return _read_postfix(descriptor, status)
         try:
             while data := file.read(PIECE):
                 reader.receive_data(data)
@@ -167,3 +244,15 @@ def read_drop(path: str) -> tuple[Submission, bytes]:
         except IntakeProtocolError as error:
             raise NotADrop(str(error)) from error
     raise NotADrop("cut short")
+
+
+def _read_postfix(descriptor: int, status: os.stat_result) -> tuple[Submission, bytes]:
+    from posthouse.host.file_buffer import FileBuffer  # both seldom needed, and sendmail imports this module too
+    from posthouse.wire.queue_file import DamagedQueueFile, content_pieces, parse_queue_file, submission_of
+
+    buffer = FileBuffer(descriptor, status.st_size)
+    try:
+        file = parse_queue_file(buffer)
+        return submission_of(file), b"".join(content_pieces(buffer, file))
+    except DamagedQueueFile as error:
+        raise NotADrop(f"no maildrop file: {error}") from error

@@ -3,6 +3,8 @@
 import grp
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -50,3 +52,26 @@ def become(identity: Identity) -> None:
         except PermissionError:
             return
         raise AssertionError("root came back after setresuid")
+
+
+@contextmanager
+def acting_as(identity: Identity) -> Iterator[None]:
+    """Make and change files as another user, and be root again behind it. Does nothing where we are not root.
+
+    For commands with one thread: root's own rights wait in the saved ids, so this protects from links and from wrong
+    owners, not from code that wants root back.
+    """
+    if os.geteuid() != 0 or identity.uid == 0:
+        yield
+        return
+    groups = os.getgroups()
+    gid = os.getegid()
+    os.setgroups(identity.groups)
+    os.setegid(identity.gid)
+    os.seteuid(identity.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)

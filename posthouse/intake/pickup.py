@@ -4,18 +4,21 @@ Run at start, at each wakeup and when triggered. A file is opened without follow
 must be a regular, complete file with one name; its owner is the sender's user; its size is
 bounded. It is removed after the commit, so a crash between the two can bring a message twice,
 never lose it. A file that is no submission, or whose message is refused for good, is logged and
-removed, as Postfix does.
+removed, as Postfix does. Files that Postfix's own postdrop and postsuper left are read as well;
+one of these that is damaged stays, as its sender believes it sent.
 """
 
 import asyncio
 import os
 
+from posthouse.host.file_buffer import FileBuffer
 from posthouse.host.log import ProcessLog
 from posthouse.host.maildrop import Dropped, NotADrop, dropped, open_drop
 from posthouse.intake.local_submission import LocalSubmission
-from posthouse.intake.transaction import Accepted
+from posthouse.intake.transaction import Accepted, Refused
 from posthouse.intake.writing import CleanupTransaction
 from posthouse.wire.intake import HEADING, IntakeProtocolError, Submission, SubmissionReader
+from posthouse.wire.queue_file import DamagedQueueFile, content_pieces, parse_queue_file, submission_of
 
 OVERHEAD = 1.2
 """A file may be this many times message_size_limit: frames and a long list of recipients come on top."""
@@ -82,8 +85,10 @@ class Pickup:
             try:
                 reader = SubmissionReader()
                 submission: Submission | None = None
-                if file.read(len(HEADING)) != HEADING:
-                    raise IntakeProtocolError("no maildrop file")
+                if (begun := file.read(len(HEADING))) != HEADING:
+                    if begun[:1] not in (b"T", b"C"):
+                        raise IntakeProtocolError("no maildrop file")
+                    return await self._take_postfix(one, descriptor, status)
                 while data := await asyncio.to_thread(file.read, PIECE):
                     reader.receive_data(data)
                     while (event := reader.next_event()) is not None:
@@ -95,15 +100,9 @@ class Pickup:
                             assert transaction is not None
                             await transaction.write(event)
                         elif transaction is not None and submission is not None:
-                            begun, transaction = transaction, None
-                            result = await self._submissions.commit(begun, submission, status.st_uid, status.st_mtime)
-                            if isinstance(result, Accepted):
-                                self._remove(one)
-                                return True
-                            self._log.warning(f"maildrop/{one.queue_id}: {result.code} {result.status} {result.text}")
-                            if result.code >= 500:
-                                self._remove(one)
-                            return False
+                            whole, transaction = transaction, None
+                            result = await self._submissions.commit(whole, submission, status.st_uid, status.st_mtime)
+                            return self._settle(one, result)
                 raise IntakeProtocolError("cut short")
             except IntakeProtocolError as error:
                 self._log.warning(f"maildrop/{one.queue_id}: {error}: removed")
@@ -112,6 +111,38 @@ class Pickup:
             finally:
                 if transaction is not None:
                     transaction.abort()
+
+    def _settle(self, one: Dropped, result: Accepted | Refused) -> bool:
+        if isinstance(result, Accepted):
+            self._remove(one)
+            return True
+        self._log.warning(f"maildrop/{one.queue_id}: {result.code} {result.status} {result.text}")
+        if result.code >= 500:
+            self._remove(one)
+        return False
+
+    async def _take_postfix(self, one: Dropped, descriptor: int, status: os.stat_result) -> bool:
+        """A file in Postfix's format. What only cleanup writes into one counts from root and mail_owner alone."""
+        buffer = FileBuffer(descriptor, status.st_size)
+        transaction: CleanupTransaction | None = None
+        try:
+            file = await asyncio.to_thread(parse_queue_file, buffer)
+            submission = submission_of(file)
+            if file.queued and status.st_uid not in self._trusted:
+                raise DamagedQueueFile(f"uid {status.st_uid} may not leave a file of the queue")
+            transaction = self._submissions.begin(submission)
+            pieces = content_pieces(buffer, file)
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                await transaction.write(piece)
+            whole, transaction = transaction, None
+            arrival_time = file.arrival_time or status.st_mtime
+            return self._settle(one, await self._submissions.commit(whole, submission, status.st_uid, arrival_time))
+        except DamagedQueueFile as error:
+            self._log.warning(f"maildrop/{one.queue_id}: {error}: left")
+            return False
+        finally:
+            if transaction is not None:
+                transaction.abort()
 
     def _check(self, submission: Submission, uid: int) -> None:
         if submission.source != "pickup" and uid not in self._trusted:

@@ -24,6 +24,8 @@ SHORT_NUMBER_BITS = 28
 """Seven hex digits: with the five of microseconds a short id has at most twelve."""
 
 LAP_BITS = 8
+LATELY = 4096
+"""Blocks behind the counter that a running worker may still give ids from: 268 million messages back."""
 NUMBER_LIMIT = 1 << (SHORT_NUMBER_BITS + LAP_BITS)
 
 BASE52 = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
@@ -31,7 +33,8 @@ _VALUE = {digit: value for value, digit in enumerate(BASE52)}
 
 # What the queue commands take for an id at all; Postfix looks at the characters only.
 _ANY = re.compile(r"[0-9A-Za-z]{1,100}")
-_SHORT = re.compile(r"[0-9A-F]{10,12}")
+# Postfix's own short ids may be shorter than ours: it writes small inode numbers without zeros in front.
+_SHORT = re.compile(r"[0-9A-F]{6,12}")
 _LONG = re.compile(r"[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{1,9}")
 
 
@@ -74,10 +77,21 @@ def is_queue_id(text: str) -> bool:
     return _ANY.fullmatch(text) is not None
 
 
+def read_aside(path: str) -> set[int]:
+    """The blocks that are set aside beside a counter."""
+    try:
+        with open(path + ".aside", "rb") as file:
+            return {int(line) for line in file.read().split() if line.isdigit()}
+    except FileNotFoundError:
+        return set()
+
+
 class NumberSource:
     """Numbers that were never given before, from blocks reserved in a file beside the shards."""
 
     __slots__ = ("_end", "_next", "_path")
+    # Beside the counter lies PATH.aside: blocks that ids of another queue fall into (queue/staged.py). They are never
+    # given out, so that a number has one message and a block one shard.
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -90,8 +104,35 @@ class NumberSource:
         assert lock is not None
         try:
             self._next = self._read()
+            aside = read_aside(self._path)
+            while self._next // BLOCK in aside:
+                self._next = (self._next + BLOCK) % NUMBER_LIMIT
             self._end = self._next + BLOCK
             write_durable(self._path, b"%d\n" % (self._end % NUMBER_LIMIT))
+        finally:
+            lock.release()
+
+    def set_aside(self, blocks: set[int], used: set[int]) -> set[int]:
+        """Keep blocks for ids that come from another queue; durable on return. Gives those that could be had.
+
+        `used` are blocks in which messages lie now; blocks reserved lately may be in use too. What was set aside
+        before, and holds no message any more, is free again.
+        """
+        lock = take_lock(self._path + ".lock", wait=True)
+        assert lock is not None
+        try:
+            counter = -1
+            if os.path.exists(self._path):
+                counter = self._read() // BLOCK
+            lately = NUMBER_LIMIT // BLOCK
+            aside = read_aside(self._path) & used
+            had = {
+                block
+                for block in blocks
+                if block not in used and (counter < 0 or (counter - 1 - block) % lately >= LATELY)
+            }
+            write_durable(self._path + ".aside", "".join(f"{block}\n" for block in sorted(aside | had)).encode())
+            return had
         finally:
             lock.release()
 

@@ -75,6 +75,12 @@ class QueueControl:
                 count += self._take_up(message)
         return count
 
+    async def adopt(self) -> None:
+        """Take up the shards that nobody owns: an import has just made one."""
+        if await self._store.tend():
+            self._schedule.feeder.rescan()
+            self._schedule.feeder.run_queue(incoming=True, deferred=True, until=None)
+
     async def _flush_one(self, queue_id: str) -> int:
         message = await self._store.load(queue_id)
         if message is None or message.state not in (State.INCOMING, State.DEFERRED):
@@ -218,6 +224,8 @@ async def _answers(
         await control.flush(request.ids, request.site)
     elif request.do == "pickup":
         control.pickup.set()
+    elif request.do == "adopt":
+        await control.adopt()
     elif request.do == "cat":
         for queue_id in request.ids:
             found = await control.cat(queue_id)

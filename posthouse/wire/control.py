@@ -8,6 +8,7 @@ One request a connection:
     {"do": "cat", "ids": [ID]}                              one line: {"cat": {…}}
     {"do": "pause"}                                         start no deliveries until the connection ends
     {"do": "pickup"}                                        look into the maildrop now
+    {"do": "adopt"}                                         look for shards that nobody owns now
 
 "ids": ["ALL"] means every message of the queues. Answers are lines too, the last of them
 {"end": COUNT} or {"error": TEXT}. A line before it is a row of list (an object with
@@ -28,7 +29,9 @@ REQUEST_LIMIT = 1 << 20
 IDS_LIMIT = 1000
 """Ids that a command puts in one request."""
 
-VERBS = frozenset({"list", "flush", "delete", "hold", "release", "requeue", "expire", "cat", "pause", "pickup"})
+VERBS = frozenset(
+    {"list", "flush", "delete", "hold", "release", "requeue", "expire", "cat", "pause", "pickup", "adopt"}
+)
 
 
 class ControlProtocolError(Exception):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from posthouse.envelope.envelope import Notify, Recipient
 from posthouse.wire.intake import Submission
+from posthouse.wire.xtext import encode_orcpt, encode_xtext
 
 LENGTH_GROUPS = 5
 """Groups of seven bits: more is no length."""
@@ -45,7 +46,7 @@ class Records:
         elif kind == "A":
             name, _, value = text.partition("=")
             if name == "dsn_orig_rcpt":
-                self._orcpt = value
+                self._orcpt = encode_orcpt(value)
             elif name == "notify_flags" and value.isascii() and value.isdigit():
                 self._notify = Notify(int(value) & 15)
             else:
@@ -63,7 +64,7 @@ class Records:
             local_rewrite=given.get("rewrite_context") != "remote",
             body={"7bit": "7BIT", "8bit": "8BITMIME"}.get(given.get("encoding", ""), ""),
             ret={"1": "FULL", "2": "HDRS"}.get(given.get("ret_flags", ""), ""),
-            envid=given.get("envelope_id", ""),
+            envid=encode_xtext(given.get("envelope_id", "")),
             verp=self.verp,
         )
 

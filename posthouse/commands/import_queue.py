@@ -1,0 +1,425 @@
+"""posthouse import-queue: the messages of a stopped Postfix's queue become messages of ours.
+
+    posthouse import-queue [-c DIR] [--dry-run] [--remove] [SPOOL]
+
+SPOOL is Postfix's queue_directory, by default the configuration's own. Messages of incoming,
+active, deferred and hold come over with their recipients' state; what lies in the maildrop goes
+the way of new mail. Damaged and half-written files, and those in corrupt, are told and left.
+
+A message is committed first, then its file is moved to SPOOL/imported-DATE; when all are moved
+the new shard is handed over (queue/staged.py). Killed at any moment, the import loses nothing,
+and when it is started again it brings nothing twice. With --remove the moved files are deleted
+at the end. Our system may be up or down meanwhile; Postfix must be down, and cannot be started.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from posthouse.config.configuration import Configuration
+from posthouse.config.error import ConfigError
+from posthouse.host.file_buffer import FileBuffer
+from posthouse.host.locks import FileLock
+from posthouse.host.users import Identity, acting_as, own_identity, user_identity
+from posthouse.queue.imported import Logs, imported_message, split_content
+from posthouse.queue.postfix_spool import QUEUES, PostfixSpool, SpoolFile, names_aside, remove_aside
+from posthouse.queue.staged import ImportRunning, StagedMessage, StagedShard, broken_off
+from posthouse.wire.bounce_log import LoggedOutcome, parse_bounce_log
+from posthouse.wire.queue_file import DamagedQueueFile, QueueFile, content_pieces, parse_queue_file
+
+BATCH_MESSAGES = 200
+"""Messages in one commit."""
+
+BATCH_BYTES = 8 << 20
+"""Bytes of small messages that wait in memory for one."""
+
+LOG_LIMIT = 64 << 20
+"""Bytes read of one log: half a million recipients."""
+
+READY = 0o100
+"""The owner may execute a file that Postfix has written to its end."""
+
+RENAMED = "-as-"
+"""Between a file's name and the id that its message got, where that is another."""
+
+
+class CannotImport(Exception):
+    """Nothing was done; the text says why."""
+
+
+def _no_step(_: str) -> None:
+    """Where the crash tests stop the program."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What an import did."""
+
+    say: Callable[[str], None]
+    queued: dict[str, int] = field(default_factory=dict)
+    renamed: int = 0
+    left: int = 0
+    dropped: int = 0
+    maildrop: int = 0
+
+    def leave(self, file: SpoolFile, reason: str) -> None:
+        """A file that stays where it is."""
+        self.left += 1
+        self.say(f"{file.path}: {reason}: left")
+
+
+@dataclass(slots=True)
+class Import:
+    """One run."""
+
+    queue_directory: str
+    spool_path: str
+    owner: Identity
+    report: Report
+    remove: bool = False
+    step: Callable[[str], None] = _no_step
+    aside: str = ""
+    _waiting: list[tuple[SpoolFile, str, StagedMessage]] = field(default_factory=list)
+    _bytes: int = 0
+
+    @property
+    def root(self) -> str:
+        """Where the shards are."""
+        return os.path.join(self.queue_directory, "posthouse", "queue")
+
+    def dry_run(self) -> None:
+        """Read everything, change nothing."""
+        spool = PostfixSpool(self.spool_path)
+        try:
+            for file in _messages(spool):
+                try:
+                    with _opened(spool, file) as opened:
+                        self._count(file.queue, opened.parsed)
+                except (_Unreadable, OSError) as error:
+                    self.report.leave(file, _reason(error))
+            self._leave_corrupt(spool)
+            self.report.maildrop = sum(1 for _ in spool.files("maildrop"))
+        finally:
+            spool.close()
+
+    def _count(self, queue: str, parsed: QueueFile) -> None:
+        if parsed.probe:
+            self.report.dropped += 1
+        else:
+            self.report.queued[queue] = self.report.queued.get(queue, 0) + 1
+
+    def _leave_corrupt(self, spool: PostfixSpool) -> None:
+        for file in spool.files("corrupt"):
+            self.report.leave(file, "Postfix found it damaged")
+
+    def run(self) -> None:
+        """Import. Raises CannotImport, ImportRunning, OSError, apsw.Error."""
+        spool = PostfixSpool(self.spool_path)
+        try:
+            self._finish_broken_off()
+            with acting_as(self.owner):
+                staged = StagedShard(self.root)
+            try:
+                self._import(spool, staged)
+            finally:
+                with acting_as(self.owner):
+                    staged.close()
+        finally:
+            spool.close()
+        if self.remove and self.aside:
+            remove_aside(spool.path, self.aside)
+
+    def _finish_broken_off(self) -> None:
+        """What an earlier run was killed over: messages whose files are moved join the queue, others are forgotten."""
+        place = broken_off(self.root)
+        if place is None:
+            return
+        with acting_as(self.owner):
+            staged = StagedShard(self.root)
+        try:
+            spool, aside = broken_off(self.root) or ("", "")  # again: now the lock is ours
+            moved = {name.rpartition(RENAMED)[2] for name in names_aside(spool, aside)} if aside else set()
+            os.sync()  # the moves, before anything of this is delivered
+            with acting_as(self.owner):
+                for page in _pages(staged):
+                    staged.drop([queue_id for queue_id in page if queue_id not in moved])
+                name = staged.activate()
+        finally:
+            with acting_as(self.owner):
+                staged.close()
+        if name:
+            self.report.say("an import that was broken off is finished")
+
+    def _import(self, spool: PostfixSpool, staged: StagedShard) -> None:
+        found = list(_messages(spool))
+        self._leave_corrupt(spool)
+        if found:
+            self.aside = time.strftime("imported-%Y%m%dT%H%M%S", time.gmtime())
+            spool.make_aside(self.aside, self.owner.uid, self.owner.gid)
+            self.step("aside made")
+            with acting_as(self.owner):
+                staged.note_source(spool.path, self.aside)
+                staged.keep_ids(file.name for file in found)
+            self.step("ids kept")
+            for file in found:
+                self._take(spool, staged, file)
+            self._flush(spool, staged)
+            spool.sync()
+            self.step("moves synced")
+        with acting_as(self.owner):
+            staged.activate()
+        self.step("activated")
+
+    def _take(self, spool: PostfixSpool, staged: StagedShard, file: SpoolFile) -> None:
+        try:
+            with _opened(spool, file) as opened:
+                if opened.parsed.probe:
+                    self._count(file.queue, opened.parsed)
+                    spool.move(file, self.aside, file.name)
+                    return
+                header, body = split_content(content_pieces(opened.buffer, opened.parsed))
+                with acting_as(self.owner):
+                    queue_id = staged.id_for(file.name, opened.parsed.arrival_time)
+                message = imported_message(
+                    queue_id,
+                    file.queue,
+                    opened.parsed,
+                    opened.status.st_mode,
+                    opened.status.st_mtime,
+                    _logs(spool, file),
+                    header,
+                )
+                if opened.status.st_size > BATCH_BYTES // 8:
+                    # A large one is a batch of its own, and never whole in memory.
+                    self._flush(spool, staged)
+                    self._waiting.append((file, queue_id, StagedMessage(message, header, body)))
+                    self._flush(spool, staged)
+                else:
+                    self._waiting.append((file, queue_id, StagedMessage(message, header, [b"".join(body)])))
+                self._count(file.queue, opened.parsed)
+                self._bytes += opened.status.st_size
+        except (_Unreadable, DamagedQueueFile) as error:
+            self.report.leave(file, _reason(error))
+            return
+        if len(self._waiting) >= BATCH_MESSAGES or self._bytes >= BATCH_BYTES:
+            self._flush(spool, staged)
+
+    def _flush(self, spool: PostfixSpool, staged: StagedShard) -> None:
+        """Commit what waits, then move its files."""
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        if not waiting:
+            return
+        with acting_as(self.owner):
+            staged.add([message for _, _, message in waiting])
+        self.step("committed")
+        for file, queue_id, _ in waiting:
+            kept = queue_id == file.name
+            self.report.renamed += not kept
+            spool.move(file, self.aside, file.name if kept else f"{file.name}{RENAMED}{queue_id}")
+            self.step("moved")
+            for log in spool.log_files(file.name, file.folders):
+                spool.move(log, self.aside, log.name)
+        self.step("batch moved")
+
+
+class _Unreadable(Exception):
+    """A file that is not imported; the text says why."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    descriptor: int
+    status: os.stat_result
+    buffer: FileBuffer
+    parsed: QueueFile
+
+    def __enter__(self) -> "_Opened":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+
+def _opened(spool: PostfixSpool, file: SpoolFile) -> _Opened:
+    try:
+        descriptor = spool.open(file)
+    except OSError as error:
+        raise _Unreadable(error.strerror or str(error)) from error
+    try:
+        status = os.fstat(descriptor)
+        if not status.st_mode & READY:
+            raise _Unreadable("Postfix did not write it to its end")
+        if status.st_nlink != 1:
+            raise _Unreadable("more than one name")
+        buffer = FileBuffer(descriptor, status.st_size)
+        parsed = parse_queue_file(buffer)
+        if not parsed.queued:
+            raise _Unreadable("no file of this queue")
+        return _Opened(descriptor, status, buffer, parsed)
+    except DamagedQueueFile as error:
+        os.close(descriptor)
+        raise _Unreadable(f"damaged: {error}") from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _messages(spool: PostfixSpool) -> Iterator[SpoolFile]:
+    for queue in QUEUES:
+        yield from spool.files(queue)
+
+
+def _logs(spool: PostfixSpool, file: SpoolFile) -> Logs:
+    said: dict[str, tuple[LoggedOutcome, ...]] = {}
+    for log in spool.log_files(file.name, file.folders):
+        try:
+            descriptor = spool.open(log)
+        except OSError:
+            continue
+        with os.fdopen(descriptor, "rb") as opened:
+            said[log.queue] = tuple(parse_bounce_log(opened.read(LOG_LIMIT)))
+    return Logs(said.get("defer", ()), said.get("bounce", ()), said.get("trace", ()))
+
+
+def _pages(staged: StagedShard) -> Iterator[list[str]]:
+    page: list[str] = []
+    for message in list(staged.messages()):
+        page.append(message.queue_id)
+        if len(page) >= BATCH_MESSAGES:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+def owner_of_queue(configuration: Configuration) -> Identity:
+    """Who owns the shards: mail_owner where we are root. Raises ConfigError."""
+    if os.geteuid() != 0:
+        return own_identity()
+    owner = configuration.value("mail_owner")
+    try:
+        return user_identity(owner)
+    except KeyError:
+        raise ConfigError(f"parameter mail_owner: unknown user name value: {owner}") from None
+
+
+def ours_runs(queue_directory: str) -> bool:
+    """Whether our own system serves this queue_directory."""
+    from posthouse.commands.queue_access import SystemDown, connect_all
+
+    try:
+        for connection in connect_all(queue_directory):
+            connection.close()
+    except SystemDown:
+        return False
+    return True
+
+
+def lock_spool(spool: str, queue_directory: str) -> FileLock | None:
+    """Keep Postfix away; None where our own running system does that. Raises CannotImport."""
+    opened = PostfixSpool(spool)
+    try:
+        own = os.path.realpath(spool) == os.path.realpath(queue_directory)
+        try:
+            lock = opened.lock()
+        except FileNotFoundError:
+            return None  # a copy without a pid folder: nobody runs on it
+        if lock is None and not (own and ours_runs(queue_directory)):
+            raise CannotImport(f"Postfix runs on {spool}: stop it first (postfix stop)")
+        return lock
+    finally:
+        opened.close()
+
+
+def import_queue(
+    configuration: Configuration, spool: str | None, *, dry_run: bool, remove: bool, say: Callable[[str], None]
+) -> Report:
+    """The whole of it, for this command and for takeover. Raises CannotImport, ConfigError, OSError."""
+    from posthouse.host.maildrop import dropped, make_maildrop, take_postfix_drops
+    from posthouse.service.spool import prepare
+
+    queue_directory = configuration.value("queue_directory")
+    owner = owner_of_queue(configuration)
+    report = Report(say)
+    run = Import(queue_directory, spool or queue_directory, owner, report, remove)
+    if not os.path.isdir(run.spool_path):
+        raise CannotImport(f"{run.spool_path}: no such folder")
+    lock = lock_spool(run.spool_path, queue_directory)
+    try:
+        if dry_run:
+            run.dry_run()
+            return report
+        prepare(queue_directory, configuration.value("data_directory"), owner)
+        try:
+            run.run()
+        except ImportRunning as running:
+            raise CannotImport(f"another import runs ({running})") from running
+        if os.path.realpath(run.spool_path) == os.path.realpath(queue_directory):
+            report.maildrop = sum(1 for one in dropped(queue_directory) if "-" not in os.path.basename(one.path))
+        else:
+            make_maildrop(queue_directory, owner.uid, owner.gid)
+            report.maildrop = take_postfix_drops(run.spool_path, queue_directory)
+    finally:
+        if lock is not None:
+            lock.release()
+    hand_over(queue_directory)
+    return report
+
+
+def hand_over(queue_directory: str) -> None:
+    """Tell a running system of ours that there is a shard to adopt, and mail in the maildrop."""
+    from posthouse.commands.queue_access import Refused, SystemDown, ask_all
+    from posthouse.wire.control import ControlRequest
+
+    for verb in ("adopt", "pickup"):
+        try:
+            for _ in ask_all(queue_directory, ControlRequest(verb)):
+                pass
+        except (SystemDown, Refused):
+            return
+
+
+def summary(report: Report, *, dry_run: bool) -> list[str]:
+    """What is told at the end."""
+    word = "would be imported" if dry_run else "imported"
+    total = sum(report.queued.values())
+    parts = ", ".join(f"{count} {queue}" for queue, count in report.queued.items())
+    lines = [f"{total} message{'' if total == 1 else 's'} {word}" + (f" ({parts})" if parts else "")]
+    if report.maildrop:
+        lines.append(f"{report.maildrop} in the maildrop: taken as new mail by the running system")
+    if report.renamed:
+        lines.append(f"{report.renamed} under a new queue id, as theirs could not be kept")
+    if report.dropped:
+        lines.append(f"{report.dropped} address probes of Postfix's own {'would be' if dry_run else 'were'} set aside")
+    if report.left:
+        lines.append(f"{report.left} left where they are")
+    return lines
+
+
+def main(directory: str, spool: str | None, *, dry_run: bool, remove: bool) -> int:
+    """Run the command; returns its exit status: 1 when something was left, or nothing could be done."""
+    from posthouse.config.read import read_configuration
+
+    def say(text: str) -> None:
+        print(f"posthouse: import-queue: {text}", file=sys.stderr)
+
+    if os.geteuid() != 0 and not os.access(spool or directory, os.W_OK):
+        say("only root, or who owns the spool, may do this")
+        return 1
+    try:
+        report = import_queue(read_configuration(directory), spool, dry_run=dry_run, remove=remove, say=say)
+    except (CannotImport, ConfigError, OSError) as error:
+        say(f"fatal: {error}")
+        return 1
+    for line in summary(report, dry_run=dry_run):
+        print(line)
+    return 1 if report.left else 0
