@@ -331,6 +331,39 @@ async def test_a_copy_into_the_same_mailbox_gets_a_new_uid(account: AccountStore
     assert await octets(mailbox, copied.destination_uids[0]) == SIMPLE
 
 
+async def test_a_parent_that_was_deleted_goes_with_its_last_child(folders: AccountStore) -> None:
+    await folders.create("p/q/r")
+    await folders.create("x")
+    assert await folders.delete("p") is None
+    assert await folders.delete("p/q") is None
+    kept = {info.name: info.selectable for info in await folders.mailboxes() if info.name.startswith("p")}
+    assert kept == {"p": False, "p/q": False, "p/q/r": True}
+    assert await folders.rename("p/q/r", "x/r") is None
+    assert not {name for name in await names(folders) if name.startswith("p")}
+    await folders.delete("x")
+    assert await folders.delete("x/r") is None
+    assert "x" not in await names(folders)
+
+
+async def test_a_mailbox_takes_the_place_of_a_parent_that_was_deleted(folders: AccountStore) -> None:
+    await folders.create("c/d/d")
+    await folders.create("c/k")
+    await folders.create("x/k")
+    await folders.delete("c")
+    refused = await folders.rename("x", "c")
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.ALREADY_EXISTS, "c/k would be there twice"
+    assert {"x", "x/k"} <= await names(folders)
+    assert await folders.rename("c/d", "c") is None
+    kept = {info.name: info.selectable for info in await folders.mailboxes() if info.name.startswith("c")}
+    assert kept == {"c": True, "c/d": True, "c/k": True}
+    await folders.delete("c")
+    inbox = await selected(folders)
+    await append(folders, inbox)
+    assert await folders.rename("INBOX", "c") is None
+    assert len(await (await selected(folders, "c")).uids()) == 1
+
+
 async def test_a_name_that_is_not_there_is_refused(store: MailStore, account: AccountStore) -> None:
     for refused in (
         await account.select("No such"),

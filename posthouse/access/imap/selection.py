@@ -91,7 +91,7 @@ class Selection:
         Never wider than what is gone: some clients take every uid in it for one of theirs. Where the store no longer
         remembers what went, it is whatever the client may know and is not there.
         """
-        last = self.uids[-1] if self.uids else 0
+        last = changes.uid_next - 1
         if changes.complete:
             gone = changes.vanished
             if known is not None:

@@ -129,7 +129,17 @@ def delete(file: AccountFile, name: str) -> Refused | None:
         file.connection.execute("UPDATE mailbox SET selectable = 0 WHERE id = ?", (made.id,))
     else:
         file.connection.execute("DELETE FROM mailbox WHERE id = ?", (row.id,))
+        _prune(file, name)
     return None
+
+
+def _prune(file: AccountFile, name: str) -> None:
+    """What was only kept because something lay below it goes with the last of that."""
+    for above in reversed(parents(name)):
+        row = file.mailbox(above)
+        if row is None or row.selectable or _children(file, above):
+            return
+        file.connection.execute("DELETE FROM mailbox WHERE id = ?", (row.id,))
 
 
 def empty(file: AccountFile, row: MailboxRow) -> None:
@@ -169,19 +179,25 @@ def rename(file: AccountFile, name: str, new_name: str) -> Refused | None:
     row = file.mailbox(name)
     if row is None:
         return NO_MAILBOX
-    if file.mailbox(new_name) is not None:
+    taken = file.mailbox(new_name)
+    if taken is not None and taken.selectable:
         return HAS_IT
     if new_name.startswith(name + SEPARATOR) and name != "INBOX":
         return Refused(Refusal.CANNOT, "a mailbox cannot be moved below itself")
+    if name == "INBOX":
+        return _rename_inbox(file, row, new_name)
+    moving = {each.name: new_name + each.name[len(name) :] for each in (row, *_children(file, name))}
+    if any(target != new_name and target not in moving and file.mailbox(target) for target in moving.values()):
+        return HAS_IT
     for above in parents(new_name):
         if file.mailbox(above) is None:
             made = _create_one(file, above)
             if isinstance(made, Refused):
                 return made
-    if name == "INBOX":
-        return _rename_inbox(file, row, new_name)
+    if taken is not None:  # only kept because something lies below it
+        file.connection.execute("DELETE FROM mailbox WHERE id = ?", (taken.id,))
     for each in (row, *_children(file, name)):
-        target = new_name + each.name[len(name) :]
+        target = moving[each.name]
         disk: str | Refused = ""
         if each.selectable:
             disk = file.backing.rename_folder(file, each, target)
@@ -189,13 +205,14 @@ def rename(file: AccountFile, name: str, new_name: str) -> Refused | None:
                 return disk
         # uid_validity stays: no two mailboxes of an account ever have the same, so the new name cannot be mistaken.
         file.connection.execute("UPDATE mailbox SET name = ?, disk = ? WHERE id = ?", (target, disk, each.id))
+    _prune(file, name)
     file.next_modseq()
     return None
 
 
 def _rename_inbox(file: AccountFile, row: MailboxRow, new_name: str) -> Refused | None:
     """RFC 3501 section 6.3.5: all messages move to a new mailbox; INBOX and its children stay."""
-    made = _create_one(file, new_name)
+    made = create(file, new_name)
     if isinstance(made, Refused):
         return made
     uids = [message.uid for message in file.messages(row.id)]

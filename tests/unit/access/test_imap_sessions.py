@@ -472,6 +472,19 @@ async def test_a_set_with_a_number_that_is_no_message_is_refused_whole(site: Sit
     assert words(await first.run("FETCH 1:* UID")) == []
 
 
+async def test_an_asterisk_reaches_to_messages_that_are_gone(site: Site) -> None:
+    """RFC 7162 section 3.2.6: the client that asks for 1:* must hear of the last message, too."""
+    first, second = await three(site)
+    await second.run("ENABLE QRESYNC")
+    told = await second.run("STATUS INBOX (HIGHESTMODSEQ)")
+    modseq = int(pairs(told[-1].data[2])[b"HIGHESTMODSEQ"])  # type: ignore[arg-type]
+    await first.run("STORE 2:3 +FLAGS.SILENT (\\Deleted)")
+    await first.run("EXPUNGE")
+    await second.run("NOOP")
+    told = await second.run(f"UID FETCH 1:* (FLAGS) (CHANGEDSINCE {modseq} VANISHED)")
+    assert told[0].data == (b"VANISHED", [b"EARLIER"], b"2:3")
+
+
 async def test_bytes_that_drip_do_not_hold_a_connection_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "LOGIN_DEADLINE", 0.0)
     client = await site.client(password="")

@@ -37,6 +37,7 @@ async def _send_vanished(session: ImapSession, numbers: SequenceSet, since: int)
     """RFC 7162 section 3.2.6: what is gone of the set, and no more."""
     selection = session.selected
     changes = await selection.mailbox.changes(since)
-    ranges = numbers.resolved(selection.uids[-1] if selection.uids else 0)
+    # "*" reaches to the last uid that ever was: the message that had it may be the one that is gone.
+    ranges = numbers.resolved(changes.uid_next - 1)
     if vanished := selection.vanished(changes, ranges):
         session.send(b"* VANISHED (EARLIER) %b\r\n" % vanished)
