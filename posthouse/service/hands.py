@@ -18,8 +18,9 @@ from posthouse.config.settings import read_settings
 from posthouse.envelope.content import Content
 from posthouse.host.log import ProcessLog
 from posthouse.host.users import Identity, user_identity
+from posthouse.service.includes import include_owner, include_paths, open_include, owner_identity
 from posthouse.tables.maps import Maps, open_maps
-from posthouse.tables.table import TableRetry, drive
+from posthouse.tables.table import Row, TableRetry, drive
 from posthouse.transport.hands import UNAVAILABLE, Errand, Report, deferred
 from posthouse.transport.local.expansion import Kind, parse_expansion
 from posthouse.transport.local.people import People, Person
@@ -90,6 +91,8 @@ class Workbench:
             return self._pipes[errand.service][1]
         if errand.operation == "virtual" and errand.service in self._virtual:
             return self._virtual[errand.service].identity(errand)
+        if errand.operation == "include" and errand.service in self._local:
+            return self._include_identity(errand)
         if errand.service not in self._local or len(errand.names) != 1:
             return deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
         if errand.operation == "alias":
@@ -124,14 +127,20 @@ class Workbench:
             return deferred("4.3.5", f"default_privs: unknown user: {name}")
         return Identity(identity.uid, identity.gid)
 
-    def _alias_identity(self, errand: Errand) -> Identity | Report:
-        """The owner of the alias file, or default_privs for root's."""
+    def _row(self, errand: Errand) -> Row | Report:
         try:
             row = drive(self._local[errand.service].alias_maps.lookup(errand.names[0]))
         except TableRetry as retry:
             return deferred("4.3.0", f"alias database unavailable: {retry}")
-        if row is None:
-            return deferred("4.3.0", f"alias {errand.names[0]} is gone")
+        return deferred("4.3.0", f"alias {errand.names[0]} is gone") if row is None else row
+
+    def _alias_identity(self, errand: Errand) -> Identity | Report:
+        """The owner of the alias file, or default_privs for root's."""
+        row = self._row(errand)
+        return row if isinstance(row, Report) else self._owner(errand, row) or self._default(errand)
+
+    def _owner(self, errand: Errand, row: Row) -> Identity | None:
+        """Whose alias file it is; None for root's."""
         path = row.table.partition(":")[2]
         for name in (f"{path}.db", f"{path}.lmdb", f"{path}.cdb", path):
             try:
@@ -140,14 +149,39 @@ class Workbench:
                 continue
             if uid == 0:
                 break
-            import pwd
+            found = owner_identity(uid, name, self._log)
+            return found if isinstance(found, Identity) else None
+        return None
 
-            try:
-                entry = pwd.getpwuid(uid)
-            except KeyError:
-                break
-            return Identity(entry.pw_uid, entry.pw_gid)
-        return self._default(errand)
+    def _included(self, errand: Errand) -> str | Report:
+        """The path of the include file that an errand means."""
+        row = self._row(errand)
+        if isinstance(row, Report):
+            return row
+        paths = include_paths(row.value)
+        number = errand.names[1] if len(errand.names) == 2 else ""
+        if not number.isascii() or not number.isdigit() or len(number) > 4 or int(number) >= len(paths):
+            return deferred("4.3.0", f"alias {errand.names[0]} has changed")
+        return paths[int(number)]
+
+    def _include_identity(self, errand: Errand) -> Identity | Report:
+        """The owner of an include file; for root's, of the alias file."""
+        path = self._included(errand)
+        if isinstance(path, Report):
+            return path
+        uid = include_owner(path, self._log)
+        if isinstance(uid, Report):
+            return uid
+        return self._alias_identity(errand) if uid == 0 else owner_identity(uid, path, self._log)
+
+    def opened(self, errand: Errand) -> int | Report | None:
+        """What the caller's own rights must open for an errand: root's include file in root's alias file."""
+        if errand.operation != "include" or os.geteuid() != 0:
+            return None
+        row, path = self._row(errand), self._included(errand)
+        if isinstance(path, Report) or isinstance(row, Report) or self._owner(errand, row) is not None:
+            return None
+        return open_include(path, self._log) if include_owner(path, self._log) == 0 else None
 
     def _spool_identity(self, folder: str, person: Person) -> Identity:
         """The user, with the spool folder's group where that is who may make files there."""
@@ -161,21 +195,23 @@ class Workbench:
             _make_spool_file(os.path.join(folder, person.login), person)
         return Identity(person.uid, person.gid)
 
-    def perform(self, errand: Errand, content: int, identity: Identity) -> Report:
-        """Do it, with the rights of the calling process. Blocks."""
+    def perform(self, errand: Errand, content: int, identity: Identity, opened: int | None = None) -> Report:
+        """Do it, with the rights of the calling process, and what was opened for it. Blocks."""
         if errand.operation == "pipe":
             return self._pipe_hands[errand.service].deliver(self._pipes[errand.service][0], errand, content)
         if errand.operation == "virtual":
             return self._virtual[errand.service].deliver(errand, content, identity)
         local = self._local[errand.service]
+        if errand.operation == "include":
+            path = self._included(errand)
+            if isinstance(path, Report):
+                return path
+            return Delivery(local.workshop, errand, None, content).included(path, opened)
         if errand.operation == "alias":
-            try:
-                row = drive(local.alias_maps.lookup(errand.names[0]))
-            except TableRetry as retry:
-                return deferred("4.3.0", f"alias database unavailable: {retry}")
-            if row is None:
-                return deferred("4.3.0", f"alias {errand.names[0]} is gone")
-            items = [i for i in parse_expansion(row.value) if i.kind not in (Kind.ADDRESS, Kind.MAILBOX)]
+            row = self._row(errand)
+            if isinstance(row, Report):
+                return row
+            items = [i for i in parse_expansion(row.value) if i.kind in (Kind.COMMAND, Kind.FILE)]
             return Delivery(local.workshop, errand, None, content).items(items, "alias")
         person = self._people.find(errand.names[0])
         if person is None:

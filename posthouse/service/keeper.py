@@ -127,10 +127,16 @@ class Keeper:
                     self._pass_on(data, identity, connection, descriptors[0], sessions=True)
             elif isinstance(request, Errand) and len(descriptors) == 1:
                 found = self._workbench.identity(request)
+                if not isinstance(found, Report):
+                    opened = self._workbench.opened(request)
+                    if isinstance(opened, Report):
+                        found = opened
+                    elif opened is not None:
+                        descriptors.append(opened)
                 if isinstance(found, Report):
                     connection.sendall(keeper_wire.encode_report(found))
                 else:
-                    self._pass_on(data, found, connection, descriptors[0], sessions=False)
+                    self._pass_on(data, found, connection, *descriptors, sessions=False)
         except OSError as error:
             self._log.warning(f"keeper: {error}")
         finally:
@@ -139,14 +145,14 @@ class Keeper:
                 os.close(descriptor)
 
     def _pass_on(
-        self, data: bytes, identity: Identity, connection: socket.socket, descriptor: int, *, sessions: bool
+        self, data: bytes, identity: Identity, connection: socket.socket, *descriptors: int, sessions: bool
     ) -> None:
         key = (identity, sessions)
         for attempt in range(2):
-            ours = self._children.get(key) or self._fork(identity, connection, descriptor, sessions=sessions)
+            ours = self._children.get(key) or self._fork(identity, connection, *descriptors, sessions=sessions)
             self._children.move_to_end(key)
             try:
-                keeper_wire.send(ours, data, connection.fileno(), descriptor)
+                keeper_wire.send(ours, data, connection.fileno(), *descriptors)
                 return
             except OSError:  # The child is gone (killed): a new one takes the request.
                 ours.close()
@@ -154,7 +160,7 @@ class Keeper:
                 if attempt:
                     raise
 
-    def _fork(self, identity: Identity, connection: socket.socket, descriptor: int, *, sessions: bool) -> socket.socket:
+    def _fork(self, identity: Identity, connection: socket.socket, *descriptors: int, sessions: bool) -> socket.socket:
         """A child for an identity. It gets the request under way like all others, so its copies of that are closed: an
         open one would keep the worker waiting for the end of the answer."""
         while len(self._children) >= CHILDREN_LIMIT:
@@ -167,7 +173,8 @@ class Keeper:
             try:
                 ours.close()
                 connection.close()
-                os.close(descriptor)
+                for descriptor in descriptors:
+                    os.close(descriptor)
                 self._be_a_child()
                 become(identity)
                 if sessions:
@@ -213,21 +220,23 @@ def _serve(requests: socket.socket, workbench: Workbench, identity: Identity) ->
     """A child's life: errands until the parent closes its end, then those that are under way."""
     with ThreadPoolExecutor(THREADS) as pool:
         while True:
-            data, descriptors = keeper_wire.receive(requests, 2)
+            data, descriptors = keeper_wire.receive(requests, 3)
             if not data:
                 return 0
             errand = keeper_wire.decode_request(data)
-            if not isinstance(errand, Errand) or len(descriptors) != 2:
+            if not isinstance(errand, Errand) or len(descriptors) not in (2, 3):
                 for descriptor in descriptors:
                     os.close(descriptor)
                 continue
             pool.submit(_carry_out, workbench, errand, identity, *descriptors)
 
 
-def _carry_out(workbench: Workbench, errand: Errand, identity: Identity, connection: int, content: int) -> None:
+def _carry_out(
+    workbench: Workbench, errand: Errand, identity: Identity, connection: int, content: int, opened: int | None = None
+) -> None:
     try:
         try:
-            report = workbench.perform(errand, content, identity)
+            report = workbench.perform(errand, content, identity, opened)
         except Exception as error:
             # A fault of ours must not lose mail: it defers, and says what happened.
             report = deferred(UNAVAILABLE.status, f"internal error: {type(error).__name__}: {error}")
@@ -237,8 +246,9 @@ def _carry_out(workbench: Workbench, errand: Errand, identity: Identity, connect
     except OSError:
         pass  # The worker is gone; it will try again.
     finally:
-        os.close(connection)
-        os.close(content)
+        for descriptor in (connection, content, opened):
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def main(inheritance: Inheritance) -> int:
@@ -247,7 +257,7 @@ def main(inheritance: Inheritance) -> int:
     log = maillog.program_log(inheritance.configuration, sink, "keeper")
     try:
         people = open_people(inheritance.configuration)
-        workbench = Workbench(inheritance.configuration, inheritance.services, people, log)
+        workbench = Workbench(inheritance.configuration, inheritance.services, people, log.program("local"))
         places = MailPlaces(
             inheritance.configuration,
             inheritance.services,

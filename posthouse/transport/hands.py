@@ -23,8 +23,9 @@ class Errand:
     """One piece of work for one identity."""
 
     operation: str
-    """"user" (.forward and mailbox of a login), "spool" (the login's spool file), "alias" (the commands, files and
-    include lists of an alias), "virtual" (virtual(8)), "pipe" (pipe(8))."""
+    """"user" (.forward and mailbox of a login), "spool" (the login's spool file), "alias" (the commands and files of an
+    alias), "include" (one include file of an alias: its name, and which of its include files), "virtual" (virtual(8)),
+    "pipe" (pipe(8))."""
     service: str
     """master.cf service name."""
     names: tuple[str, ...]

@@ -160,10 +160,17 @@ class LocalAgent:
             return self._outcome(queued.index, Fate.DEFERRED, "4.3.5", f"alias {name} has an empty expansion")
         parts: list[Outcome] = []
         addresses = [self._qualify(self._extended(item, extension)) for item in items if item.kind in ADDRESSES]
-        if any(item.kind not in ADDRESSES for item in items):
-            report = await self._run(request, queued, "alias", name, extension)
+        errands: list[tuple[str, ...]] = []
+        if any(item.kind in (Kind.COMMAND, Kind.FILE) for item in items):
+            errands.append(("alias", name))
+        included = sum(item.kind is Kind.INCLUDE for item in items)
+        errands += [("include", name, str(number)) for number in range(included)]
+        for operation, *names in errands:
+            report = await self._run(request, queued, operation, tuple(names), extension)
             parts += outcomes(report, (queued.index,), self._service)
             addresses += [self._qualify(address) for address in report.forwards]
+        if errands and not parts and not addresses:
+            parts.append(self._outcome(queued.index, Fate.DELIVERED, "2.0.0", f"alias {name} includes nobody"))
         # A user whose alias names himself ("tony: \\tony, bob@elsewhere"): his own mailbox, without another look here.
         himself = self._qualify(local_part).lower()
         rest = [address for address in dict.fromkeys(addresses) if address.lower() != himself]
@@ -231,10 +238,10 @@ class LocalAgent:
             return self._outcome(queued.index, Fate.DEFERRED, "4.3.0", f"table lookup problem: {retry}")
         if request.trace_only:
             return self._outcome(queued.index, Fate.DELIVERED, "2.0.0", self._place())
-        report = await self._run(request, queued, "user", login, extension)
+        report = await self._run(request, queued, "user", (login,), extension)
         parts = outcomes(report, (queued.index,), self._service)
         if report.spool:
-            spooled = await self._run(request, queued, "spool", login, extension)
+            spooled = await self._run(request, queued, "spool", (login,), extension)
             parts += outcomes(spooled, (queued.index,), self._service)
         if report.forwards:
             addresses = [self._qualify(address) for address in report.forwards]
@@ -242,11 +249,11 @@ class LocalAgent:
         return _whole(queued.index, parts, self._service)
 
     async def _run(
-        self, request: DeliveryRequest, queued: QueuedRecipient, operation: str, name: str, extension: str
+        self, request: DeliveryRequest, queued: QueuedRecipient, operation: str, names: tuple[str, ...], extension: str
     ) -> Report:
         # The extension becomes part of a file name: forward_path. Postfix too goes on without one that holds "/".
         extension = "" if "/" in extension else extension
-        errand = errand_of(request, operation, self._service, (name,), queued, extension)
+        errand = errand_of(request, operation, self._service, names, queued, extension)
         return await self._hands.run(errand, request.content)
 
     async def _transport(self, maps: Maps, fixed: str, name: str) -> str:

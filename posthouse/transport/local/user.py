@@ -175,7 +175,14 @@ class Delivery:
     def _include(self, path: str) -> Report:
         text = read_small(path)
         if isinstance(text, OSError):
-            return deferred("4.3.5", f"cannot open include file {path}: {text.strerror}")
+            return bounced("5.3.5", "mail system configuration error")  # as in Postfix: whoever wrote it must mend it
+        return self.items(parse_lines(text), "include")
+
+    def included(self, path: str, descriptor: int | None) -> Report:
+        """An include file of an alias, from a descriptor where it was opened with more rights than ours."""
+        text = read_small(path) if descriptor is None else read_open(descriptor)
+        if isinstance(text, OSError):
+            return bounced("5.3.5", "mail system configuration error")
         return self.items(parse_lines(text), "include")
 
     def _locking(self) -> Locking:
@@ -291,6 +298,14 @@ def read_small(path: str, owner: int | None = None) -> str | OSError:
     except OSError as error:
         return error
     try:
+        return read_open(descriptor, owner)
+    finally:
+        os.close(descriptor)
+
+
+def read_open(descriptor: int, owner: int | None = None) -> str | OSError:
+    """The same, from an open file."""
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             return OSError(22, "not a regular file")
@@ -301,5 +316,3 @@ def read_small(path: str, owner: int | None = None) -> str | OSError:
         return os.read(descriptor, FORWARD_LIMIT).decode("utf-8", "surrogateescape")
     except OSError as error:
         return error
-    finally:
-        os.close(descriptor)

@@ -76,6 +76,54 @@ def status(found: Identity | Report) -> str:
     return result.dsn.status
 
 
+@pytest.fixture
+def lists(tmp_path: Path, aliases: Path) -> Path:
+    """Include files of an alias: two, one that is no file, and one that is not there."""
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    (folder / "one").write_text("joe@x.test\n# nobody\n ann@x.test, |/bin/true\n")
+    (folder / "two").write_text("eve@x.test")
+    included = ", ".join(f":include:{folder / name}" for name in ("one", "two", ".", "gone"))
+    aliases.write_text(f"list x@x.test, {included}\n")
+    return folder
+
+
+def perform(bench: Workbench, wanted: Errand, opened: int | None) -> Report:
+    with open(os.devnull, "rb") as content:
+        return bench.perform(wanted, content.fileno(), Identity(0, 0), opened)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root's files")
+def test_roots_include_file_of_roots_alias_is_opened_as_root_for_default_privs(lists: Path, bench: Workbench) -> None:
+    (lists / "one").chmod(0o600)
+    wanted = errand("include", "list", "0")
+    assert bench.identity(wanted) == Identity(NOBODY.pw_uid, NOBODY.pw_gid)
+    opened = bench.opened(wanted)
+    assert isinstance(opened, int)
+    report = perform(bench, wanted, opened)
+    os.close(opened)
+    assert report.forwards == ("joe@x.test", "ann@x.test")
+    assert [(r.fate.value, r.dsn.reason) for r in report.results] == [("bounced", "mail to command is restricted")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root's files")
+def test_an_include_file_of_somebody_is_read_with_his_rights(lists: Path, bench: Workbench) -> None:
+    os.chown(lists / "two", NOBODY.pw_uid, NOBODY.pw_gid)
+    wanted = errand("include", "list", "1")
+    assert bench.identity(wanted) == Identity(NOBODY.pw_uid, NOBODY.pw_gid)
+    assert bench.opened(wanted) is None
+    assert perform(bench, wanted, None).forwards == ("eve@x.test",)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [("2", "5.3.5"), ("3", "5.3.5"), ("4", "4.3.0"), ("x", "4.3.0"), ("", "4.3.0")]
+)
+def test_an_include_file_that_cannot_be_is_a_mistake_of_the_configuration(
+    lists: Path, bench: Workbench, number: str, code: str
+) -> None:
+    assert status(bench.identity(errand("include", "list", number))) == code
+
+
 def test_a_user_gets_mail_as_himself(bench: Workbench) -> None:
     assert bench.identity(errand("user", "alice")) == Identity(4001, 4002)
 

@@ -187,6 +187,18 @@ async def test_commands_of_an_alias_are_an_errand_and_its_addresses_a_forward() 
     assert [part.dsn.reason for part in outcome.parts] == ["delivered to mailbox", "forwarded as F0RWARD"]
 
 
+async def test_each_include_file_of_an_alias_is_an_errand() -> None:
+    rows = {"list": ":include:/etc/a, z@else.test, :include:/etc/b"}
+    _, hands, letters = await deliver("list@tony.test", rows)
+    assert [(e.operation, e.names) for e in hands.errands] == [("include", ("list", "0")), ("include", ("list", "1"))]
+    assert len(letters.taken) == 1
+
+
+async def test_an_include_file_without_recipients_is_delivered_to_nobody() -> None:
+    (outcome,) = await agent({"list": ":include:/etc/a"}, Handy(Report()), Letters()).deliver(request("list@tony.test"))
+    assert (outcome.fate, outcome.dsn.reason) == (Fate.DELIVERED, "alias list includes nobody")
+
+
 async def test_an_alias_that_names_its_own_user_reaches_the_mailbox() -> None:
     _, hands, letters = await deliver("tony@tony.test", {"tony": "\\tony, z@else.test"})
     assert [errand.operation for errand in hands.errands] == ["user"]
