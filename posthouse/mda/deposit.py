@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from posthouse.host.dot_lock import break_dot_lock, make_dot_lock
 from posthouse.host.durable import make_folder, sync_folder
 from posthouse.mda.copy import from_line, unix_lines
 
@@ -88,23 +89,18 @@ def whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _dot_lock(path: str, locking: Locking, clock: Callable[[], float]) -> Iterator[None]:
+def _dot_lock(path: str, locking: Locking) -> Iterator[None]:
     """Hold path.lock; where the folder does not let us make one, go without (as Postfix does)."""
     name = f"{path}.lock"
     for attempt in range(locking.attempts):
         try:
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            try:
-                if clock() - os.lstat(name).st_mtime > locking.stale:
-                    os.unlink(name)
+            if not make_dot_lock(name):
+                if break_dot_lock(name, locking.stale):
                     continue
-            except OSError:
+                if attempt + 1 == locking.attempts:
+                    raise DepositFailed("4.2.0", f"unable to create lock file {name}: File exists") from None
+                time.sleep(locking.delay)
                 continue
-            if attempt + 1 == locking.attempts:
-                raise DepositFailed("4.2.0", f"unable to create lock file {name}: File exists") from None
-            time.sleep(locking.delay)
-            continue
         except PermissionError:
             yield
             return
@@ -113,7 +109,6 @@ def _dot_lock(path: str, locking: Locking, clock: Callable[[], float]) -> Iterat
                 "4.2.2" if error.errno == errno.ENOSPC else "4.2.0",
                 f"unable to create lock file {name}: {error.strerror}",
             ) from error
-        os.close(descriptor)
         try:
             yield
         finally:
@@ -184,7 +179,7 @@ def to_mbox(
             raise DepositFailed("5.7.0", "file is executable")
         if owner is not None and found.st_uid != owner:
             raise DepositFailed("4.2.0", f"destination {path} is not owned by recipient")
-        with _dot_lock(path, locking, time.time) if "dotlock" in locking.kinds else _no_lock():
+        with _dot_lock(path, locking) if "dotlock" in locking.kinds else _no_lock():
             _lock(descriptor, path, locking)
             _append(descriptor, path, message, sender, now, size_limit, kind)
     finally:

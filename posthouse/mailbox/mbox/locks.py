@@ -1,7 +1,7 @@
 """Locks on an mbox file, in the order mailbox_delivery_lock gives: fcntl, flock, dotlock.
 
 Every program that delivers into or rewrites a spool file takes some of them; who takes them in
-the same order never waits for itself. A dot lock older than stale_lock_time is a dead program's.
+the same order never waits for itself. A dot lock whose owner is dead, or older than stale_lock_time, is broken.
 
 fcntl locks are those of the open file (F_OFD_SETLK): they keep out every other program's fcntl locks,
 and, unlike those, are not lost when this process closes another descriptor of the same file.
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from posthouse.host.dot_lock import break_dot_lock, make_dot_lock
 from posthouse.mailbox.store import MailboxFault
 
 
@@ -125,22 +126,12 @@ def _dot_lock(path: str, rules: LockRules, wait: Callable[[float], None]) -> str
     name = path + ".lock"
     for attempt in range(rules.attempts):
         try:
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            try:
-                if time.time() - os.stat(name).st_ctime > rules.stale:
-                    os.unlink(name)
-                    continue
-            except FileNotFoundError:
-                continue
-            if attempt + 1 < rules.attempts:
+            if make_dot_lock(name):
+                return name
+            if not break_dot_lock(name, rules.stale) and attempt + 1 < rules.attempts:
                 wait(rules.delay)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EROFS) and len(rules.styles) > 1:
                 return ""
             raise MailboxFault(f"unable to create lock file {name}: {error.strerror}") from error
-        else:
-            os.write(descriptor, str(os.getpid()).encode())
-            os.close(descriptor)
-            return name
     raise MailboxFault(f"unable to create lock file {name}: File exists")
