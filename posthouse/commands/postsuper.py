@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
@@ -32,6 +32,10 @@ USAGE = (
 
 QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt", "defer", "bounce", "flush", "trace", "saved")
 DEFAULT_QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")
+CHECKED_QUEUES = ("defer", "bounce", *DEFAULT_QUEUES, "flush")
+"""What -v names when the structure is checked."""
+
+RESERVED = "use of this command is reserved for the superuser"
 
 OPERATIONS = {
     "-d": ("delete",),
@@ -109,55 +113,67 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     try:
         options, queues = split_options(arguments, "c:d:e:f:h:H:pr:sSv")
-    except WrongOption as error:
+        chosen = dict(options)
+        configuration = read_configuration(configuration_directory(chosen.get("-c")))
+        require_everywhere(configuration)
+    except (WrongOption, ConfigError) as error:
+        # Postfix looks at who calls before anything else; here that takes a configuration (whose the queue is).
+        if os.geteuid() != 0:
+            raise Fatal(RESERVED) from error
+        if isinstance(error, ConfigError):
+            raise
         _say(str(error))
         raise Fatal(USAGE) from error
-    chosen = dict(options)
-    configuration = read_configuration(configuration_directory(chosen.get("-c")))
-    require_everywhere(configuration)
     queue_directory = configuration.value("queue_directory")
     if not may_open(queue_directory):
-        raise Fatal("use of this command is reserved for the superuser")
+        raise Fatal(RESERVED)
     for name in queues:
         if name not in QUEUES:
             raise Fatal(f"invalid directory name: {name}")
-    looked_at = tuple(queues) or DEFAULT_QUEUES
     report = Report(configuration)
-    if "-v" in chosen:
-        for name in looked_at:
-            _say(f"queue: {name}")
     asked = [(option, value) for option, value in options if option in OPERATIONS]
     for option, value in asked:
-        ids, each = _ids(value, report)
-        for operation in OPERATIONS[option]:
-            report.counts.setdefault(operation, 0)
-            for queue_id in operate(queue_directory, operation, ids, looked_at):
-                report.done(operation, queue_id, each=each)
+        for ids in _ids(value, report):
+            for operation in OPERATIONS[option]:
+                report.counts.setdefault(operation, 0)
+                for queue_id in operate(queue_directory, operation, ids, tuple(queues) or DEFAULT_QUEUES):
+                    report.done(operation, queue_id, each=ids != ["ALL"])
     for operation in DONE:
         if operation in report.counts:
             count = report.counts[operation]
             report.say(f"{DONE[operation][1]}: {count} message{'' if count == 1 else 's'}")
     if not asked or {"-p", "-s", "-S"} & chosen.keys():
+        if "-v" in chosen:
+            for name in queues or CHECKED_QUEUES:
+                _say(f"queue: {name}")
         check(queue_directory, report)
     return 0
 
 
-def _ids(value: str, report: Report) -> tuple[list[str], bool]:
-    """The ids an option names, and whether each of them is reported."""
+def _ids(value: str, report: Report) -> Iterator[list[str]]:
+    """The ids an option names, in portions of one request each; at least one, be it empty."""
     if value == "ALL":
-        return ["ALL"], False
-    names = [value]
-    if value == "-":
-        names = [line.rstrip("\r\n") for line in sys.stdin]
-    good = []
-    for name in names:
-        if name == "ALL" or is_queue_id(name):
-            good.append(name)
-        else:
+        yield ["ALL"]
+        return
+    portion: dict[str, None] = {}  # an id that is given twice is one message all the same
+    count = 0
+    for line in sys.stdin if value == "-" else (value,):
+        name = line.rstrip("\r\n")
+        if is_queue_id(name) and name != "ALL":
+            portion[name] = None
+            if len(portion) < IDS_LIMIT:
+                continue
+        if portion:
+            yield list(portion)
+            count += 1
+            portion = {}
+        if name == "ALL":
+            yield ["ALL"]
+            count += 1
+        elif not is_queue_id(name):
             report.say(f"invalid mail queue id: {name}", "warning")
-    if "ALL" in good:
-        return ["ALL"], False
-    return good, True
+    if portion or not count:
+        yield list(portion)
 
 
 def operate(queue_directory: str, operation: str, ids: list[str], queues: tuple[str, ...]) -> Iterable[str]:
@@ -167,10 +183,8 @@ def operate(queue_directory: str, operation: str, ids: list[str], queues: tuple[
     if "maildrop" in queues and operation == "delete":
         yield from _delete_dropped(queue_directory, ids)
     try:
-        for at in range(0, len(ids), IDS_LIMIT):
-            request = ControlRequest(operation, tuple(ids[at : at + IDS_LIMIT]), queues)
-            for answer in ask_all(queue_directory, request):
-                yield str(answer["done"])
+        for answer in ask_all(queue_directory, ControlRequest(operation, tuple(ids), queues)):
+            yield str(answer["done"])
         return
     except Refused as refusal:
         raise Fatal(str(refusal)) from refusal

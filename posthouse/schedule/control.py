@@ -137,7 +137,7 @@ class QueueControl:
                     now, _STEPS[operation], m.queue_id, m.message_id, "", m.envelope.sender, "", DONE[operation]
                 )
             )
-        if operation in ("release", "requeue", "expire"):
+        if operation in ("release", "requeue"):
             for m in ready:
                 feeder.reconsider(m.queue_id)
             if ready:

@@ -85,8 +85,8 @@ def test_ids_come_from_standard_input(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{one}\nbad/id\n{two}\n"))
     postsuper.main(["-d", "-"])
     assert capfd.readouterr().err == (
-        "postsuper: warning: invalid mail queue id: bad/id\n"
-        f"postsuper: {one}: removed\npostsuper: {two}: removed\npostsuper: Deleted: 2 messages\n"
+        f"postsuper: {one}: removed\npostsuper: warning: invalid mail queue id: bad/id\n"
+        f"postsuper: {two}: removed\npostsuper: Deleted: 2 messages\n"
     )
 
 

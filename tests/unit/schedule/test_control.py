@@ -163,6 +163,9 @@ async def test_hold_release_and_expire(house: House) -> None:
             await asyncio.sleep(0.001)
     assert house.agent.calls == calls + 1
     assert await house.operate("expire", queue_id) == [queue_id]
+    assert await house.operate("expire", queue_id) == []
+    assert (await house.store.load(queue_id)).force_expired  # it is returned when its time comes, or a flush
+    await house.control.flush()
     async with asyncio.timeout(5):
         while await house.store.load(queue_id) is not None:
             await asyncio.sleep(0.001)
