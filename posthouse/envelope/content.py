@@ -9,8 +9,9 @@ Standards: RFC 5322 section 2.1; RFC 5321 section 4.5.2.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from posthouse.envelope.value import value
 
 
 class Body(Protocol):
@@ -27,7 +28,7 @@ class Body(Protocol):
         """The whole body. Only for callers that bound size themselves."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MemoryBody:
     """A body that is one bytes object."""
 
@@ -48,7 +49,7 @@ class MemoryBody:
         return self.data
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Content:
     """Header and body of one message in canonical form."""
 

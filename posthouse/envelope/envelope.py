@@ -6,8 +6,9 @@ surrogates (PEP 383), so that nothing a client sent is lost. The null path is ""
 Standards: RFC 5321 sections 2.3.1 and 4.1.1.2; RFC 3461 (DSN); RFC 6531 (SMTPUTF8).
 """
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+
+from posthouse.envelope.value import value
 
 
 class Notify(IntFlag):
@@ -30,7 +31,7 @@ class Trace(IntEnum):
     """sendmail -bv: report what would become of it, and deliver nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recipient:
     """One recipient: the address as it stands now, and as it was first given."""
 
@@ -42,7 +43,7 @@ class Recipient:
     """RFC 3461 section 4.2: "rfc822;xtext" as the client gave it, or ""."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Client:
     """Where a message came from, as Postfix's client_* and sasl_* attributes tell it."""
 
@@ -62,7 +63,7 @@ class Client:
 LOCAL_CLIENT = Client()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Envelope:
     """What travels beside the content of one message."""
 

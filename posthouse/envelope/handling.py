@@ -1,9 +1,11 @@
 """What policy wants done with a whole message besides accepting it."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from posthouse.envelope.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Handling:
     """Gathered from access tables, checks and policy servers; the last redirect and filter count."""
 

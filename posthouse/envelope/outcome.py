@@ -3,8 +3,9 @@
 Standards: RFC 3463 (status codes); RFC 3464 section 2.3 (the fields a notice needs).
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+from posthouse.envelope.value import value
 
 
 class Fate(Enum):
@@ -15,7 +16,7 @@ class Fate(Enum):
     BOUNCED = "bounced"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dsn:
     """Why, in the terms of RFC 3464."""
 
@@ -34,7 +35,7 @@ class Dsn:
     """RFC 3464 section 2.3.5: the host that spoke, or ""."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """The outcome of one recipient of a DeliveryRequest."""
 

@@ -1,15 +1,15 @@
 """What a delivery agent is handed, and the seam that agents share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from posthouse.envelope.content import Content
 from posthouse.envelope.envelope import Client, Recipient
 from posthouse.envelope.outcome import Outcome
+from posthouse.envelope.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueuedRecipient:
     """A recipient with its number in the queued message."""
 
@@ -17,7 +17,7 @@ class QueuedRecipient:
     recipient: Recipient
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeliveryRequest:
     """One message for one transport and nexthop, with the recipients that share them."""
 

@@ -4,8 +4,10 @@ Every evaluation gives a Verdict with its Evidence; the live path writes both to
 and `posthouse explain` prints them (architecture.md section 4).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
+
+from posthouse.envelope.value import value
 
 
 class Action(Enum):
@@ -25,7 +27,7 @@ class Action(Enum):
     INFO = "info"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evidence:
     """One reason: which word of which parameter, which table row, which DNS answer."""
 
@@ -39,7 +41,7 @@ class Evidence:
     """The table row, DNS answer or comparison that decided, e.g. "hash:/etc/postfix/access: 1.2.3 -> REJECT"."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """The outcome of one restriction list or one check."""
 

@@ -6,11 +6,12 @@ through two aliases is delivered twice, as Postfix does, unless enable_original_
 Standards: RFC 3461 sections 5.2.1 and 5.2.7 (NOTIFY=SUCCESS of an alias with several members ends here).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from posthouse.address.address import fold
 from posthouse.address.local_part import quote_address
 from posthouse.envelope.envelope import Notify, Recipient
+from posthouse.envelope.value import value
 from posthouse.envelope.verdict import Evidence
 from posthouse.intake.address_mapping import AddressMapping
 from posthouse.intake.settings import CleanupSettings
@@ -18,7 +19,7 @@ from posthouse.routing.router import Router
 from posthouse.tables.maps import Maps
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Expanded:
     """The recipients as they are queued."""
 

@@ -5,10 +5,11 @@ from typing import Protocol
 
 from posthouse.envelope.envelope import Envelope
 from posthouse.envelope.handling import Handling as Handling
+from posthouse.envelope.value import value
 from posthouse.envelope.verdict import Evidence
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The message is durable (or discarded on purpose)."""
 

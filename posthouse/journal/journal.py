@@ -4,13 +4,14 @@ Entries are values; where they go (segments on disk, a list in tests) is the Jou
 Under pressure evidence is dropped before verdicts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from posthouse.envelope.value import value
 from posthouse.envelope.verdict import Evidence
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """One step: what `posthouse trace` prints as one line."""
 

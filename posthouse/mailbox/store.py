@@ -31,6 +31,7 @@ from enum import Enum
 from typing import Literal, Protocol
 
 from posthouse.envelope.content import Content
+from posthouse.envelope.value import value
 from posthouse.message.structure import Part
 
 SEPARATOR = "/"
@@ -270,7 +271,7 @@ class NewMessage:
     """Seconds since the epoch; None is now."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delivered:
     """Where deliver() put a message."""
 

@@ -7,6 +7,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Protocol
 
+from posthouse.envelope.value import value
+
 
 class StreamTimeout(Exception):
     """The peer did not send, or did not take, in time."""
@@ -20,7 +22,7 @@ class TlsFailed(Exception):
     """The handshake failed; the text is OpenSSL's short reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Address:
     """One end of a connection. For a Unix socket host is "" and port 0."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from posthouse.envelope.envelope import Client
+from posthouse.envelope.value import value
 from posthouse.envelope.verdict import DUNNO, Action, Evidence, Verdict
 from posthouse.net.stream import TlsInfo
 from posthouse.policy.handling import NO_HANDLING, Handling
@@ -14,7 +15,7 @@ LogEvent = Callable[[str, str, str], None]
 """log(log_class, stage_word, text)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Subject:
     """What a list is about, as replies name it: <name>: reply_class rejected."""
 

@@ -13,12 +13,12 @@ message, and new rows go to the end of the tree.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import apsw
 
 from posthouse.envelope.envelope import Envelope
+from posthouse.envelope.value import value
 from posthouse.queue.pack import CorruptRow, unpack_message, unpack_outcome
 from posthouse.queue.queue_id import number_of
 from posthouse.queue.store import QueuedMessage, State
@@ -69,7 +69,7 @@ def check_version(version: str = "") -> None:
         raise OldSqlite(f"SQLite {version} can corrupt a queue in WAL mode: {fixed} or later is needed")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewRow:
     """One message to insert. body is None when it is a content file."""
 
@@ -83,7 +83,7 @@ class NewRow:
     body: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """What became of one message: None leaves a column as it is."""
 

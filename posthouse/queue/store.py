@@ -6,13 +6,14 @@ may be a file on this machine or a database elsewhere. The states are in docs/qu
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
 
 from posthouse.envelope.content import Body, Content
 from posthouse.envelope.envelope import Envelope, Recipient
 from posthouse.envelope.outcome import Dsn
+from posthouse.envelope.value import value
 
 
 class QueueFull(Exception):
@@ -43,7 +44,7 @@ class RecipientState(Enum):
     """Delivered, bounced or expanded away; kept until the message is removed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoredRecipient:
     """One recipient of a queued message, with what the last attempt said."""
 
@@ -57,7 +58,7 @@ class StoredRecipient:
     """Whether its bounce (or success notice) is already in a committed notice."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueuedMessage:
     """One message as the schedule sees it. Content is loaded apart (load_content)."""
 
@@ -80,7 +81,7 @@ class QueuedMessage:
     hops: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewMessage:
     """A message that intake wants durable, with its content in memory or in a content file."""
 
@@ -88,7 +89,7 @@ class NewMessage:
     content: Content
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fate:
     """What an attempt did to one message: recorded in one batch with others'."""
 

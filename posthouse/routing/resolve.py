@@ -14,6 +14,7 @@ from posthouse.address.domain import is_domain, is_ipv4
 from posthouse.address.local_part import quote_address
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
+from posthouse.envelope.value import value
 from posthouse.envelope.verdict import Evidence
 from posthouse.host.log import ProcessLog
 from posthouse.routing.address_class import AddressClass
@@ -52,7 +53,7 @@ class ResolveSettings:
     show_user_unknown_table_name: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Resolution:
     """Where one recipient goes."""
 

@@ -1,9 +1,8 @@
 """Where each recipient of a message goes at this attempt: the router's answer, and a content filter in its place."""
 
-from dataclasses import dataclass
-
 from posthouse.address.address import split_address
 from posthouse.envelope.outcome import Dsn
+from posthouse.envelope.value import value
 from posthouse.envelope.verdict import Evidence
 from posthouse.host.clock import Clock
 from posthouse.queue.store import StoredRecipient
@@ -16,7 +15,7 @@ from posthouse.tables.table import TableRetry
 RESOLVER_FAILED = Dsn("4.3.0", "address resolver failure")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """One recipient's way."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from posthouse.envelope.envelope import Client, Envelope, Notify
+from posthouse.envelope.value import value
 from posthouse.envelope.verdict import Verdict
 from posthouse.intake.transaction import Accepted, Handling, Refused
 from posthouse.net.stream import TlsInfo
@@ -79,7 +80,7 @@ class Stages(Protocol):
         """A new connection."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PerRecipient:
     """LMTP: what became of each accepted recipient, in the order of the envelope (RFC 2033 section 4.2)."""
 

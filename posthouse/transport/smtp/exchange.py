@@ -15,6 +15,7 @@ from posthouse.envelope.content import MemoryBody
 from posthouse.envelope.envelope import Client, Notify
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.envelope.value import value
 from posthouse.net.stream import StreamClosed, StreamTimeout
 from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.content import WireContent
@@ -29,7 +30,7 @@ PASSED_ON = "passed-on"
 from us."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Result:
     """What became of one recipient on this connection."""
 

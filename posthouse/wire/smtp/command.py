@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from posthouse.address.path import parse_path, take_path
 from posthouse.envelope.envelope import Notify
+from posthouse.envelope.value import value
 from posthouse.wire.smtp.reply import Reply
 
 SIZE_DIGITS = 20
@@ -48,7 +49,7 @@ _USUAL = re.compile(r"(<(?:[\w.+\-]+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*)?>)(?: 
 _NOTIFY = {"NEVER": Notify.NEVER, "SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify.DELAY}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MailCommand:
     """MAIL FROM with its parameters."""
 
@@ -66,7 +67,7 @@ class MailCommand:
     """Postfix's XVERP: the two delimiters, "?" for the default ones, or ""."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RcptCommand:
     """RCPT TO with its parameters."""
 

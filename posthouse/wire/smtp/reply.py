@@ -7,7 +7,8 @@ replies); RFC 3463 section 2.
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from posthouse.envelope.value import value
 
 LINE_LIMIT = 2048
 """Bytes in one reply line: four times RFC 5321 section 4.5.3.1.5's 512, for wordy servers."""
@@ -27,7 +28,7 @@ class RemoteProtocolError(Exception):
     """The peer broke the protocol; the text says how."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """One reply. text has its lines parted by "\\n"; status "" where none is sent (greeting, EHLO, 354)."""
 
