@@ -64,6 +64,7 @@ from posthouse.service.unserved import UnservedListener
 from posthouse.service.verify import AddressProbes, ListenerProber, open_verification
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
+from posthouse.tables.warning import speaking
 from posthouse.transport.hands import Hands
 from posthouse.transport.store import StoreAgent
 
@@ -120,7 +121,8 @@ class MailWorker:
         self._resolver = open_resolver(words)
         native = NativeLookup()
         own = own_addresses(configuration)
-        self._router = Router.open(configuration, log("trivial-rewrite"))
+        with speaking(log("trivial-rewrite").warning):
+            self._router = Router.open(configuration, log("trivial-rewrite"))
         data = configuration.value("data_directory")
         self._journal = SegmentJournal(os.path.join(data, "journal"), read_settings(JournalSettings, configuration))
         self._store = LocalQueueStore(
@@ -136,16 +138,17 @@ class MailWorker:
         notices: BounceNotices | None = None
 
         def intake(service_configuration: Configuration, internal: str = "") -> CleanupIntake:
-            return CleanupIntake.open(
-                service_configuration,
-                self._router,
-                self._store,
-                log("cleanup"),
-                self._journal,
-                self._on_queued,
-                internal=internal,
-                on_expanded=None if notices is None else notices.succeeded,
-            )
+            with speaking(log("cleanup").warning):
+                return CleanupIntake.open(
+                    service_configuration,
+                    self._router,
+                    self._store,
+                    log("cleanup"),
+                    self._journal,
+                    self._on_queued,
+                    internal=internal,
+                    on_expanded=None if notices is None else notices.succeeded,
+                )
 
         bounces = intake(configuration, "bounce")
         notices = BounceNotices.open(configuration, bounces, log("bounce"))

@@ -11,7 +11,7 @@ from posthouse.config.master_cf import Service
 from posthouse.config.settings import read_settings
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
-from posthouse.host.log import Sink
+from posthouse.host.log import ProcessLog, Sink
 from posthouse.intake.cleanup import CleanupIntake
 from posthouse.journal.journal import Journal
 from posthouse.policy.stages import Stages
@@ -24,6 +24,7 @@ from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.session.smtp.open_service import open_smtp_service, open_tls_context
 from posthouse.session.smtp.seams import Door
+from posthouse.tables.warning import speaking
 
 OWN_SASL_TYPES = ("cyrus", "posthouse")
 """smtpd_sasl_type values that mean our own account databases: cyrus is Postfix's default."""
@@ -69,6 +70,11 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
     """The sessions of one line. Call while the process may still read keys and tables. Raises ConfigError."""
     own = service_configuration(configuration, service)
     log = service_log(own, parts.sink, service.command)
+    with speaking(log.warning):
+        return _open(service, own, parts, log)
+
+
+def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessLog) -> SmtpListener:
     settings = read_settings(SmtpdServiceSettings, own)
     if settings.smtpd_proxy_filter:
         raise ConfigError("smtpd_proxy_filter is missing so far in Posthouse: no mail passes unfiltered")

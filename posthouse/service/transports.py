@@ -22,6 +22,7 @@ from posthouse.schedule.transport import TransportService
 from posthouse.service.services import service_configuration, service_log
 from posthouse.service.shares import part, transport_part
 from posthouse.tables.maps import open_maps
+from posthouse.tables.warning import speaking
 from posthouse.transport.discard import DiscardAgent
 from posthouse.transport.error import ErrorAgent
 from posthouse.transport.hands import Hands
@@ -73,7 +74,8 @@ def open_transports(
         own = service_configuration(configuration, service)
         program = service_log(own, neighbours.sink, service.command)
         try:
-            agent = _agent(service, own, neighbours, program, agents)
+            with speaking(program.warning):
+                agent = _agent(service, own, neighbours, program, agents)
         except ConfigError as error:
             log.error(f"transport {service.name} is off: {error}")
             continue

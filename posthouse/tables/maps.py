@@ -15,7 +15,7 @@ from posthouse.config.configuration import Configuration
 from posthouse.tables.local_domains import LocalDomains
 from posthouse.tables.open import open_table
 from posthouse.tables.table import Row, Table, TableRetry
-from posthouse.tables.warning import warn
+from posthouse.tables.warning import speaker
 from posthouse.tables.words import split_words
 
 SHOWN = 100
@@ -25,13 +25,14 @@ SHOWN = 100
 class Maps:
     """Open tables under the parameter's name."""
 
-    __slots__ = ("_local", "tables", "title")
+    __slots__ = ("_local", "_warn", "tables", "title")
 
     def __init__(self, title: str, tables: Sequence[Table], local: LocalDomains | None = None) -> None:
         self.title = title
         """The parameter, e.g. "virtual_alias_maps"."""
         self.tables = tuple(tables)
         self._local = local
+        self._warn = speaker()
 
     def __bool__(self) -> bool:
         return bool(self.tables)
@@ -79,7 +80,7 @@ class Maps:
             try:
                 row = await table.lookup(key)
             except TableRetry:
-                warn(f'{table.name} lookup error for "{key[:SHOWN]}"')
+                self._warn(f'{table.name} lookup error for "{key[:SHOWN]}"')
                 raise
             if row is not None:
                 return row

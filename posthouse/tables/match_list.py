@@ -23,7 +23,7 @@ from posthouse.tables.fold import fold_key
 from posthouse.tables.open import open_table
 from posthouse.tables.source_text import BLANKS, logical_lines, read_lines
 from posthouse.tables.table import Table, TableRetry
-from posthouse.tables.warning import warn
+from posthouse.tables.warning import speaker, warn
 from posthouse.tables.words import split_words
 
 DEPTH_LIMIT = 20
@@ -66,7 +66,7 @@ class Pattern:
 class MatchList:
     """Patterns in order."""
 
-    __slots__ = ("_fixed", "_known", "_networks", "_parents", "_patterns", "_refusals", "title")
+    __slots__ = ("_fixed", "_known", "_networks", "_parents", "_patterns", "_refusals", "_warn", "title")
 
     def __init__(self, title: str, patterns: Sequence[Pattern], *, parents: bool, refusals: bool = False) -> None:
         self.title = title
@@ -76,6 +76,7 @@ class MatchList:
         self._networks = any(pattern.network is not None for pattern in patterns)
         self._fixed = all(pattern.table is None and not pattern.trouble for pattern in patterns)
         self._known: dict[tuple[str, str], Match | None] = {}
+        self._warn = speaker()
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -126,7 +127,7 @@ class MatchList:
             try:
                 row = await table.lookup(key)
             except TableRetry:
-                warn(f"{self.title}: {pattern.text}: table lookup problem")
+                self._warn(f"{self.title}: {pattern.text}: table lookup problem")
                 raise
             if row is None:
                 continue

@@ -1,7 +1,7 @@
 """type:name to an open table.
 
 open_now() opens and raises TableError with the words that postmap says after "fatal: ". open_table() never fails:
-a table that cannot be opened warns once and raises TableRetry at each lookup, as in a running Postfix; and
+a table that cannot be opened warns and raises TableRetry at each lookup, as in a running Postfix; and
 a table read from a file is opened anew when the file has changed.
 
 Standards: DATABASE_README.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.tables.table import Row, Table, TableError, TableRetry
-from posthouse.tables.warning import warn
+from posthouse.tables.warning import speaker, warn
 
 CHECK_SECONDS = 0.05
 """How often a file is looked at for a change: often enough for people, rare enough for the hot path."""
@@ -209,7 +209,7 @@ OPENERS: dict[str, Callable[[str, str, Opening], Table]] = {
 class LivingTable:
     """A table as a service uses it: unavailable ones raise TableRetry, changed files are read anew."""
 
-    __slots__ = ("_checked", "_clock", "_how", "_path", "_seen", "_table", "_trouble", "name", "whole_key")
+    __slots__ = ("_checked", "_clock", "_how", "_path", "_seen", "_table", "_trouble", "_warn", "name", "whole_key")
 
     def __init__(self, spec: str, how: Opening, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = spec
@@ -220,6 +220,7 @@ class LivingTable:
         self._checked = clock()
         self._table: Table | None = None
         self._trouble = ""
+        self._warn = speaker()
         self.whole_key = _kind(spec, how.default_type) in ("regexp", "pcre", "cidr", "tcp", "socketmap", "static")
         self._open()
 
@@ -229,10 +230,10 @@ class LivingTable:
         except TableError as error:
             if self._table is None:
                 self._trouble = f"{self.name} is unavailable. {error}"
-                warn(self._trouble)
+                self._warn(self._trouble)
             else:
                 # The rows read before are better than none; master starts new workers to read what they cannot.
-                warn(f"{self.name} has changed and cannot be opened anew, so its old content stays. {error}")
+                self._warn(f"{self.name} has changed and cannot be opened anew, so its old content stays. {error}")
             return
         if self._table is not None:
             self._table.close()
@@ -250,6 +251,7 @@ class LivingTable:
                     self._seen = seen
                     self._open()
         if self._table is None:
+            self._warn(self._trouble)  # each time, as Postfix does: who reads the log later must find it
             raise TableRetry(self._trouble)
         return await self._table.lookup(key)
 

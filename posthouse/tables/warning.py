@@ -2,11 +2,13 @@
 
 A table warns when it is opened (a bad rule is skipped, a database is older than its source) and when it
 cannot be asked. A service sends these to its log, a command to standard error; each says so once, at start.
-Until then they go to standard error.
+Until then they go to standard error. Where several services share a process, what is opened speaking() for one of them
+warns in its name for good.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def _to_standard_error(text: str) -> None:
@@ -23,6 +25,25 @@ def send_warnings_to(listener: Callable[[str], None]) -> Callable[[str], None]:
     return before
 
 
+_speaker: Callable[[str], None] | None = None
+
+
+@contextmanager
+def speaking(listener: Callable[[str], None]) -> Iterator[None]:
+    """What is opened within warns through this function, now and later."""
+    global _speaker
+    before, _speaker = _speaker, listener
+    try:
+        yield
+    finally:
+        _speaker = before
+
+
+def speaker() -> Callable[[str], None]:
+    """Through which function what is opened now is to warn."""
+    return warn if _speaker is None else _speaker
+
+
 def warn(text: str) -> None:
     """Say something an operator should look at."""
-    _listener(text)
+    (_listener if _speaker is None else _speaker)(text)
