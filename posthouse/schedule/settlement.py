@@ -29,9 +29,6 @@ from posthouse.schedule.notices import Notices
 from posthouse.schedule.recorder import Recorder
 from posthouse.schedule.settings import ScheduleSettings
 
-WARNING_SLACK = 1.0
-"""Seconds a delay warning may come early: timers and queue runs count whole seconds."""
-
 
 class Settlement:
     """Settles messages."""
@@ -91,7 +88,7 @@ class Settlement:
             pending
             and self._settings.delay_warning_time
             and not message.delay_warned
-            and now >= message.arrival_time + self._settings.delay_warning_time - WARNING_SLACK
+            and now >= message.arrival_time + self._settings.delay_warning_time
         )
         if warn or any(wants_notice(r) for r in active.recipients):
             self._spawn(self._notify(active, warn))
