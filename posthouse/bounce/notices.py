@@ -75,7 +75,13 @@ class BounceNotices:
                     text = file.read()
             except OSError as error:
                 raise ConfigError(f"open {path}: {os.strerror(error.errno or 0)}") from error
-            templates = parse_templates(text, path, configuration.expand, configuration.seconds)
+            templates = parse_templates(
+                text,
+                path,
+                configuration.expand,
+                configuration.seconds,
+                lambda name: configuration.parameter(name) is not None,
+            )
         return cls(settings, intake, log, templates=templates)
 
     async def failed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:

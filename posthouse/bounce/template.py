@@ -34,6 +34,8 @@ TIME = re.compile(
     r"|\((?P<round>\w+?)_(?P<round_unit>seconds|minutes|hours|days|weeks)\)"
     r"|(?P<bare>\w+?)_(?P<bare_unit>seconds|minutes|hours|days|weeks)\b)"
 )
+REFERENCE = re.compile(r"\$(?:\$|\{(?P<braced>\w+)\}|\((?P<round>\w+)\)|(?P<bare>\w+))")
+"""A parameter's name; with ? or : behind it, it need not be defined."""
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
 TIMES = ("delay_warning_time", "bounce_queue_lifetime", "maximal_queue_lifetime")
 """Parameters that take a unit."""
@@ -53,9 +55,14 @@ class Template:
 
 
 def parse_templates(
-    text: str, path: str, expand: Callable[[str], str], seconds: Callable[[str], int]
+    text: str,
+    path: str,
+    expand: Callable[[str], str],
+    seconds: Callable[[str], int],
+    defined: Callable[[str], bool],
 ) -> dict[Kind, Template]:
-    """The templates of one file. `expand` replaces $name; `seconds` gives a time parameter's value."""
+    """The templates of one file. `expand` replaces $name, `seconds` gives a time parameter's value, `defined` tells
+    whether there is a parameter of that name."""
     found: dict[Kind, Template] = {}
     lines = text.split("\n")
     number = 0
@@ -76,11 +83,44 @@ def parse_templates(
         kind = NAMES.get(start[1])
         if kind is None:
             raise ConfigError(f"{path}, line {first}: unknown template name: {start[1]}")
-        found[kind] = _template(lines[first:end], f"{path}, line {first}", expand, seconds)
+        words = _Words(path, start[1].replace("_", " "), expand, seconds, defined)
+        found[kind] = _template(lines[first:end], f"{path}, line {first}", words)
     return found
 
 
-def _template(lines: list[str], where: str, expand: Callable[[str], str], seconds: Callable[[str], int]) -> Template:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Expands the lines of a text, in bounce(8)'s words for what is wrong."""
+
+    path: str
+    title: str
+    expand: Callable[[str], str]
+    seconds: Callable[[str], int]
+    defined: Callable[[str], bool]
+
+    def line(self, line: str) -> str:
+        """One line. Raises ConfigError."""
+        given = TIME.sub(self._time, line)
+        for found in REFERENCE.finditer(given):
+            name = found["braced"] or found["round"] or found["bare"]
+            if name and not self.defined(name):
+                time = next((time for time in TIMES if name.startswith(f"{time}_")), "")
+                if time:
+                    suffix = name[len(time) + 1 :]
+                    raise ConfigError(f'{self.path}: unrecognized suffix "{suffix}" in parameter "{name}"')
+                raise ConfigError(f"{self.path}: undefined $name in {self.title}: {line}")
+        try:
+            return self.expand(given)
+        except ConfigError as error:
+            raise ConfigError(f"{self.path}: bad $name syntax in {self.title}: {line}") from error
+
+    def _time(self, match: re.Match[str]) -> str:
+        name = match["braced"] or match["round"] or match["bare"]
+        unit = match["braced_unit"] or match["round_unit"] or match["bare_unit"]
+        return str(self.seconds(name) // UNITS[unit]) if name in TIMES else match[0]
+
+
+def _template(lines: list[str], where: str, words: _Words) -> Template:
     fields: dict[str, str] = {}
     number = 0
     for number, line in enumerate(lines):  # noqa: B007 - where the header ended matters after the loop
@@ -90,19 +130,7 @@ def _template(lines: list[str], where: str, expand: Callable[[str], str], second
         if not colon or name.strip().lower() not in FIELDS:
             raise ConfigError(f"{where}: unknown or missing header label: {line}")
         fields[name.strip().lower()] = value.strip()
-    body = "\n".join(lines[number + 1 :])
-
-    def time(match: re.Match[str]) -> str:
-        name = match["braced"] or match["round"] or match["bare"]
-        unit = match["braced_unit"] or match["round_unit"] or match["bare_unit"]
-        if name not in TIMES:
-            return match[0]
-        return str(seconds(name) // UNITS[unit])
-
-    try:
-        body = expand(TIME.sub(time, body))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
+    body = "\n".join(words.line(line) for line in lines[number + 1 :])
     # Lines that look like what follows the text would mislead whoever parses the notice; bounce(5) forbids none.
     return Template(
         body + "\n" if body else "",

@@ -127,7 +127,14 @@ def _show_templates(mode: str, options: Options, directory: str) -> int:
     if path:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                templates = parse_templates(file.read(), path, configuration.expand, configuration.seconds)
+                text = file.read()
+            templates = parse_templates(
+                text,
+                path,
+                configuration.expand,
+                configuration.seconds,
+                lambda name: configuration.parameter(name) is not None,
+            )
         except OSError as error:
             raise ConfigError(f"open {path}: {error.strerror}") from error
     texts = []

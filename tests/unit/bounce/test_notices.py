@@ -339,14 +339,18 @@ EOF
 """
 
 
+def known(name: str) -> bool:
+    return name in ("myhostname", "relayhost")
+
+
 def values(text: str) -> str:
-    if "$nosuch" in text:
-        raise ConfigError("unknown parameter: nosuch")
+    if "${" in text and "}" not in text:
+        raise ConfigError("truncated macro reference")
     return text.replace("$myhostname", "mail.example.com")
 
 
 async def test_templates_replace_the_words():
-    templates = parse_templates(TEMPLATES, "bounce.cf", values, lambda name: 14400)
+    templates = parse_templates(TEMPLATES, "bounce.cf", values, lambda name: 14400, known)
     house = House(notify_classes=("bounce",))
     house.notices = BounceNotices(
         BounceSettings(notify_classes=("bounce",)),
@@ -362,6 +366,9 @@ async def test_templates_replace_the_words():
     assert "Subject: Delayed Mail (still being retried)\r\n" in house.texts[2]
 
 
+UNDEFINED = "bounce.cf: undefined $name in failure template"
+
+
 @pytest.mark.parametrize(
     ("text", "diagnostic"),
     [
@@ -369,12 +376,21 @@ async def test_templates_replace_the_words():
         ("\nother_template = <<EOF\nEOF", "bounce.cf, line 2: unknown template name: other_template"),
         ("failure_template = <<EOF\nSubject: x", "bounce.cf, line 1: missing end of template: EOF"),
         ("failure_template = <<EOF\nBcc: x\n\ny\nEOF", "bounce.cf, line 1: unknown or missing header label: Bcc: x"),
-        ("failure_template = <<EOF\nSubject: x\n\n$nosuch\nEOF", "bounce.cf, line 1: unknown parameter: nosuch"),
+        ("failure_template = <<EOF\nSubject: x\n\na\nb $nosuch $$x\nEOF", f"{UNDEFINED}: b $nosuch $$x"),
+        ("failure_template = <<EOF\nSubject: x\n\n$myhostname_days\nEOF", f"{UNDEFINED}: $myhostname_days"),
+        (
+            "delay_template = <<EOF\nSubject: x\n\n${delay_warning_time_eons}\nEOF",
+            'bounce.cf: unrecognized suffix "eons" in parameter "delay_warning_time_eons"',
+        ),
+        (
+            "failure_template = <<EOF\nSubject: x\n\n${relayhost\nEOF",
+            "bounce.cf: bad $name syntax in failure template: ${relayhost",
+        ),
     ],
 )
 def test_a_wrong_template_is_refused(text, diagnostic):
     with pytest.raises(ConfigError) as refusal:
-        parse_templates(text, "bounce.cf", values, lambda name: 0)
+        parse_templates(text, "bounce.cf", values, lambda name: 0, known)
     assert str(refusal.value) == diagnostic
 
 
@@ -382,7 +398,7 @@ def test_a_wrong_template_is_refused(text, diagnostic):
 def test_any_text_is_templates_or_a_clean_error(text):
     for body in (text, f"failure_template = <<E\n{text}\nE"):
         try:
-            parse_templates(body, "bounce.cf", lambda t: t, lambda name: 1)
+            parse_templates(body, "bounce.cf", lambda t: t, lambda name: 1, lambda name: len(name) > 3)
         except ConfigError:
             pass
 
