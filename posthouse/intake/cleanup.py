@@ -17,6 +17,7 @@ from posthouse.intake.service import Cleanup, GiveBack, MessageStore, OnQueued
 from posthouse.intake.transaction import Refused
 from posthouse.intake.writing import CleanupTransaction
 from posthouse.journal.journal import Journal
+from posthouse.policy.milter.milters import Milters
 from posthouse.routing.router import Router
 
 
@@ -41,10 +42,13 @@ class CleanupIntake:
         clock: Callable[[], float] = time.time,
         free_space: Callable[[], int] | None = None,
         on_expanded: GiveBack | None = None,
+        milters: Milters | None = None,
     ) -> "CleanupIntake":
         """For one service: `configuration` with its -o settings, `log` as postfix/cleanup. `internal` is "" for mail
         from outside and from users, else "bounce", "notify" or "forward" (made here: no copies, no filter).
-        `on_expanded` tells senders who asked for NOTIFY=SUCCESS that an alias became several recipients."""
+        `on_expanded` tells senders who asked for NOTIFY=SUCCESS that an alias became several recipients. `milters`
+        (non_smtpd_milters) are asked about mail that did not come by SMTP, and about notices when
+        internal_mail_filter_classes says so."""
         cleanup = Cleanup(
             configuration,
             router,
@@ -55,6 +59,7 @@ class CleanupIntake:
             internal=internal,
             clock=clock,
             on_expanded=on_expanded,
+            milters=milters,
         )
         free = free_space if free_space is not None else disk_space(cleanup.settings.queue_directory)
         return cls(cleanup, Room(cleanup.settings.message_size_limit, cleanup.settings.queue_minfree, free))

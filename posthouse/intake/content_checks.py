@@ -70,6 +70,7 @@ class ContentChecks:
 
     def __init__(self, parameter: str, origin: str, maps: Maps, log: ProcessLog) -> None:
         self.parameter = parameter
+        self._milter = parameter == "milter_header_checks"
         self._origin = origin
         self._maps = maps
         self._log = log
@@ -125,12 +126,15 @@ class ContentChecks:
         elif word in ("PREPEND", "REPLACE"):
             if self._insertable(word, argument):
                 note(word.lower())
+                if word == "PREPEND" and self._milter:
+                    self._warn("the milter_header/body_checks prepend action is not implemented")
+                    return KEEP
                 return Finding(before=argument) if word == "PREPEND" else Finding(keep=False, instead=argument)
         elif word == "WARN":
             note("warning")
         elif word == "INFO":
             note("info")
-        elif word == "PASS":
+        elif word == "PASS" and not self._milter:
             decision.done = True
             note("pass")
         elif word == "STRIP":
@@ -139,7 +143,7 @@ class ContentChecks:
         elif word == "IGNORE":
             return Finding(keep=False)
         elif word not in ("DUNNO", "OK"):
-            self._warn(f"unknown command in {self.parameter} map: {row.value}")
+            self._warn(f"{'unsupported' if self._milter else 'unknown'} command in {self.parameter} map: {row.value}")
         return KEEP
 
     def _insertable(self, word: str, argument: str) -> bool:

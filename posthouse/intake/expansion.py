@@ -79,6 +79,17 @@ class Expansion:
             rewritten.append(Recipient(address, given if keep_original else ""))
         return await self._distinct(rewritten, evidence)
 
+    async def also(
+        self, there: Expanded, recipient: Recipient, evidence: list[Evidence], warnings: list[str]
+    ) -> Expanded:
+        """One more recipient beside those that are known. Raises TableRetry, CanonicalLoop, ExpansionRefused."""
+        original = recipient.original if self._settings.enable_original_recipient else ""
+        address = await self.clean(recipient.address, evidence, warnings)
+        new = await self._distinct([replace(recipient, address=address, original=original)], evidence)
+        known = {(fold(r.address), fold(r.original), r.notify, r.orcpt) for r in there.recipients}
+        kept = [r for r in new.recipients if (fold(r.address), fold(r.original), r.notify, r.orcpt) not in known]
+        return Expanded((*there.recipients, *kept), (*there.expanded, *new.expanded))
+
     async def clean(self, address: str, evidence: list[Evidence], warnings: list[str]) -> str:
         """A recipient in standard form, through the canonical maps. Raises TableRetry, CanonicalLoop."""
         # RFC 5321 section 4.5.5: mail to the null path is mail to whoever watches over bounces.

@@ -43,6 +43,8 @@ class HeaderPass:
         self._seen: set[bytes] = set()
         self.text = b""
         """The header as it is queued."""
+        self.received = b""
+        """Our own Received field."""
         self.decision = Decision()
         self.hops = 0
         self.message_id = ""
@@ -51,6 +53,7 @@ class HeaderPass:
 
     async def run(self, received: bytes, header: bytes, fields: list[Field], prepend: tuple[bytes, ...]) -> None:
         """Do it. Raises TableRetry, CanonicalLoop."""
+        self.received = received
         for text in prepend:
             await self._given(text + b"\r\n")
         if self._cleanup.header_checks is None and self._cleanup.mime_checks is None:

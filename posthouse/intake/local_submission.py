@@ -40,13 +40,11 @@ class LocalSubmission:
         intakes: dict[str, CleanupIntake],
         log: ProcessLog,
         give_back: GiveBack | None = None,
-        refusal: Refused | None = None,
     ) -> None:
         self._settings = settings
         self._intakes = intakes
         self._log = log
         self._give_back = give_back
-        self._refusal = refusal
         self._date = DateStamp()
 
     @classmethod
@@ -56,12 +54,10 @@ class LocalSubmission:
         intakes: dict[str, CleanupIntake],
         log: ProcessLog,
         give_back: GiveBack | None = None,
-        refusal: Refused | None = None,
     ) -> "LocalSubmission":
         """From main.cf; `log` is pickup's. `give_back` returns users' mail that content checks reject to its sender;
-        without it the submitter is told at once. `refusal` is the answer to all users' mail where a filter that they
-        must pass is missing."""
-        return cls(read_settings(PickupSettings, configuration), intakes, log, give_back, refusal)
+        without it the submitter is told at once."""
+        return cls(read_settings(PickupSettings, configuration), intakes, log, give_back)
 
     def begin(self, submission: Submission) -> CleanupTransaction:
         """A transaction for the content of a submission."""
@@ -79,11 +75,6 @@ class LocalSubmission:
         users = submission.source == "pickup"
         if users:
             self._log.info(f"{queue_id}: uid={uid} from=<{submission.sender}>")
-        if users and self._refusal is not None:
-            transaction.abort()
-            reply = f"{self._refusal.code} {self._refusal.status} {self._refusal.text}"
-            self._log.warning(f"{queue_id}: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: {reply}")
-            return self._refusal
         received = received_local(
             hostname=settings.myhostname,
             mail_name=settings.mail_name,

@@ -7,6 +7,7 @@ from typing import Protocol
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.envelope.content import Content
+from posthouse.envelope.verdict import Evidence
 from posthouse.host.log import ProcessLog
 from posthouse.intake.address_mapping import AddressMapping
 from posthouse.intake.body_checks import BodyChecks
@@ -17,6 +18,7 @@ from posthouse.intake.header_rewrite import HeaderRewrite
 from posthouse.intake.settings import CleanupSettings
 from posthouse.intake.stamp import DateStamp
 from posthouse.journal.journal import Journal
+from posthouse.policy.milter.milters import Milters
 from posthouse.queue.store import ContentWriter, NewMessage, QueuedMessage, StoredRecipient
 from posthouse.routing.router import Router
 from posthouse.tables.maps import Maps, open_maps
@@ -66,6 +68,7 @@ class Cleanup:
         internal: str = "",
         clock: Callable[[], float] = time.time,
         on_expanded: GiveBack | None = None,
+        milters: Milters | None = None,
     ) -> None:
         settings = read_settings(CleanupSettings, configuration)
         self.settings = settings
@@ -114,4 +117,21 @@ class Cleanup:
         self.header_checks = checks.get("header_checks")
         self.body_checks = BodyChecks.open(configuration, checks)
         self.mime_checks = self.body_checks.mime
+        self.milters = milters if not internal or internal in settings.internal_mail_filter_classes else None
+        """Those that mail meets which did not come by SMTP."""
+        self.milter_checks: ContentChecks | None = None
+        """What header fields pass that milters add."""
+        if settings.milter_header_checks:
+            parameter = "milter_header_checks"
+            table = open_maps(settings.milter_header_checks, configuration, parameter)
+            self.milter_checks = ContentChecks(parameter, configuration.origin(parameter), table, log)
         self.drop = frozenset(name.lower().encode() for name in settings.message_drop_headers)
+
+    async def clean_sender(self, sender: str, evidence: list[Evidence], warnings: list[str]) -> str:
+        """A sender in standard form, through the canonical maps. Raises TableRetry, CanonicalLoop."""
+        if not sender:
+            return ""
+        sender = self.router.rewrite(sender)
+        if self.mapping.for_class("envelope_sender"):
+            return await self.mapping.apply("envelope_sender", sender, evidence, warnings)
+        return sender

@@ -29,6 +29,7 @@ class CleanupSettings:
     mime_header_checks: str
     nested_header_checks: str
     body_checks: str
+    milter_header_checks: str
     always_bcc: str
     sender_bcc_maps: str
     recipient_bcc_maps: str

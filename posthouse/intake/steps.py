@@ -23,3 +23,11 @@ def record_steps(journal: Journal, given: Envelope, message: QueuedMessage, evid
             journal.record(Entry(now, "expanded", queue_id, message_id, "", sender, address, step, why))
     step = f"size={message.size} nrcpt={len(message.recipients)} {message.state.value}"
     journal.record(Entry(now, "queued", queue_id, message_id, "", sender, "", step, why))
+
+
+def record_discard(
+    journal: Journal, given: Envelope, arrival_time: float, queue_id: str, evidence: Sequence[Evidence]
+) -> None:
+    """A message that was accepted and thrown away, as milters wanted."""
+    step = f"nrcpt={len(given.recipients)}"
+    journal.record(Entry(arrival_time, "discarded", queue_id, "", "", given.sender, "", step, tuple(evidence)))

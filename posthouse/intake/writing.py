@@ -6,7 +6,7 @@ Standards: RFC 5321 sections 4.1.1.4 and 6.3; RFC 5322 section 2.1.
 from dataclasses import replace
 
 from posthouse.address.local_part import quote_address
-from posthouse.envelope.content import Content, MemoryBody
+from posthouse.envelope.content import Body, Content, MemoryBody
 from posthouse.envelope.envelope import Client, Envelope, Recipient
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.verdict import Evidence
@@ -14,7 +14,9 @@ from posthouse.intake.body_checks import BodyPass
 from posthouse.intake.characters import Characters
 from posthouse.intake.content_checks import Decision
 from posthouse.intake.expansion import Expanded
+from posthouse.intake.filtering import Filtering
 from posthouse.intake.header_pass import HeaderPass
+from posthouse.intake.milter_message import Draft, split_header
 from posthouse.intake.refusals import (
     EXPANSION_TROUBLE,
     NO_RECIPIENTS,
@@ -25,9 +27,10 @@ from posthouse.intake.refusals import (
     WRITE_ERROR,
 )
 from posthouse.intake.service import Cleanup, GiveBack
-from posthouse.intake.steps import record_steps
+from posthouse.intake.steps import record_discard, record_steps
 from posthouse.intake.transaction import Accepted, Handling, Refused
 from posthouse.message.header import Field, canonical, scan_fields, without_from_line
+from posthouse.policy.milter.chain import Chain
 from posthouse.queue.store import (
     ContentWriter,
     NewMessage,
@@ -224,12 +227,14 @@ class CleanupTransaction:
         full_name: str = "",
         give_back: GiveBack | None = None,
         detect_smtputf8: bool = False,
+        milters: Chain | None = None,
     ) -> Accepted | Refused:
         """Clean up, expand, make durable. `full_name` is of the user who submitted here, for a missing From.
 
         With `give_back` a message that content checks or the hop count reject counts as accepted and goes back to
         its sender: whoever submits on this machine has gone when pickup finds out. `detect_smtputf8`: UTF-8 in
         addresses or header makes it a message for SMTPUTF8 servers (RFC 6531 section 3.2), though nobody said so.
+        `milters`: those that the session has been talking to, or None.
         """
         await self._finish()
         if self._failure is not None:
@@ -238,7 +243,7 @@ class CleanupTransaction:
         warnings: list[str] = []
         title = "canonical_maps"
         try:
-            sender = await self._sender(envelope.sender, evidence, warnings)
+            sender = await self._cleanup.clean_sender(envelope.sender, evidence, warnings)
             header = HeaderPass(
                 self._cleanup,
                 self._queue_id,
@@ -288,14 +293,79 @@ class CleanupTransaction:
             return NO_RECIPIENTS
         if refused is not None and give_back is not None:
             return await self._return(refused, give_back, self._message(envelope, sender, expanded.recipients), header)
-        hold = bool(handling.hold) or any(d.hold for d in decisions)
+        draft: Draft | None = None
+        checks: Decision | None = None
+        held = False
+        if milters is not None or self._cleanup.milters is not None:
+            filtering = await self._filter(milters, envelope, sender, expanded, header)
+            if isinstance(filtering, Refused):
+                if give_back is None or filtering.code < 500:
+                    self._fail(filtering)
+                    return filtering
+                return await self._return(
+                    filtering, give_back, self._message(envelope, sender, expanded.recipients), header
+                )
+            draft, held = filtering.draft, filtering.hold
+            checks, evidence = draft.checks, evidence + draft.evidence
+            if filtering.discard or not draft.expanded.recipients:
+                return self._discard(envelope, draft)
+            envelope, sender, expanded, header.text = draft.envelope, draft.sender, draft.expanded, draft.text
+        if checks is not None:
+            decisions.append(checks)
+        hold = held or bool(handling.hold) or any(d.hold for d in decisions)
         chosen = next((d.content_filter for d in reversed(decisions) if d.content_filter), handling.content_filter)
         if not chosen and self._cleanup.filtered:
             chosen = self._cleanup.settings.content_filter
         evidence += [*header.evidence, *(reason for d in decisions for reason in d.evidence)]
         if detect_smtputf8 and not envelope.smtputf8 and _has_utf8(sender, expanded.recipients, header.text):
             envelope = replace(envelope, smtputf8=True)
-        return await self._enqueue(envelope, sender, expanded, header, chosen, hold, evidence)
+        return await self._enqueue(
+            envelope, sender, expanded, header, chosen, hold, evidence, None if draft is None else draft.body
+        )
+
+    async def _filter(
+        self, milters: Chain | None, envelope: Envelope, sender: str, expanded: Expanded, header: HeaderPass
+    ) -> Filtering | Refused:
+        """Through the milters. The body must be whole by now: they read it, and may replace it."""
+        try:
+            body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
+        except (QueueFull, QueueFault) as error:
+            return self._not_written(error)
+        fields = split_header(header.text)
+        own = fields.index(header.received) if header.received in fields else -1
+        draft = Draft(self._queue_id, envelope, sender, expanded, fields, own, body)
+        filtering = Filtering(self._cleanup, draft, self._new_body)
+        try:
+            if milters is not None:
+                refused = await filtering.of_session(milters)
+            else:
+                assert self._cleanup.milters is not None
+                refused = await filtering.of_local(self._cleanup.milters)
+            if refused is None:
+                refused = await filtering.checked()
+        except TableRetry:
+            self._table_trouble("milter_header_checks")
+            return TABLE_TROUBLE
+        except (CanonicalLoop, ExpansionRefused) as trouble:
+            self._cleanup.log.warning(f"{self._queue_id}: {trouble} -- message not accepted, try again later")
+            return TABLE_TROUBLE
+        for warning in draft.warnings:
+            self._cleanup.log.warning(f"{self._queue_id}: {warning}")
+        return filtering if refused is None else refused
+
+    def _new_body(self) -> ContentWriter:
+        """A milter replaces the body: the one that came is given up."""
+        if self._writer is not None:
+            self._writer.abort()
+        self._writer = self._cleanup.store.new_content(self._queue_id)
+        return self._writer
+
+    def _discard(self, envelope: Envelope, draft: Draft) -> Accepted:
+        """Milters want it thrown away, or have taken all its recipients."""
+        self.abort()
+        if self._cleanup.journal is not None:
+            record_discard(self._cleanup.journal, envelope, self._arrival, self._queue_id, draft.evidence)
+        return Accepted(self._queue_id)
 
     async def _enqueue(
         self,
@@ -306,9 +376,11 @@ class CleanupTransaction:
         content_filter: str,
         hold: bool,
         evidence: list[Evidence],
+        body: Body | None,
     ) -> Accepted | Refused:
         try:
-            body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
+            if body is None:
+                body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
             content = Content(header.text, body)
             message = self._message(
                 envelope,
@@ -390,14 +462,6 @@ class CleanupTransaction:
         await give_back(replace(message, size=content.size, recipients=bounced), content, bounced)
         self.abort()
         return Accepted(self._queue_id)
-
-    async def _sender(self, sender: str, evidence: list[Evidence], warnings: list[str]) -> str:
-        if not sender:
-            return ""
-        sender = self._cleanup.router.rewrite(sender)
-        if self._cleanup.mapping.for_class("envelope_sender"):
-            return await self._cleanup.mapping.apply("envelope_sender", sender, evidence, warnings)
-        return sender
 
     def _verdict(self, header: HeaderPass, decisions: list[Decision]) -> Refused | None:
         limit = self._cleanup.settings.hopcount_limit

@@ -24,6 +24,7 @@ from posthouse.intake.service import MessageStore, OnQueued
 from posthouse.intake.transaction import Accepted, Refused
 from posthouse.intake.writing import CleanupTransaction
 from posthouse.journal.journal import Entry, Journal
+from posthouse.policy.milter.chain import Chain
 from posthouse.queue.body import FileBody
 from posthouse.queue.store import ContentWriter, NewMessage, QueuedMessage, State
 from posthouse.schedule.delivery_log import delivery_line
@@ -211,14 +212,14 @@ class DirectTransaction:
         await self._transaction.write(chunk)
 
     async def commit(
-        self, envelope: Envelope, received: bytes, handling: Handling
+        self, envelope: Envelope, received: bytes, handling: Handling, *, milters: Chain | None = None
     ) -> Accepted | Refused | PerRecipient:
         """Deliver it, or queue it."""
         queue_id = self._transaction.queue_id
         self._store.expect(queue_id, envelope)
         outcomes = None
         try:
-            answer = await self._transaction.commit(envelope, received, handling)
+            answer = await self._transaction.commit(envelope, received, handling, milters=milters)
         finally:
             outcomes = self._store.outcomes(queue_id)
         if outcomes is None:

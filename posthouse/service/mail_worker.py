@@ -36,6 +36,7 @@ from posthouse.message.received import received_local
 from posthouse.net.connection import TcpStream
 from posthouse.net.tcp import Listener as Serving
 from posthouse.net.tcp import start_server
+from posthouse.policy.milter.milters import Milters, open_local_milters
 from posthouse.policy.stages import Stages
 from posthouse.queue.local import LocalQueueStore, QueueSettings
 from posthouse.queue.store import QueuedMessage
@@ -51,7 +52,6 @@ from posthouse.service.hands import OwnHands, Workbench
 from posthouse.service.keeper_client import KeeperClient
 from posthouse.service.listeners import Listener, own_addresses
 from posthouse.service.loop import Work, run_worker
-from posthouse.service.milters import local_refusal
 from posthouse.service.people import open_people
 from posthouse.service.queue_rights import QueueRights
 from posthouse.service.services import service_log
@@ -137,7 +137,11 @@ class MailWorker:
 
         notices: BounceNotices | None = None
 
-        def intake(service_configuration: Configuration, internal: str = "") -> CleanupIntake:
+        chrooted = any(service.name == "cleanup" and service.chroot for service in services)
+
+        def intake(
+            service_configuration: Configuration, internal: str = "", milters: Milters | None = None
+        ) -> CleanupIntake:
             with speaking(log("cleanup").warning):
                 return CleanupIntake.open(
                     service_configuration,
@@ -148,19 +152,20 @@ class MailWorker:
                     self._on_queued,
                     internal=internal,
                     on_expanded=None if notices is None else notices.succeeded,
+                    milters=milters,
                 )
 
-        bounces = intake(configuration, "bounce")
+        milters = open_local_milters(configuration, chroot=chrooted)
+        bounces = intake(configuration, "bounce", milters)
         notices = BounceNotices.open(configuration, bounces, log("bounce"))
+        pickup = self._pickup_configuration(services)
         sources = {
-            "pickup": intake(self._pickup_configuration(services)),
+            "pickup": intake(pickup, milters=open_local_milters(pickup, chroot=chrooted)),
             "forward": intake(configuration, "forward"),
             "bounce": bounces,
-            "notify": intake(configuration, "notify"),
+            "notify": intake(configuration, "notify", milters),
         }
-        submissions = LocalSubmission.open(
-            configuration, sources, log("pickup"), notices.failed, local_refusal(configuration, log("cleanup"))
-        )
+        submissions = LocalSubmission.open(configuration, sources, log("pickup"), notices.failed)
         trusted = frozenset({0, identity.uid})
         self._intake = IntakeSocket(submissions, SubmitUsers.open(configuration), trusted)
         self._pickup = Pickup(
@@ -251,6 +256,7 @@ class MailWorker:
             journal=self._journal,
             accounts=accounts,
             limits=ClientLimits(time.monotonic),
+            resolve=self._router.resolve,
             workers=workers,
         )
         self._listeners: dict[int, SmtpListener | UnservedListener] = {}

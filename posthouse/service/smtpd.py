@@ -14,16 +14,16 @@ from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog, Sink
 from posthouse.intake.cleanup import CleanupIntake
 from posthouse.journal.journal import Journal
+from posthouse.policy.milter.milters import open_smtpd_milters
 from posthouse.policy.stages import Stages
 from posthouse.service.authentication import AccountAuthenticator, DovecotMechanisms
-from posthouse.service.milters import behind_milters
 from posthouse.service.services import service_configuration, service_log
 from posthouse.service.shares import smtpd_part
 from posthouse.session.lmtp.open_service import as_lmtp
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.session.smtp.open_service import open_smtp_service, open_tls_context
-from posthouse.session.smtp.seams import Door
+from posthouse.session.smtp.seams import Door, Resolve
 from posthouse.tables.warning import speaking
 
 OWN_SASL_TYPES = ("cyrus", "posthouse")
@@ -60,6 +60,8 @@ class SmtpdParts:
     accounts: Accounts | None
     limits: ClientLimits
     flush: Callable[[str], Awaitable[bool | None]] | None = None
+    resolve: Resolve | None = None
+    """Routing, for what milters are told."""
     workers: int = 1
     """How many mail workers share this listener's limits."""
     sasl_servers: dict[str, DovecotServer] = field(default_factory=dict)
@@ -90,7 +92,7 @@ def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessL
     queue = parts.intake(own)
     smtp = open_smtp_service(
         own,
-        stages=behind_milters(parts.stages(own), own, log),
+        stages=parts.stages(own),
         intake=parts.direct(own) if service.command == "lmtpd" else queue,
         log=log,
         journal=parts.journal,
@@ -102,6 +104,8 @@ def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessL
         sasl_server=sasl_server,
         limits=parts.limits,
         flush=parts.flush,
+        milters=open_smtpd_milters(own, chroot=service.chroot),
+        resolve=parts.resolve,
     )
     smtp.room = queue.room
     if parts.workers > 1:

@@ -12,6 +12,7 @@ from posthouse.envelope.envelope import Client, Envelope, Notify
 from posthouse.envelope.verdict import DUNNO, Action, Evidence, Verdict
 from posthouse.intake.transaction import Accepted, Handling, Refused
 from posthouse.net.stream import TlsInfo
+from posthouse.policy.milter.chain import Chain
 
 EVIDENCE = (Evidence("smtpd_recipient_restrictions", "default", "by_local_part"),)
 
@@ -32,6 +33,7 @@ class MemoryFacts:
 
     queue_id: str = ""
     pipelined: bool = False
+    accepted: int = 0
 
 
 @dataclass(slots=True)
@@ -123,13 +125,17 @@ class MemoryMessage:
     received: bytes = b""
     handling: Handling = field(default_factory=Handling)
     aborted: bool = False
+    milters: Chain | None = None
 
     async def write(self, chunk: bytes) -> None:
         """Keep it."""
         self.content.append(chunk)
 
-    async def commit(self, envelope: Envelope, received: bytes, handling: Handling) -> Accepted | Refused:
-        """Keep it; a Subject of "refuse me" is refused."""
+    async def commit(
+        self, envelope: Envelope, received: bytes, handling: Handling, *, milters: Chain | None = None
+    ) -> Accepted | Refused:
+        """Keep it; a Subject of "refuse me" is refused. Milters are noted, not asked."""
+        self.milters = milters
         self.envelope, self.received, self.handling = envelope, received, handling
         if b"Subject: refuse me" in self.data:
             return Refused(550, "5.7.1", "message content rejected")

@@ -1,8 +1,6 @@
 """Parameters of missing parts that mail must not pass without: setting one stops mail, it is not passed over."""
 
 REFUSED = {
-    "smtpd_milters": "milters are missing so far: milter_default_action decides, as for milters that are down",
-    "non_smtpd_milters": "milters are missing so far: milter_default_action decides, as for milters that are down",
     "smtpd_proxy_filter": "filters before the queue are missing so far: this listener takes no mail",
 }
 """Name to what is said of it."""

@@ -38,6 +38,8 @@ async def bdat(session: SmtpSession, argument: str) -> bytes | Reply:
     transaction = session.transaction
     if refusal is None and dialogue.state is State.RCPT:
         refusal = session.judge(await session.stage.data(), "data", "BDAT")
+        if refusal is None and session.milters is not None:
+            refusal = await session.milters.data("BDAT")
     limit = session.settings.message_size_limit
     if refusal is None and limit and transaction is not None and command.size > limit - transaction.size:
         session.log.warning(f"{session.queue_id}: BDAT request from {session.namaddr} exceeds message size limit")

@@ -29,6 +29,8 @@ async def data(session: SmtpSession, argument: str) -> bytes | Reply:
     transaction = session.transaction
     assert transaction is not None and transaction.intake is not None
     refusal = session.judge(await session.stage.data(), "data", "DATA")
+    if refusal is None and session.milters is not None:
+        refusal = await session.milters.data("DATA")
     if refusal is not None:
         return refusal
     session.send(GO_AHEAD)
@@ -69,9 +71,16 @@ async def finish(session: SmtpSession, transaction: Transaction, accepted: str) 
         refusal = session.judge(verdict, "data", "END-OF-MESSAGE")
         if refusal is not None:
             return _for_all(session, transaction, refusal)
-        outcome = await intake.commit(
-            await envelope(session, transaction), received(session, transaction), session.stage.handling
+        given, trace, handling = (
+            await envelope(session, transaction),
+            received(session, transaction),
+            session.stage.handling,
         )
+        if session.milters is None:
+            outcome = await intake.commit(given, trace, handling)
+        else:
+            handling, milters = session.milters.handling(handling), session.milters.of_content
+            outcome = await intake.commit(given, trace, handling, milters=milters)
         transaction.intake = None  # what was committed cannot be rolled back
         if isinstance(outcome, PerRecipient):
             assert len(outcome.replies) == len(transaction.recipients), "one reply for each recipient"

@@ -3,6 +3,7 @@
 Standards: RFC 5321 sections 3.1 and 4.3.1 (a 554 greeting; the session may go on to QUIT).
 """
 
+from posthouse.session.smtp.milters import begin
 from posthouse.session.smtp.seams import HostMatch
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.tables.table import TableRetry
@@ -31,6 +32,10 @@ async def greet(session: SmtpSession) -> bool:
     """Say 220, or what smtpd_client_restrictions says instead; False when the connection must end with it."""
     refusal = session.judge(await session.stage.connect(), "connect", "CONNECT")
     session.access_denied = refusal is not None
+    if refusal is None and session.service.milters is not None:
+        session.milters = await begin(session)
+        if session.milters is not None:
+            refusal = await session.milters.connect()
     if refusal is None:
         session.send(f"220 {session.settings.smtpd_banner}\r\n".encode("utf-8", "surrogateescape"))
         return True

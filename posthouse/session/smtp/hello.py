@@ -75,12 +75,18 @@ async def _offer(session: SmtpSession) -> bytes:
 
 async def _greet(session: SmtpSession, argument: str, *, esmtp: bool) -> Reply | None:
     name = printable_name(argument)
-    session.reset()
     before = session.client
     lmtp = session.service.lmtp
     session.rename(helo=name, protocol="LMTP" if lmtp else "ESMTP" if esmtp else "SMTP")
     verdict = await session.stage.helo(name, esmtp)
-    refusal = session.judge(verdict, "helo", "LHLO" if lmtp else "EHLO" if esmtp else "HELO")
+    word = "LHLO" if lmtp else "EHLO" if esmtp else "HELO"
+    refusal = session.judge(verdict, "helo", word)
+    if refusal is None and session.milters is not None:
+        refusal = await session.milters.helo(argument, word, before)
     if refusal is not None:
-        session.client = before
-    return refusal
+        session.client = before  # RFC 5321 section 4.1.4: a refused EHLO changes nothing
+        return refusal
+    session.reset()
+    if session.milters is not None and before.helo:
+        session.milters.reset()
+    return None

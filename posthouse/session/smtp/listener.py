@@ -105,6 +105,7 @@ class SmtpListener:
         log.info(f"connect from {session.namaddr}")
         session.record("connect", "", f"{session.namaddr}")
         open_now, rate = service.limits.connected(service.name, client.address)
+        session.connections = open_now
         reason = "lost connection"
         try:
             await self._converse(session, open_now, rate)
@@ -113,6 +114,8 @@ class SmtpListener:
             reason = str(end)
         finally:
             service.limits.disconnected(service.name, client.address)
+            if session.milters is not None:
+                session.milters.end()
             if session.transaction is not None:
                 session.transaction.rollback()
             if reason:
@@ -246,5 +249,6 @@ class SmtpListener:
             session.error_count += 1
             session.send(bytes(GOODBYE))
             return True
-        await self._error(session, "unknown", NOT_RECOGNIZED)
-        return False
+        reply = None if session.milters is None else await session.milters.unknown(word)
+        await self._error(session, "unknown", reply or NOT_RECOGNIZED)
+        return reply is not None and reply.code == 421

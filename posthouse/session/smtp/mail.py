@@ -60,6 +60,8 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
     session.transaction = Transaction(command)
     verdict = await session.stage.mail(command.sender, size=command.size, body=command.body, smtputf8=command.smtputf8)
     refusal = session.judge(verdict, "mail", "MAIL")
+    if refusal is None and session.milters is not None:
+        refusal = await session.milters.mail(argument)
     if refusal is not None:
         session.reset()
         return refusal

@@ -18,6 +18,7 @@ from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
+from posthouse.policy.milter.milters import SmtpdMilters
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.seams import (
     Authenticator,
@@ -26,6 +27,7 @@ from posthouse.session.smtp.seams import (
     Lookup,
     MechanismServer,
     NoHosts,
+    Resolve,
     Stages,
     nothing,
 )
@@ -70,6 +72,8 @@ def open_smtp_service(
     sasl_server: MechanismServer | None = None,
     limits: ClientLimits | None = None,
     flush: Callable[[str], Awaitable[bool | None]] | None = None,
+    milters: SmtpdMilters | None = None,
+    resolve: Resolve | None = None,
     stressed: Callable[[], bool] | None = None,
 ) -> SmtpService:
     """The service of one listener. `configuration` has the master.cf line's -o settings, `name` is its first field.
@@ -116,6 +120,8 @@ def open_smtp_service(
         forbidden=_words(tables.smtpd_forbidden_commands, configuration),
         local_rewrite=_local_rewrite(tables, configuration),
         flush=flush,
+        milters=milters,
+        resolve=resolve,
     )
     service.limits = limits or ClientLimits(time.monotonic, settings.anvil_rate_time_unit)
     if stressed is not None:

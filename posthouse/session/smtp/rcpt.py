@@ -50,8 +50,13 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
     recipient = command.recipient
     transaction.trying = recipient
     verdict = await session.stage.rcpt(recipient, notify=command.notify, orcpt=command.orcpt)
-    transaction.trying = ""
     refusal = session.judge(verdict, "rcpt", "RCPT", recipient=recipient)
+    if session.milters is not None:
+        decided = await session.milters.rcpt(argument, recipient, refusal)
+        if refusal is None and decided is not None:
+            refusal = decided
+            session.stage.facts.accepted -= 1
+    transaction.trying = ""
     if refusal is not None:
         session.dialogue.recipient_refused()
         return refusal

@@ -13,6 +13,7 @@ from posthouse.envelope.value import value
 from posthouse.envelope.verdict import Verdict
 from posthouse.intake.transaction import Accepted, Handling, Refused
 from posthouse.net.stream import TlsInfo
+from posthouse.policy.milter.chain import Chain
 from posthouse.wire.smtp.reply import Reply
 
 LogEvent = Callable[[str, str, str], None]
@@ -26,6 +27,8 @@ class StageFacts(Protocol):
     """Set by the session once a transaction has one; "" before."""
     pipelined: bool
     """Set by the session before each command: whether more bytes wait behind it."""
+    accepted: int
+    """Recipients accepted in this transaction; the session takes one back that milters refuse."""
 
 
 class StageSession(Protocol):
@@ -87,6 +90,61 @@ class PerRecipient:
     replies: tuple[Reply, ...]
 
 
+class MilterTalk(Protocol):
+    """The milters of a session (milters.py). A Reply refuses."""
+
+    async def connect(self) -> Reply | None:
+        """What takes the greeting's place."""
+
+    async def helo(self, argument: str, word: str, before: Client) -> Reply | None:
+        """HELO, EHLO or LHLO (the word); `before` is what was known of the client until then."""
+
+    async def mail(self, argument: str) -> Reply | None:
+        """MAIL."""
+
+    async def rcpt(self, argument: str, recipient: str, refused: Reply | None) -> Reply | None:
+        """RCPT, and whether it is refused already."""
+
+    async def data(self, word: str) -> Reply | None:
+        """DATA, or the first BDAT (the word)."""
+
+    async def unknown(self, line: str) -> Reply | None:
+        """A command that nobody knows."""
+
+    @property
+    def of_content(self) -> Chain | None:
+        """Those that intake shows the content to."""
+
+    def handling(self, handling: Handling) -> Handling:
+        """With what the milters want done with the message."""
+
+    def reset(self) -> None:
+        """The transaction is over, or the client told another name."""
+
+    def end(self) -> None:
+        """The session is over."""
+
+
+class Route(Protocol):
+    """Where an address leads."""
+
+    @property
+    def transport(self) -> str:
+        """The master.cf service."""
+
+    @property
+    def nexthop(self) -> str:
+        """For it."""
+
+    @property
+    def recipient(self) -> str:
+        """The address it is delivered to."""
+
+
+Resolve = Callable[[str, str], Awaitable[Route]]
+"""From sender and address to where it leads. Raises TableRetry."""
+
+
 class DoorTransaction(Protocol):
     """An IntakeTransaction, or one that delivers at once."""
 
@@ -98,9 +156,9 @@ class DoorTransaction(Protocol):
         """Content in canonical form. Never raises."""
 
     async def commit(
-        self, envelope: Envelope, received: bytes, handling: Handling
+        self, envelope: Envelope, received: bytes, handling: Handling, *, milters: Chain | None = None
     ) -> Accepted | Refused | PerRecipient:
-        """Queue it, or deliver it."""
+        """Queue it, or deliver it; first show it to the session's milters."""
 
     def abort(self) -> None:
         """Forget it."""

@@ -11,6 +11,7 @@ from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog, session_numbers
 from posthouse.intake.transaction import Refused
 from posthouse.journal.journal import Journal
+from posthouse.policy.milter.milters import SmtpdMilters
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.received import DateText
 from posthouse.session.smtp.seams import (
@@ -21,6 +22,7 @@ from posthouse.session.smtp.seams import (
     Mechanism,
     MechanismServer,
     NoHosts,
+    Resolve,
     Stages,
     nothing,
 )
@@ -86,6 +88,10 @@ class SmtpService:
     """smtpd_forbidden_commands, by the verb."""
     local_rewrite: Callable[[str, str, str], Awaitable[bool]] | None = None
     """local_header_rewrite_clients, by client name, address and SASL login. None: permit_inet_interfaces alone."""
+    milters: SmtpdMilters | None = None
+    """smtpd_milters, or None when there are none."""
+    resolve: Resolve | None = None
+    """Routing, for the macros that tell milters where mail goes."""
     flush: Callable[[str], Awaitable[bool | None]] | None = None
     """ETRN: True when deliveries to a domain were started, None when the domain is not in fast_flush_domains."""
     room: Callable[[int], Awaitable[Refused | None]] | None = None

@@ -17,7 +17,7 @@ from posthouse.journal.journal import Entry
 from posthouse.net.connection import TcpStream
 from posthouse.net.stream import Address, StreamClosed, StreamTimeout, TlsInfo
 from posthouse.session.smtp.footer import add_footer, expand_footer
-from posthouse.session.smtp.seams import StageSession
+from posthouse.session.smtp.seams import MilterTalk, StageSession
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.session.smtp.transaction import Transaction
@@ -68,6 +68,7 @@ class SmtpSession:
         "access_denied",
         "auth_exempt",
         "client",
+        "connections",
         "counters",
         "dialogue",
         "discard",
@@ -79,6 +80,7 @@ class SmtpSession:
         "junk_count",
         "key",
         "log",
+        "milters",
         "namaddr",
         "server_address",
         "server_port",
@@ -133,6 +135,9 @@ class SmtpSession:
         """The client of the next message as XFORWARD told it."""
         self.forwarded_id = ""
         self.forwarded_local: bool | None = None
+        self.connections = 0
+        """How many connections the client has."""
+        self.milters: MilterTalk | None = None
         self.access_denied = False
         """Whether the greeting already refused it."""
         self.discard: frozenset[str] = settings.discarded - {"SILENT-DISCARD"}
@@ -315,6 +320,8 @@ class SmtpSession:
             self.stage.facts.queue_id = ""
             self.forwarded, self.forwarded_id, self.forwarded_local = None, "", None
             self.stage.reset()
+            if self.milters is not None:
+                self.milters.reset()
         self.dialogue.reset()
 
     def begin_again(self, client: Client) -> None:

@@ -35,6 +35,8 @@ async def starttls(session: SmtpSession, argument: str) -> bytes | Reply:
     session.stream.write(GO_AHEAD)  # no suspension between this and start_tls(): what has come by now is plain text
     await handshake(session)
     session.reset()
+    if session.milters is not None and session.client.helo:
+        session.milters.reset()
     session.client = replace(session.client, helo="", protocol="", sasl_method="", sasl_username="", sasl_sender="")
     session.dialogue = Dialogue(session.settings.line_length_limit)
     return b""

@@ -94,6 +94,9 @@ async def xclient(session: SmtpSession, argument: str) -> bytes | Reply:
         else:
             return Reply(501, "5.5.4", f"Bad DESTPORT syntax: {value}")
     session.reset()
+    if session.milters is not None:
+        session.milters.end()
+        session.milters = None
     session.begin_again(client)
     xforward = session.xforward_authorized
     await know(session)

@@ -60,7 +60,9 @@ class Cleanup:
     def begin(self) -> "Cleanup":
         return self
 
-    async def commit(self, envelope: Envelope, received: bytes, handling: Handling) -> Accepted:
+    async def commit(
+        self, envelope: Envelope, received: bytes, handling: Handling, *, milters: object = None
+    ) -> Accepted:
         recipients = tuple(map(Recipient, self.into)) or envelope.recipients
         stored = tuple(StoredRecipient(number, recipient) for number, recipient in enumerate(recipients))
         filtered = self.content_filter

@@ -1,0 +1,495 @@
+"""One milter's connection during one SMTP session: its dialogue, and what it decided so far.
+
+Each command is sent with its macros and answered before the next one, except where the milter agreed
+not to see it or not to answer it. A milter that cannot be reached, breaks off, is too slow or talks
+nonsense is asked no more in this session, and its default action holds; so does a decision about the
+whole connection. Nothing here lasts longer than the timeouts of its endpoint.
+
+Standards: none; libmilter's protocol as Postfix 3.7 speaks it (MILTER_README).
+"""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from enum import Enum
+from typing import Protocol as Shape
+
+from posthouse.config.error import ConfigError
+from posthouse.dns.resolver import DnsRetry
+from posthouse.envelope.verdict import Evidence
+from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
+from posthouse.policy.milter.decision import Decision, Kind, is_status
+from posthouse.policy.milter.endpoint import Endpoint
+from posthouse.policy.milter.macros import MacroNames, Value
+from posthouse.wire.milter import command
+from posthouse.wire.milter.answer import NAMES as ANSWERS
+from posthouse.wire.milter.answer import Edit, Quarantine, ReplaceBody, ReplyCode, Word, parse_answer
+from posthouse.wire.milter.flags import ACTIONS_6, VERSIONS, Protocol
+from posthouse.wire.milter.packet import MilterProtocolError, PacketReader, packet
+
+REJECTED = "550 5.7.1 Command rejected"
+UNAVAILABLE = "451 4.7.1 Service unavailable - try again later"
+UNAVAILABLE_FOR_GOOD = "550 5.5.0 Service unavailable"
+MISCONFIGURED = "451 4.3.5 Server configuration problem - try again later"
+BUFFERED = 131072
+"""Bytes of unanswered commands that gather before they are sent: a few body chunks."""
+
+Open = Callable[[Endpoint], Awaitable[Stream]]
+Apply = Callable[[Edit, "MilterConnection"], Awaitable[Decision | None]]
+"""Makes a change to the message; a decision when that cannot be done."""
+
+NAMES = {
+    command.OPTIONS: "SMFIC_OPTNEG",
+    command.CONNECT: "SMFIC_CONNECT",
+    command.HELO: "SMFIC_HELO",
+    command.MAIL: "SMFIC_MAIL",
+    command.RCPT: "SMFIC_RCPT",
+    command.DATA: "SMFIC_DATA",
+    command.UNKNOWN: "SMFIC_UNKNOWN",
+    command.HEADER: "SMFIC_HEADER",
+    command.END_OF_HEADERS: "SMFIC_EOH",
+    command.BODY: "SMFIC_BODY",
+    command.END_OF_BODY: "SMFIC_BODYEOB",
+}
+SKIPS = {
+    command.CONNECT: (Protocol.NO_CONNECT, Protocol.NR_CONNECT),
+    command.HELO: (Protocol.NO_HELO, Protocol.NR_HELO),
+    command.MAIL: (Protocol.NO_MAIL, Protocol.NR_MAIL),
+    command.RCPT: (Protocol.NO_RCPT, Protocol.NR_RCPT),
+    command.DATA: (Protocol.NO_DATA, Protocol.NR_DATA),
+    command.UNKNOWN: (Protocol.NO_UNKNOWN, Protocol.NR_UNKNOWN),
+    command.HEADER: (Protocol.NO_HEADERS, Protocol.NR_HEADERS),
+    command.END_OF_HEADERS: (Protocol.NO_END_OF_HEADERS, Protocol.NR_END_OF_HEADERS),
+    command.BODY: (Protocol.NO_BODY, Protocol.NR_BODY),
+    command.END_OF_BODY: (Protocol(0), Protocol(0)),
+}
+"""The bits that say that a command is not sent, and that it is not answered."""
+CONTENT = (command.HEADER, command.END_OF_HEADERS, command.BODY, command.END_OF_BODY)
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    NEW = "new"
+    OPEN = "open"
+    PASSED = "passed"
+    """The milter has seen enough of this message."""
+    OVER = "over"
+    """It is asked no more in this session: it decided about the connection, or failed."""
+
+
+class Inspected(Shape):
+    """A message as the milters before have left it."""
+
+    def fields(self) -> Iterable[tuple[bytes, bytes]]:
+        """Name and value of each field, the value with the blank behind the colon; our own Received left out."""
+
+    def body(self) -> AsyncIterator[bytes]:
+        """The body in pieces."""
+
+
+class MilterFailed(Exception):
+    """The milter cannot be used any more; the text is for the log."""
+
+
+class MilterConnection:
+    """One milter, from connect to quit."""
+
+    __slots__ = (
+        "_announced",
+        "_buffer",
+        "_macros",
+        "_open",
+        "_packets",
+        "_protocol",
+        "_skipped",
+        "_stream",
+        "_warn",
+        "endpoint",
+        "settled",
+        "state",
+        "torn",
+    )
+
+    def __init__(self, endpoint: Endpoint, macros: MacroNames, open_stream: Open, warn: Callable[[str], None]) -> None:
+        self.endpoint = endpoint
+        self.state = State.NEW
+        self.settled: Decision | None = None
+        """What every further command gets: the default action after a failure, a decision about the connection."""
+        self.torn = False
+        """Whether a new body has begun to come, and its end is not there yet."""
+        self._macros = macros
+        self._open = open_stream
+        self._warn = warn
+        self._stream: Stream | None = None
+        self._packets = PacketReader()
+        self._announced = self._protocol = Protocol(0)
+        self._skipped = b""
+        self._buffer: list[bytes] = []
+
+    # -- the beginning and the end --------------------------------------------------------
+
+    async def connect(self, peer: command.Peer, value: Value) -> Decision | None:
+        """A client connected: connect to the milter, agree on the protocol, tell it."""
+        await self._begin()
+        if self.state is not State.OPEN:
+            return self.settled
+        return await self.ask(command.CONNECT, bytes(peer), value)
+
+    async def _begin(self) -> None:
+        endpoint = self.endpoint
+        offered = self._offer()
+        if offered is None:
+            return
+        version, events = offered
+        try:
+            self._stream = await self._open(endpoint)
+        except ConfigError as error:
+            self._misconfigured(str(error))
+            return
+        except (OSError, StreamTimeout, DnsRetry) as error:
+            self._fail(f"connect to Milter service {endpoint.name}: {reason(error)}", name=False)
+            return
+        self.state = State.OPEN
+        self._buffer.append(bytes(command.Options(version, int(ACTIONS_6), int(events))))
+        try:
+            letter, data = await self._read(command.OPTIONS)
+            if letter != command.OPTIONS:
+                shown = letter.decode("latin-1")
+                self._fail(f'unexpected reply "{shown}" in initial handshake')
+                return
+            chosen = command.parse_options(data)
+        except (MilterFailed, MilterProtocolError) as error:
+            self._fail(str(error))
+            self._warn(f"milter {endpoint.name}: read error in initial handshake")
+            return
+        if chosen.version > version:
+            self._fail(f"protocol version {chosen.version} conflict with MTA protocol version {version}")
+            return
+        if chosen.actions & ~int(ACTIONS_6):
+            self._fail(f"request mask {chosen.actions:#x} conflict with MTA request mask {int(ACTIONS_6):#x}")
+            return
+        if chosen.version not in VERSIONS:
+            self._warn(f"milter {endpoint.name}: unexpected protocol version {chosen.version}")
+        self._protocol = Protocol(chosen.protocol & 0x1FFFFF)
+        self._macros = self._macros.chosen(chosen.macros)
+
+    def _offer(self) -> tuple[int, Protocol] | None:
+        """Version and protocol bits from milter_protocol; None when it makes no sense."""
+        version, events, unanswered = 0, Protocol(0), Protocol(0)
+        for word in self.endpoint.protocol.replace(",", " ").split():
+            if not version and word.isascii() and word.isdigit() and int(word) in VERSIONS:
+                version = int(word)
+                events = VERSIONS[version]
+            elif word == "no_header_reply":
+                unanswered = Protocol.NR_HEADERS
+            else:
+                self._misconfigured(f"milter {self.endpoint.name}: bad protocol information: {word}")
+                return None
+        if not version:
+            self._misconfigured(f"milter {self.endpoint.name}: no protocol version information")
+            return None
+        self._announced = events
+        return version, events | unanswered
+
+    @property
+    def leading_space(self) -> bool:
+        """Whether header values come and go with the blank behind the colon."""
+        return bool(self._protocol & Protocol.LEADING_SPACE)
+
+    def abort(self) -> None:
+        """The transaction is over: RSET, EHLO, the end of a message. Not answered."""
+        if self.state in (State.OPEN, State.PASSED):
+            self.state = State.OPEN
+            self._skipped = b""
+            self._buffer.append(packet(command.ABORT))
+            self._flush()
+
+    def quit(self) -> None:
+        """The session is over."""
+        if self._stream is not None:
+            self._buffer.append(packet(command.QUIT))
+            self._flush()
+            self._stream.close()
+            self._stream = None
+        self.state = State.OVER
+
+    # -- commands -------------------------------------------------------------------------
+
+    async def ask(
+        self, letter: bytes, data: bytes, value: Value, apply: Apply | None = None, rejected: bool = False
+    ) -> Decision | None:
+        """Send a command, whole as a packet, and hear what the milter says. `rejected`: a recipient that was refused
+        already, which only some milters want to see."""
+        if self.state in (State.OVER, State.PASSED) or self.state is State.NEW:
+            return self.settled
+        unwanted, unanswered = SKIPS[letter]
+        if rejected and not self._protocol & Protocol.RCPT_REJECTED:
+            return self.settled
+        if (unwanted and not unwanted & self._announced) or letter == self._skipped:
+            return self.settled  # the version does not have it, or the milter has seen enough of these
+        self._skipped = b""
+        unseen = bool(unwanted & self._protocol)
+        if unseen and letter in CONTENT:
+            return self.settled
+        # Macros of an envelope's command go out even when the command itself does not.
+        self._buffer.append(command.macros(letter, await self._macros.values(letter, value)))
+        if unseen:
+            return self.settled
+        self._buffer.append(data)
+        if unanswered & self._protocol:
+            if sum(map(len, self._buffer)) > BUFFERED:
+                await self._drain(letter)
+            return self.settled
+        try:
+            return await self._answer(letter, apply)
+        except MilterFailed as error:
+            self._fail(str(error))
+        except MilterProtocolError as error:
+            self._fail(f"{error} after event {NAMES[letter]}" if "filter response" in str(error) else str(error))
+        return self.settled
+
+    async def message(self, message: Inspected, value: Value, apply: Apply) -> Decision | None:
+        """Show the milter a whole message and make the changes it wants."""
+        if self.state is not State.OPEN:
+            return self.settled
+        for name, text in message.fields():
+            if not self.leading_space and text.startswith(b" "):
+                text = text[1:]
+            decision = await self.ask(command.HEADER, command.strings(command.HEADER, name, text), value)
+            if decision is not None or self.state is not State.OPEN:
+                return decision
+        decision = await self.ask(command.END_OF_HEADERS, packet(command.END_OF_HEADERS), value)
+        if decision is not None or self.state is not State.OPEN:
+            return decision
+        if not self._protocol & Protocol.NO_BODY:
+            async for chunk in rechunked(message.body()):
+                decision = await self.ask(command.BODY, packet(command.BODY, chunk), value)
+                if decision is not None or self.state is not State.OPEN:
+                    return decision
+                if self._skipped == command.BODY:
+                    break
+        decision = await self.ask(command.END_OF_BODY, packet(command.END_OF_BODY), value, apply)
+        if self.torn and self._stream is None and decision is None:
+            # Whatever milter_default_action says: half a body is nobody's message.
+            decision = Decision(Kind.REPLY, UNAVAILABLE, self.evidence("broke off while it replaced the body"))
+        self.torn = False
+        return decision
+
+    async def _answer(self, letter: bytes, apply: Apply | None) -> Decision | None:
+        edits = Edits(letter, apply, self)
+        while True:
+            answer = parse_answer(*await self._read(letter))
+            match answer:
+                case Word.PROGRESS:
+                    continue
+                case Word.CONTINUE:
+                    return edits.failed or self.settled
+                case Word.ACCEPT:
+                    if letter in (command.CONNECT, command.HELO):
+                        self._leave()
+                    else:
+                        self.state = State.PASSED
+                    return edits.failed or self.settled
+                case Word.DISCARD:
+                    if letter in (command.CONNECT, command.HELO):
+                        self._warn(f"milter {self.endpoint.name}: DISCARD action is not allowed for connect or helo")
+                        return self.settled
+                    self.state = State.PASSED
+                    return self._decision(Kind.DISCARD, "", letter)
+                case Word.REJECT:
+                    return self._reply(letter, REJECTED)
+                case Word.TEMPFAIL:
+                    return self._reply(letter, UNAVAILABLE)
+                case Word.SHUTDOWN:
+                    self.settled = self._decision(Kind.SHUTDOWN, "421 4.7.0 Server closing connection", letter)
+                    self._leave()
+                    return self.settled
+                case Word.SKIP:
+                    self._skipped = letter
+                    return self.settled
+                case ReplyCode(line):
+                    text = line.replace(b"%%", b"%").decode("utf-8", "surrogateescape")
+                    if not well_formed(text):
+                        self._misconfigured(f"milter {self.endpoint.name}: malformed reply: {text}")
+                        return self.settled
+                    return self._reply(letter, text)
+                case Quarantine(why):
+                    shown = why.decode("utf-8", "replace")
+                    self.settled = self._decision(Kind.HOLD, "", letter, f"quarantine: {shown}")
+                case Word.CONNECTION_FAILURE:
+                    raise MilterFailed(f"unexpected filter response SMFIR_CONN_FAIL after event {NAMES[letter]}")
+                case Word():
+                    raise AssertionError(answer)
+                case _:
+                    if not edits.allowed:
+                        raise MilterFailed(
+                            f"unexpected filter response {edits.name(answer)} after event {NAMES[letter]}"
+                        )
+                    problem = await edits.make(answer)
+                    if problem:
+                        self._misconfigured(f"milter {self.endpoint.name}: {problem}")
+                        return self.settled
+
+    def _reply(self, letter: bytes, line: str) -> Decision:
+        decision = self._decision(Kind.REPLY, line, letter)
+        if letter in (command.CONNECT, command.HELO):
+            self.settled = decision
+            self._leave()
+        return decision
+
+    def _decision(self, kind: Kind, line: str, letter: bytes, fact: str = "") -> Decision:
+        said = fact or line or kind.value.removeprefix("milter-")
+        return Decision(kind, line, self.evidence(f"{NAMES[letter]}: {said}"))
+
+    def evidence(self, fact: str) -> Evidence:
+        """A reason of this milter's, for the journal."""
+        return Evidence(self.endpoint.parameter, self.endpoint.origin, self.endpoint.name, fact)
+
+    # -- failures -------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """The connection to the milter is of no more use."""
+        self.state = State.OVER
+        self._buffer.clear()
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _fail(self, why: str, *, name: bool = True) -> None:
+        """It cannot be asked any more: milter_default_action holds for the rest of the session."""
+        self._warn(f"milter {self.endpoint.name}: {why}" if name else why)
+        self._leave()
+        action = self.endpoint.default_action
+        match action.lower():
+            case "accept":
+                self.settled = None
+            case "reject":
+                self.settled = Decision(Kind.REPLY, UNAVAILABLE_FOR_GOOD, self._default(why))
+            case "tempfail":
+                self.settled = Decision(Kind.REPLY, UNAVAILABLE, self._default(why))
+            case "quarantine":
+                self.settled = Decision(Kind.HOLD, "", self._default(why))
+            case _:
+                self._warn(f"milter {self.endpoint.name}: unrecognized default action: {action}")
+                self.settled = Decision(Kind.REPLY, MISCONFIGURED, self._default(why))
+
+    def _default(self, why: str) -> Evidence:
+        return self.evidence(f"{why}: milter_default_action = {self.endpoint.default_action}")
+
+    def _misconfigured(self, why: str) -> None:
+        """It was set up in a way that cannot work, or asks for what cannot be done."""
+        self._warn(why)
+        self._leave()
+        match self.endpoint.default_action.lower():
+            case "accept":
+                self.settled = None
+            case "quarantine":
+                self.settled = Decision(Kind.HOLD, "", self._default(why))
+            case _:
+                self.settled = Decision(Kind.REPLY, MISCONFIGURED, self._default(why))
+
+    # -- bytes ----------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._buffer and self._stream is not None:
+            data = b"".join(self._buffer)
+            self._buffer.clear()
+            self._stream.write(data)
+
+    def _timeout(self, letter: bytes) -> int:
+        return self.endpoint.content_timeout if letter in CONTENT else self.endpoint.command_timeout
+
+    async def _drain(self, letter: bytes) -> None:
+        self._flush()
+        assert self._stream is not None
+        try:
+            await self._stream.drain(self._timeout(letter))
+        except (StreamTimeout, StreamClosed) as error:
+            self._fail(f"error writing command: {reason(error)}")
+
+    async def _read(self, letter: bytes) -> tuple[bytes, bytes]:
+        """Send what waits, read one packet. Raises MilterFailed, MilterProtocolError."""
+        assert self._stream is not None
+        self._flush()
+        timeout = self._timeout(letter)
+        while (found := self._packets.next_packet()) is None:
+            try:
+                await self._stream.drain(timeout)
+                data = await self._stream.read(timeout)
+            except (StreamTimeout, StreamClosed) as error:
+                raise MilterFailed(f"can't read {NAMES[letter]} reply packet header: {reason(error)}") from error
+            if not data:
+                raise MilterFailed(f"can't read {NAMES[letter]} reply packet header: {END_OF_FILE}")
+            self._packets.receive_data(data)
+        return found
+
+
+END_OF_FILE = "Application error"
+"""What Postfix says of a connection that the milter closed."""
+
+
+class Edits:
+    """The changes that one answer asks for."""
+
+    __slots__ = ("_apply", "_asker", "_body", "allowed", "failed")
+
+    def __init__(self, letter: bytes, apply: Apply | None, asker: MilterConnection) -> None:
+        self._apply = apply
+        self._asker = asker
+        self._body = ""
+        self.allowed = letter == command.END_OF_BODY and apply is not None
+        self.failed: Decision | None = None
+        """Why a change could not be made; what follows it is read and not made."""
+
+    @staticmethod
+    def name(edit: Edit) -> str:
+        """libmilter's name of the request."""
+        return ANSWERS[bytes(edit)[4:5]]
+
+    async def make(self, edit: Edit) -> str:
+        """Make a change; why the milter may not ask for it, or ""."""
+        if isinstance(edit, ReplaceBody):
+            self._asker.torn = True
+            if self._body == "done":
+                return "body replacement requests can't currently be mixed with other requests"
+            self._body = "open"
+        elif self._body:
+            self._body = "done"
+        assert self._apply is not None
+        if self.failed is None:
+            self.failed = await self._apply(edit, self._asker)
+        return ""
+
+
+def well_formed(line: str) -> bool:
+    """Whether a milter's reply is one: 4 or 5, two digits, a blank or a dash, a status of the same class or none."""
+    code, mark, rest = line[:3], line[3:4], line[4:]
+    if not (code.isascii() and code.isdigit() and code[0] in "45" and len(code) == 3 and mark in (" ", "-")):
+        return False
+    return not (is_status(rest.partition(" ")[0]) and rest[0] != code[0])
+
+
+async def rechunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of BODY_CHUNK, the last one shorter."""
+    waiting = b""
+    async for piece in pieces:
+        waiting = waiting + piece if waiting else piece
+        at = 0
+        while len(waiting) - at >= command.BODY_CHUNK:
+            yield waiting[at : at + command.BODY_CHUNK]
+            at += command.BODY_CHUNK
+        if at:
+            waiting = waiting[at:]
+    if waiting:
+        yield waiting
+
+
+def reason(error: BaseException) -> str:
+    """An error in the system's words."""
+    if isinstance(error, StreamTimeout | TimeoutError):
+        return "Connection timed out"
+    if isinstance(error, StreamClosed):
+        return "Connection reset by peer"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

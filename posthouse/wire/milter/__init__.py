@@ -1,0 +1,1 @@
+"""The Sendmail milter protocol, both sides, without I/O."""
