@@ -2,6 +2,7 @@
 
 posthouse sandbox                a whole mail system on loopback, for any user
 posthouse user add|list|password|remove
+posthouse mailbox check|repair|backup ACCOUNT...
 posthouse trace QUEUE_ID|MESSAGE_ID|ADDRESS
 posthouse import-queue [--dry-run] [--remove] [SPOOL]
 posthouse version
@@ -69,6 +70,42 @@ def import_queue(directory: str | None, dry_run: bool, remove: bool, spool: str 
     from posthouse.commands.import_queue import main as run
 
     sys.exit(run(_directory(directory), spool, dry_run=dry_run, remove=remove))
+
+
+@house.group()
+def mailbox() -> None:
+    """Look after accounts of the native store."""
+
+
+@mailbox.command()
+@config_option
+@click.argument("accounts", nargs=-1, required=True)
+def check(directory: str | None, accounts: tuple[str, ...]) -> None:
+    """Compare SQLite's own check, counters, contents and files."""
+    from posthouse.commands.mailbox import main as run
+
+    sys.exit(run(_directory(directory), "check", accounts))
+
+
+@mailbox.command()
+@config_option
+@click.argument("accounts", nargs=-1, required=True)
+def repair(directory: str | None, accounts: tuple[str, ...]) -> None:
+    """Put counters right; make a damaged database anew from what can be read (the account must be closed)."""
+    from posthouse.commands.mailbox import main as run
+
+    sys.exit(run(_directory(directory), "repair", accounts))
+
+
+@mailbox.command()
+@config_option
+@click.argument("account")
+@click.argument("folder")
+def backup(directory: str | None, account: str, folder: str) -> None:
+    """Copy an account into a new FOLDER while it is in use, sound as of one moment."""
+    from posthouse.commands.mailbox import main as run
+
+    sys.exit(run(_directory(directory), "backup", (account,), folder))
 
 
 @house.group()

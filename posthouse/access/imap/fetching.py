@@ -31,6 +31,8 @@ CONTENTS = 50
 """Messages of one page whose structures or contents are opened."""
 WHOLE = 65_536
 """Octets read before the literal is announced: a content that is gone by then costs nothing but its message."""
+TOLD_DAMAGED = 10
+"""Messages that cannot be read and are named in the log, of one command."""
 NUL = b"\0"
 NUL_SHOWN = b"\x80"
 """RFC 3501 section 9: no NUL in a literal; the count must stay."""
@@ -77,20 +79,42 @@ async def _pages(session: ImapSession, uids: Sequence[int], request: FetchReques
             yield await page([uid for uid, _ in found], dict(found))
 
 
-async def send_messages(session: ImapSession, uids: Sequence[int], request: FetchRequest) -> int:
-    """Answer for each message that is still there; how many were."""
-    sent = 0
+async def send_messages(session: ImapSession, uids: Sequence[int], request: FetchRequest) -> set[int]:
+    """Answer for each message that is still there and can be read; the others."""
+    missing = set(uids)
     async for page in _pages(session, uids, request):
         wanted = list(page.rows.values())
         if request.changed_since is not None:
-            sent += sum(row.modseq <= request.changed_since for row in wanted)
+            missing.difference_update(row.uid for row in wanted if row.modseq <= request.changed_since)
             wanted = [row for row in wanted if row.modseq > request.changed_since]
         newly_seen = await _mark_seen(session, wanted) if request.sees else {}
         for row in wanted:
-            sent += await _send(session, newly_seen.get(row.uid, row), page, request, row.uid in newly_seen)
+            if await _send(session, newly_seen.get(row.uid, row), page, request, row.uid in newly_seen):
+                missing.discard(row.uid)
             if session.connection.full:
                 await session.connection.drain()
-    return sent
+    return missing
+
+
+async def unreadable(session: ImapSession, missing: set[int]) -> bool:
+    """Whether some of these are not gone but cannot be read; the log says which and why."""
+    mailbox = session.selected.mailbox
+    damaged = 0
+    async for rows in mailbox.summaries(sorted(missing)):
+        for row in rows:
+            damaged += 1
+            if damaged > TOLD_DAMAGED:
+                continue
+            reason = "its content is gone"
+            content = (await mailbox.contents([row.uid])).get(row.uid)
+            if content is not None:
+                try:
+                    async for _ in content.chunks():
+                        pass
+                except MailboxFault as fault:
+                    reason = str(fault)
+            session.log.warning(f"{session.namaddr}: FETCH: {mailbox.name} uid {row.uid}: {reason}")
+    return damaged > 0
 
 
 async def _mark_seen(session: ImapSession, rows: Sequence[MessageSummary]) -> dict[int, MessageSummary]:

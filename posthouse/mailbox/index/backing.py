@@ -92,5 +92,8 @@ class Backing(Protocol):
     def load(self, file: AccountFile, row: MailboxRow, message: MessageRow) -> bytes | mmap:
         """A whole content, for a scan in this thread."""
 
+    def remedy(self, file: AccountFile) -> str:
+        """What an operator does about a damaged database, for the log."""
+
     def close(self) -> None:
         """Let go of files."""

@@ -86,7 +86,7 @@ class FileWriter:
                 os.close(self._descriptor)
                 self._descriptor = -1
         except OSError as error:
-            raise MailboxFault(str(error)) from error
+            raise MailboxFault(f"{self._path}: {error.strerror}") from error
 
     async def finish(self) -> FileDraft:
         """All is there."""

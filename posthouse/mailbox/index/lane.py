@@ -133,7 +133,7 @@ class Lane:
                     file.forget_counters()
                     _run(file, job)
         except (MailboxFault, apsw.Error, OSError) as error:
-            fault = error if isinstance(error, MailboxFault) else MailboxFault(str(error))
+            fault = _fault(self.file, error)
             for job in batch:
                 job.fault = job.fault or fault
             return False
@@ -196,10 +196,18 @@ def _undo(file: AccountFile, first: int) -> None:
 def _run(file: AccountFile, job: _Job) -> None:
     try:
         job.result = job.run(file)
-    except MailboxFault as fault:
-        job.fault = fault
-    except (apsw.Error, OSError) as error:
-        job.fault = MailboxFault(str(error))
+    except (MailboxFault, apsw.Error, OSError) as error:
+        job.fault = _fault(file, error)
+
+
+def _fault(file: AccountFile | None, error: Exception) -> MailboxFault:
+    """A fault that names the file, for whoever reads the log: SQLite's errors do not, OSErrors mostly do."""
+    if isinstance(error, MailboxFault):
+        return error
+    if file is None or (isinstance(error, OSError) and error.filename is not None):
+        return MailboxFault(str(error))
+    damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
+    return MailboxFault(f"{file.connection.filename}: {error}{file.backing.remedy(file) if damaged else ''}")
 
 
 class Lanes:

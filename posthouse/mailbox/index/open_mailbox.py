@@ -194,7 +194,10 @@ class OpenMailbox:
                 content = found.get(uid)
                 if content is None:
                     continue
-                headers.append((uid, await content.read(0, content.header_size)))
+                try:
+                    headers.append((uid, await content.read(0, content.header_size)))
+                except MailboxFault:
+                    continue  # expunged meanwhile, or damaged: the others' headers are there
                 size += content.header_size
                 if size > HEADER_PAGE:
                     yield headers

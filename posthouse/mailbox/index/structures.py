@@ -6,11 +6,13 @@ would take to write; those of content files are kept once made.
 
 from collections.abc import Sequence
 
+import apsw
 import msgspec
 
 from posthouse.mailbox.index.lane import Lane
 from posthouse.mailbox.index.messages import pages
-from posthouse.mailbox.index.rows import AccountFile
+from posthouse.mailbox.index.rows import AccountFile, MailboxRow, MessageRow
+from posthouse.mailbox.store import MailboxFault
 from posthouse.message.mime import scan
 from posthouse.message.structure import Part
 
@@ -32,18 +34,22 @@ async def load_structures(lane: Lane, number: int, uids: Sequence[int]) -> dict[
         for page in pages(uids):
             rows = file.messages(number, page)
             for message in rows:
-                keep = bool(message.content) and message.size > KEPT_FROM
-                if keep:
-                    stored = file.connection.execute(
-                        "SELECT part FROM structure WHERE content = ?", (message.content,)
-                    ).get
-                    if isinstance(stored, bytes):
-                        found[message.uid] = _decoder.decode(stored)
-                        continue
-                part = found[message.uid] = scan(file.backing.load(file, row, message))
-                if keep:
-                    made[message.content] = msgspec.msgpack.encode(part)
+                try:
+                    found[message.uid] = one(file, row, message)
+                except (apsw.Error, OSError, MailboxFault):
+                    continue  # its content cannot be read: who reads it is told, the others' structures are there
         return found
+
+    def one(file: AccountFile, row: MailboxRow, message: MessageRow) -> Part:
+        keep = bool(message.content) and message.size > KEPT_FROM
+        if keep:
+            stored = file.connection.execute("SELECT part FROM structure WHERE content = ?", (message.content,)).get
+            if isinstance(stored, bytes):
+                return _decoder.decode(stored)
+        part = scan(file.backing.load(file, row, message))
+        if keep:
+            made[message.content] = msgspec.msgpack.encode(part)
+        return part
 
     def keep(file: AccountFile) -> None:
         file.connection.executemany(

@@ -313,6 +313,10 @@ class MaildirBacking:
             for message in messages
         }
 
+    def remedy(self, file: AccountFile) -> str:
+        """The messages are whole; their list can be made anew."""
+        return " (an index: move it away, and it is made anew)"
+
     def load(self, file: AccountFile, row: MailboxRow, message: MessageRow) -> bytes:
         """The whole, in canonical form."""
         return canonical((self._folder(row.disk) / message.disk).read_bytes())

@@ -295,6 +295,10 @@ class MboxBacking:
             for message in messages
         }
 
+    def remedy(self, file: AccountFile) -> str:
+        """The messages are whole; their list can be made anew."""
+        return " (an index: move it away, and it is made anew)"
+
     def load(self, file: AccountFile, row: MailboxRow, message: MessageRow) -> bytes:
         """The whole, in canonical form."""
         where = Where.parse(message.disk)

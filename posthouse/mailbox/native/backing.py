@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
+import apsw
+
 from posthouse.mailbox.index.backing import StoredDraft
 from posthouse.mailbox.index.lane import Lane
 from posthouse.mailbox.index.rows import AccountFile, Incoming, MailboxRow, MessageRow
 from posthouse.mailbox.native.content import FileContent, LateContent, NativeDraft, RowContent
-from posthouse.mailbox.native.layout import CONTENT
+from posthouse.mailbox.native.layout import CONTENT, remedy
 from posthouse.mailbox.store import MailboxFault, Refused, StoredContent
 
 # Octets read ahead by one contents() call.
@@ -124,17 +126,22 @@ class NativeBacking:
         found: dict[int, StoredContent] = {}
         budget = READ_AHEAD
         for message in messages:
-            name = file.connection.execute("SELECT file FROM content WHERE id = ?", (message.content,)).get
-            if isinstance(name, str):
-                data = file.connection.execute("SELECT data FROM content WHERE id = ?", (message.content,)).get
-                found[message.uid] = FileContent(
-                    message.size, message.header_size, file.folder / CONTENT / name, data, self._pool
-                )
-            elif message.size <= budget:
-                budget -= message.size
-                found[message.uid] = RowContent(message.size, message.header_size, self._data(file, message.content))
-            else:
-                found[message.uid] = LateContent(message.size, message.header_size, self._fetch(message.content))
+            late = LateContent(message.size, message.header_size, self._fetch(message.content))
+            try:
+                name = file.connection.execute("SELECT file FROM content WHERE id = ?", (message.content,)).get
+                if isinstance(name, str):
+                    data = file.connection.execute("SELECT data FROM content WHERE id = ?", (message.content,)).get
+                    found[message.uid] = FileContent(
+                        message.size, message.header_size, file.folder / CONTENT / name, data, self._pool
+                    )
+                elif message.size <= budget:
+                    budget -= message.size
+                    data = self._data(file, message.content)
+                    found[message.uid] = RowContent(message.size, message.header_size, data)
+                else:
+                    found[message.uid] = late
+            except (apsw.Error, MailboxFault):
+                found[message.uid] = late  # a damaged page: who reads this message is told, others are read
         return found
 
     def _fetch(self, content: int) -> Callable[[], Awaitable[bytes]]:
@@ -152,8 +159,15 @@ class NativeBacking:
         name = file.connection.execute("SELECT file FROM content WHERE id = ?", (message.content,)).get
         if not isinstance(name, str):
             return self._data(file, message.content)
-        with (file.folder / CONTENT / name).open("rb") as stream:
+        path = file.folder / CONTENT / name
+        with path.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_size != message.size:
+                raise MailboxFault(f"{path} has not {message.size} octets")
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def remedy(self, file: AccountFile) -> str:
+        """A command."""
+        return remedy(file.account)
 
     def close(self) -> None:
         """No files are held."""

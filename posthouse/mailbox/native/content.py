@@ -22,6 +22,8 @@ HEADER_ROW_LIMIT = 262_144
 # Octets that wait in memory for the disk before the caller stops reading.
 WRITE_BEHIND = 262_144
 CHUNK = 65_536
+# A file younger than this may belong to an append that is not committed yet.
+ORPHAN_SECONDS = 86_400
 
 
 class NativeDraft:
@@ -105,7 +107,7 @@ class NativeWriter:
             while data:
                 data = data[os.write(self._descriptor, data) :]
         except OSError as error:
-            raise MailboxFault(str(error)) from error
+            raise MailboxFault(f"{self._path}: {error.strerror}") from error
 
     def _sync(self, chunks: list[bytes]) -> None:
         self._write(chunks)
@@ -115,7 +117,7 @@ class NativeWriter:
             self._descriptor = -1
             sync_folder(self._folder)
         except OSError as error:
-            raise MailboxFault(str(error)) from error
+            raise MailboxFault(f"{self._path}: {error.strerror}") from error
 
     async def finish(self) -> NativeDraft:
         """All is there."""
@@ -169,9 +171,14 @@ class FileContent:
 
     def _open(self) -> int:
         try:
-            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise MailboxFault(f"content is gone: {error}") from error
+        size = os.fstat(descriptor).st_size
+        if size != self.size:  # told before a literal of that size is announced
+            os.close(descriptor)
+            raise MailboxFault(f"{self._path} has {size} octets, {self.size} in its row")
+        return descriptor
 
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The range in pieces, four to a hop into the pool."""

@@ -43,6 +43,11 @@ def account_folder(directory: Path, account: str) -> Path:
     return directory / safe_name(domain) / digits / safe_name(local_part)
 
 
+def remedy(account: str) -> str:
+    """What an operator does about a damaged account."""
+    return f" (see: posthouse mailbox repair {account})"
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, mode 0700, each durable in the one above."""
     missing = []

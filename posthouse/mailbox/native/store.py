@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
+
 from posthouse.envelope.content import Content
 from posthouse.mailbox.canonical import canonical
 from posthouse.mailbox.index.account import OpenAccount
@@ -19,14 +21,36 @@ from posthouse.mailbox.index.notices import NoticeBoard
 from posthouse.mailbox.index.rows import AccountFile, QuotaLimits
 from posthouse.mailbox.index.schema import open_database
 from posthouse.mailbox.native.backing import NativeBacking
-from posthouse.mailbox.native.content import ROW_LIMIT, NativeDraft, NativeWriter, draft_of
-from posthouse.mailbox.native.layout import CONTENT, DATABASE, NOTICES, account_folder, fold_account, make_folder
+from posthouse.mailbox.native.content import ORPHAN_SECONDS, ROW_LIMIT, NativeDraft, NativeWriter, draft_of
+from posthouse.mailbox.native.layout import (
+    CONTENT,
+    DATABASE,
+    NOTICES,
+    account_folder,
+    fold_account,
+    make_folder,
+    remedy,
+)
 from posthouse.mailbox.store import AccountStore, Delivered, MailboxFault, Refused
 
 
 def no_limits(_account: str) -> QuotaLimits:
     """No quota for anyone."""
     return QuotaLimits()
+
+
+def _refuse_remains(folder: Path, account: str) -> None:
+    """Contents without a database are what is left of an account: a new, empty one would hide that. Those of the last
+    day may belong to the first message of a new one. Raises MailboxFault."""
+    database = folder / DATABASE
+    try:
+        if database.exists() and database.stat().st_size:
+            return
+        old = any(time.time() - entry.stat().st_mtime > ORPHAN_SECONDS for entry in os.scandir(folder / CONTENT))
+    except FileNotFoundError:
+        return
+    if old:
+        raise MailboxFault(f"{database} is missing or empty, but there are contents{remedy(account)}")
 
 
 class NativeMailStore:
@@ -55,7 +79,13 @@ class NativeMailStore:
             make_folder(folder)
         except OSError as error:
             raise MailboxFault(str(error)) from error
-        connection = open_database(folder / DATABASE, account, "native")
+        _refuse_remains(folder, account)
+        try:
+            connection = open_database(folder / DATABASE, account, "native")
+        except MailboxFault as fault:
+            if isinstance(fault.__cause__, apsw.CorruptError | apsw.NotADBError):
+                raise MailboxFault(f"{fault}{remedy(account)}") from fault
+            raise
         backing = NativeBacking(lambda: self.lane(account), self._lanes.pool)
         return AccountFile(account, folder, connection, backing, self._limits(account), self._clock)
 

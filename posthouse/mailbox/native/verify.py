@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from posthouse.mailbox.flags import DELETED, SEEN
 from posthouse.mailbox.index.rows import AccountFile, MailboxRow
 from posthouse.mailbox.native.backing import clear_dead_files
+from posthouse.mailbox.native.content import ORPHAN_SECONDS
 from posthouse.mailbox.native.layout import CONTENT
 from posthouse.mailbox.native.store import NativeMailStore
-
-# A file younger than this may belong to an append that is not committed yet.
-ORPHAN_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -485,6 +485,28 @@ async def test_an_asterisk_reaches_to_messages_that_are_gone(site: Site) -> None
     assert told[0].data == (b"VANISHED", [b"EARLIER"], b"2:3")
 
 
+@pytest.mark.parametrize("damage", ["gone", "short"])
+async def test_a_message_that_cannot_be_read_keeps_no_other_from_being_read(
+    site: Site, tmp_path: Path, damage: str
+) -> None:
+    await site.deliver(b"find me\r\n")
+    await site.deliver(b"x" * 100_000 + b"\r\n", b"Content-Type: multipart/mixed; boundary=b\r\n")
+    await site.deliver(b"find me\r\n")
+    client = await site.client()
+    await client.run("SELECT INBOX")
+    (path,) = (tmp_path / "accounts").rglob("content/*")
+    path.unlink() if damage == "gone" else path.write_bytes(b"short")
+    for numbers in ("FETCH 1:*", "UID FETCH 1:*"):
+        for items in ("BODY.PEEK[]", "(BODYSTRUCTURE)", "BODY.PEEK[TEXT]<10.5>"):
+            site.sink.lines.clear()
+            told, done = await client.until(client.send(f"{numbers} {items}"))
+            assert (done.status, done.code) == ("NO", "UNAVAILABLE")
+            assert words(told) == ["1 FETCH", "3 FETCH"]
+            assert any("FETCH: INBOX uid 2: " in line and path.name in line for line in site.sink.lines)
+    assert words(await client.run("SEARCH BODY find")) == ["SEARCH 1 3"]
+    assert words(await client.run("FETCH 1:* FLAGS")) == ["1 FETCH", "2 FETCH", "3 FETCH"]
+
+
 async def test_bytes_that_drip_do_not_hold_a_connection_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "LOGIN_DEADLINE", 0.0)
     client = await site.client(password="")

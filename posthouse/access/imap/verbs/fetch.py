@@ -4,13 +4,15 @@ Standards: RFC 3501 section 6.4.5; RFC 2180 section 4.1 (messages expunged meanw
 (CHANGEDSINCE) and 3.2.6 (VANISHED).
 """
 
-from posthouse.access.imap.fetching import send_messages
+from posthouse.access.imap.fetching import send_messages, unreadable
 from posthouse.access.imap.session import Done, ImapSession
 from posthouse.access.imap.verbs.copy import EXPUNGED
 from posthouse.wire.imap.error import ImapSyntaxError
 from posthouse.wire.imap.fetch import parse_fetch
 from posthouse.wire.imap.reader import Command
 from posthouse.wire.imap.sequence import SequenceSet
+
+DAMAGED = Done("NO", "Some of the messages cannot be read; the server's log says more.", "UNAVAILABLE")
 
 
 async def fetch(session: ImapSession, command: Command) -> Done:
@@ -27,8 +29,10 @@ async def fetch(session: ImapSession, command: Command) -> Done:
         session.need_modseq()
     if request.vanished:
         await _send_vanished(session, numbers, request.changed_since or 0)
-    sent = await send_messages(session, uids, request)
-    if sent < len(uids) and not command.uid:
+    missing = await send_messages(session, uids, request)
+    if missing and await unreadable(session, missing):
+        return DAMAGED
+    if missing and not command.uid:
         return EXPUNGED
     return Done("OK", "Fetch completed.")
 
