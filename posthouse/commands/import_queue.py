@@ -24,7 +24,7 @@ from posthouse.host.file_buffer import FileBuffer
 from posthouse.host.locks import FileLock
 from posthouse.host.users import Identity, acting_as, own_identity, user_identity
 from posthouse.queue.imported import Logs, imported_message, split_content
-from posthouse.queue.postfix_spool import QUEUES, PostfixSpool, SpoolFile, names_aside, remove_aside
+from posthouse.queue.postfix_spool import QUEUES, PostfixSpool, SpoolFile, names_aside, remove_aside, sync_moves
 from posthouse.queue.staged import ImportRunning, StagedMessage, StagedShard, broken_off
 from posthouse.wire.bounce_log import LoggedOutcome, parse_bounce_log
 from posthouse.wire.queue_file import DamagedQueueFile, QueueFile, content_pieces, parse_queue_file
@@ -118,9 +118,7 @@ class Import:
         """Import. Raises CannotImport, ImportRunning, OSError, apsw.Error."""
         spool = PostfixSpool(self.spool_path)
         try:
-            self._finish_broken_off()
-            with acting_as(self.owner):
-                staged = StagedShard(self.root)
+            staged = self._open_staged(spool.path)
             try:
                 self._import(spool, staged)
             finally:
@@ -131,32 +129,43 @@ class Import:
         if self.remove and self.aside:
             remove_aside(spool.path, self.aside)
 
-    def _finish_broken_off(self) -> None:
-        """What an earlier run was killed over: messages whose files are moved join the queue, others are forgotten."""
-        place = broken_off(self.root)
-        if place is None:
-            return
+    def _open_staged(self, spool: str) -> StagedShard:
+        """The folder to fill. What an earlier run was killed over: messages whose files are moved stay in it, others
+        are forgotten. It joins the queue at once when it is of another spool."""
         with acting_as(self.owner):
             staged = StagedShard(self.root)
+        done = False
         try:
-            spool, aside = broken_off(self.root) or ("", "")  # again: now the lock is ours
-            moved = {name.rpartition(RENAMED)[2] for name in names_aside(spool, aside)} if aside else set()
-            os.sync()  # the moves, before anything of this is delivered
+            earlier, aside = broken_off(self.root) or ("", "")
+            moved = {name.rpartition(RENAMED)[2] for name in names_aside(earlier, aside)} if aside else set()
             with acting_as(self.owner):
                 for page in _pages(staged):
                     staged.drop([queue_id for queue_id in page if queue_id not in moved])
-                name = staged.activate()
-        finally:
+            if not aside:
+                done = True
+                return staged
+            self.report.say(f"an import of {earlier} was broken off: it is finished first")
+            if earlier == spool:
+                self.aside = aside
+                done = True
+                return staged
+            sync_moves(earlier, aside)
             with acting_as(self.owner):
-                staged.close()
-        if name:
-            self.report.say("an import that was broken off is finished")
+                staged.activate()
+        finally:
+            if not done:
+                with acting_as(self.owner):
+                    staged.close()
+        with acting_as(self.owner):
+            return StagedShard(self.root)
 
     def _import(self, spool: PostfixSpool, staged: StagedShard) -> None:
         found = list(_messages(spool))
         self._leave_corrupt(spool)
+        if self.aside:
+            sync_moves(spool.path, self.aside)
         if found:
-            self.aside = time.strftime("imported-%Y%m%dT%H%M%S", time.gmtime())
+            self.aside = self.aside or time.strftime("imported-%Y%m%dT%H%M%S", time.gmtime())
             spool.make_aside(self.aside, self.owner.uid, self.owner.gid)
             self.step("aside made")
             with acting_as(self.owner):

@@ -133,6 +133,15 @@ class PostfixSpool:
             os.fsync(descriptor)
 
 
+def sync_moves(spool: str, aside: str) -> None:
+    """Make the renames of an earlier process durable. Not sync(2): that waits for everybody's files."""
+    for top in (*QUEUES, *LOGS, aside):
+        path = os.path.join(spool, top)
+        if os.path.isdir(path):
+            for _, _, _, descriptor in os.fwalk(path, follow_symlinks=False):
+                os.fsync(descriptor)
+
+
 def _hashed(name: str, depth: int) -> tuple[str, ...]:
     """hash_queue_depth: one folder for each of the first characters; of a long id, for its microseconds in hex."""
     if "z" in name:
