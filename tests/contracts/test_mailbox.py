@@ -1,7 +1,7 @@
 """What every mail store promises (posthouse/mailbox/store.py): one suite, each implementation passes it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from posthouse.mailbox.store import (
     Expunged,
     FlagsStored,
     Mailbox,
+    MailboxFault,
     MailboxInfo,
     MailStore,
     NewMessage,
@@ -362,6 +363,55 @@ async def test_a_mailbox_takes_the_place_of_a_parent_that_was_deleted(folders: A
     await append(folders, inbox)
     assert await folders.rename("INBOX", "c") is None
     assert len(await (await selected(folders, "c")).uids()) == 1
+
+
+async def fails(store: MailStore, call: Callable[[], Awaitable[object]]) -> None:
+    """A call whose commit fails, as on a full disk."""
+    lane = store.lane(ALICE)  # type: ignore[attr-defined]
+    file = await lane.read(lambda file: file)
+    file.connection.set_commit_hook(lambda: True)
+    with pytest.raises(MailboxFault):
+        await call()
+    file.connection.set_commit_hook(None)
+
+
+async def test_a_commit_that_fails_takes_no_message_away(store: MailStore, account: AccountStore) -> None:
+    mailbox = await selected(account)
+    kept = [await append(account, mailbox, b"Number: %d\r\n\r\nx\r\n" % number) for number in range(4)]
+    await mailbox.store_flags(kept[:1], "add", frozenset(("\\Deleted",)))
+    await fails(store, lambda: mailbox.remove(kept[1:3]))
+    await fails(store, mailbox.expunge)
+    await fails(store, lambda: mailbox.move(kept[:2], "INBOX"))
+    await fails(store, lambda: mailbox.copy(kept, "INBOX"))
+    numbers = []
+    for content in (await mailbox.contents(await mailbox.uids())).values():
+        numbers.append((await content.read()).partition(b"\r\n")[0])
+    found = sorted(numbers)
+    # An mbox is rewritten before the commit: what was to be removed may be gone, the rest is there once.
+    inbox = next(info for info in await account.mailboxes() if info.name == "INBOX")
+    every = [b"Number: %d" % number for number in range(4)]
+    assert found == every if inbox.may_have_children else set(every[3:]) <= set(found) <= set(every)
+    assert len(set(found)) == len(found)
+    new = await append(account, mailbox)
+    assert new > max(kept)
+    assert await octets(mailbox, new) == SIMPLE
+
+
+async def test_a_commit_that_fails_moves_nothing_to_another_mailbox(
+    folders: AccountStore, request: pytest.FixtureRequest
+) -> None:
+    store = folders._surroundings  # type: ignore[attr-defined]
+    await folders.create("a")
+    mailbox, target = await selected(folders), await selected(folders, "a")
+    uid = await append(folders, mailbox)
+    await fails(store, lambda: mailbox.move([uid], "a"))
+    assert (list(await mailbox.uids()), list(await target.uids())) == ([uid], [])
+    assert await octets(mailbox, uid) == SIMPLE
+    await fails(store, lambda: folders.rename("a", "b"))
+    assert {"a"} <= await names(folders) and "b" not in await names(folders)
+    moved = await mailbox.move([uid], "a")
+    assert isinstance(moved, Copied)
+    assert (list(await mailbox.uids()), list(await target.uids())) == ([], list(moved.destination_uids))
 
 
 async def test_a_name_that_is_not_there_is_refused(store: MailStore, account: AccountStore) -> None:

@@ -12,11 +12,13 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar, cast
 
 import apsw
 
 from posthouse.mailbox.index.rows import AccountFile
+from posthouse.mailbox.index.schema import reason
 from posthouse.mailbox.store import MailboxFault, Refused
 
 T = TypeVar("T")
@@ -150,15 +152,18 @@ def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
     file.undo.clear()
     file.forget_counters()
     connection.execute("BEGIN IMMEDIATE")
+    committed = False
     try:
         for job in jobs:
             _run_apart(file, job, alone=len(jobs) == 1)
         file.backing.settle(file)
         file.save_counters()
         connection.execute("COMMIT")
+        committed = True
     finally:
-        if not connection.getautocommit():
-            connection.execute("ROLLBACK")
+        if not committed:
+            if not connection.getautocommit():  # of a full disk and the like SQLite has rolled back by itself
+                connection.execute("ROLLBACK")
             file.changed = False
             _undo(file, 0)
         file.forget_counters()
@@ -177,7 +182,11 @@ def _run_apart(file: AccountFile, job: _Job, *, alone: bool) -> None:
     pending, undoable = len(file.after_commit), len(file.undo)
     _run(file, job)
     if job.fault is not None or isinstance(job.result, Refused):
-        connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
+        if connection.getautocommit() and not alone:
+            # SQLite took the whole transaction back (a full disk): what the jobs before did is gone with it.
+            raise job.fault or MailboxFault(f"{connection.filename}: the transaction was rolled back")
+        if not connection.getautocommit():
+            connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
         file.forget_counters(before)
         del file.after_commit[pending:]
         _undo(file, undoable)
@@ -207,7 +216,8 @@ def _fault(file: AccountFile | None, error: Exception) -> MailboxFault:
     if file is None or (isinstance(error, OSError) and error.filename is not None):
         return MailboxFault(str(error))
     damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
-    return MailboxFault(f"{file.connection.filename}: {error}{file.backing.remedy(file) if damaged else ''}")
+    told = f"{file.connection.filename}: {reason(error, Path(file.connection.filename))}"
+    return MailboxFault(told + file.backing.remedy(file) if damaged else told)
 
 
 class Lanes:

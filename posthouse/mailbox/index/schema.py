@@ -10,6 +10,8 @@ only where it is more than once), so that a copy does not rewrite it.
 Opened in WAL mode with synchronous=FULL: what COMMIT acknowledged survives the power.
 """
 
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -22,6 +24,8 @@ APPLICATION_ID = 0x50486D62
 FORMAT = 1
 # Another process may be committing a batch with large contents synced before it; then SQLite says busy.
 BUSY_MILLISECONDS = 15_000
+# Octets that an open WAL file and its index take at least.
+NEEDED = 65_536
 # SQLite before 3.51.3 can corrupt a WAL that several connections write and checkpoint.
 OLDEST_SQLITE = 3_051_003
 
@@ -85,8 +89,24 @@ def open_database(path: Path, account: str, kind: str) -> apsw.Connection:
         connection.pragma("journal_size_limit", 32 << 20)
         connection.pragma("cache_size", -1024)  # 1 MiB: hundreds are open at once
     except apsw.Error as error:
-        raise MailboxFault(f"{path}: {error}") from error
+        raise MailboxFault(f"{path}: {reason(error, path)}") from error
     return connection
+
+
+def reason(error: Exception, path: Path) -> str:
+    """What went wrong, with what SQLite does not say of a disk that is full ("disk I/O error") or may not be written
+    ("unable to open database file")."""
+    if not isinstance(error, apsw.IOError | apsw.FullError | apsw.CantOpenError | apsw.ReadOnlyError):
+        return str(error)
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError as missing:
+        return f"{error} ({missing.strerror})"
+    if disk.f_flag & os.ST_RDONLY:
+        return f"{error} ({os.strerror(errno.EROFS)})"
+    if disk.f_bavail * disk.f_frsize < NEEDED or disk.f_favail == 0 < disk.f_files:
+        return f"{error} ({os.strerror(errno.ENOSPC)})"
+    return str(error)
 
 
 def _make(connection: apsw.Connection, account: str, kind: str) -> None:

@@ -46,6 +46,7 @@ class MaildirBacking:
         self._clean: dict[int, tuple[object, int]] = {}  # mailbox -> times of its folders and modseq when last read
         self._root_time = -1
         self._dirty: set[Path] = set()
+        self._doomed: dict[Path, set[str]] = {}  # folder -> bases that go once the batch is committed
 
     def _folder(self, disk: str) -> Path:
         return self._root / disk if disk else self._root
@@ -93,7 +94,9 @@ class MaildirBacking:
         disk = folder_of(new_name)
         if len(os.fsencode(disk)) > 255:
             return Refused(Refusal.LIMIT, "the mailbox name is too long for a Maildir")
-        os.rename(self._folder(row.disk), self._folder(disk))
+        old, new = self._folder(row.disk), self._folder(disk)
+        os.rename(old, new)
+        file.undo.append(lambda: os.rename(new, old))
         sync_folder(self._root)
         return disk
 
@@ -166,8 +169,9 @@ class MaildirBacking:
             target = name if ":2," in name else name + ":2,"
             os.rename(folder / "new" / name, folder / "cur" / target)
             self._dirty.update((folder / "new", folder / "cur"))
+        doomed = self._doomed.get(folder, ())
         for name in os.listdir(folder / "cur"):
-            if not name.startswith("."):
+            if not name.startswith(".") and split_name(name)[0] not in doomed:
                 found.setdefault(split_name(name)[0], "cur/" + name)
         return found
 
@@ -282,12 +286,23 @@ class MaildirBacking:
         )
 
     def remove(self, file: AccountFile, row: MailboxRow, messages: Sequence[MessageRow]) -> None:
-        """Unlink. What was copied elsewhere is synced there first, so a move never loses a message."""
-        self._sync()
+        """Unlink, after the commit: one that fails must leave everything, above all a message that moves. What was
+        copied elsewhere is synced there before (settle)."""
         folder = self._folder(row.disk)
-        for message in messages:
-            (folder / message.disk).unlink(missing_ok=True)
-        self._dirty.add(folder / "cur")
+        doomed = self._doomed.setdefault(folder, set())
+        bases = [split_name(message.disk.rpartition("/")[2])[0] for message in messages]
+        doomed.update(bases)
+        file.undo.append(lambda: doomed.difference_update(bases))
+        paths = [folder / message.disk for message in messages]
+
+        def unlink() -> None:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            doomed.difference_update(bases)
+            if (folder / "cur").is_dir():
+                sync_folder(folder / "cur")
+
+        file.after_commit.append(unlink)
 
     def settle(self, file: AccountFile) -> None:
         """Make the names durable."""

@@ -77,6 +77,7 @@ class MboxBacking:
         self._lock: MboxLock | None = None
         self._clean: tuple[object, int] | None = None
         self._dirty = False
+        self._rewritten = 0
 
     def _locked(self) -> int:
         """The file's descriptor, under lock until release()."""
@@ -190,8 +191,8 @@ class MboxBacking:
             raw, start = missing + raw, old_size + len(missing)
         if self._size_limit and old_size + len(raw) > self._size_limit:
             return Refused(Refusal.OVER_QUOTA, "mailbox is full: mailbox_size_limit is reached")
-        inode = os.fstat(descriptor).st_ino
-        file.undo.append(lambda: self._take_back(inode, old_size, old_size + len(raw)))
+        inode, rewritten = os.fstat(descriptor).st_ino, self._rewritten
+        file.undo.append(lambda: self._take_back(inode, rewritten, old_size, old_size + len(raw)))
         view = memoryview(raw)
         position = old_size
         while view:
@@ -204,8 +205,10 @@ class MboxBacking:
         place = Where(start, start + found.end - found.start, found.digest, found.status)
         return Incoming(0, str(place), flags, keywords, date, size, header_size)
 
-    def _take_back(self, inode: int, old_size: int, new_size: int) -> None:
-        """Cut what was appended, when nothing came after it."""
+    def _take_back(self, inode: int, rewritten: int, old_size: int, new_size: int) -> None:
+        """Cut what was appended, when nothing came after it. After a rewrite the sizes mean nothing: it stays."""
+        if rewritten != self._rewritten:
+            return
         descriptor = self._locked()
         status = os.fstat(descriptor)
         if status.st_ino == inode and old_size < status.st_size <= new_size:
@@ -266,6 +269,7 @@ class MboxBacking:
         if first < 0:
             return
         pieces.append(os.pread(descriptor, os.fstat(descriptor).st_size - behind, behind))
+        self._rewritten += 1
         self._rewriter.rewrite(descriptor, first, b"".join(pieces))
         self._dirty = False  # the rewriter synced
         self._clean = None
