@@ -92,6 +92,8 @@ class Resolver:
         self._transports = self._maps(
             "sender_dependent_default_transport_maps", settings.sender_dependent_default_transport_maps
         )
+        self.by_sender = self._relayhosts is not None or self._transports is not None
+        """Whether the sender has a say."""
         self._why = {
             name: Evidence(name, configuration.origin(name))
             for name in ("local_transport", "virtual_transport", "relay_transport", "default_transport", "relayhost")

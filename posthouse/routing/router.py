@@ -3,6 +3,8 @@
 Each evaluation returns its evidence beside its result; `posthouse explain` calls the same.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from posthouse.address.address import split_address
@@ -20,6 +22,12 @@ from posthouse.routing.rewrite import Rewriter
 from posthouse.routing.virtual_alias import VirtualAlias
 from posthouse.tables.maps import open_maps
 
+KNOWN_SECONDS = 1.0
+"""How long a resolution is believed: RCPT, LMTP's delivery and the schedule ask for the same recipient in one burst.
+Postfix's smtpd keeps what trivial-rewrite told it for as long as its process lives."""
+KNOWN_LIMIT = 4096
+"""Resolutions kept; a full cache is emptied."""
+
 
 @dataclass(frozen=True, slots=True)
 class MapSettings:
@@ -36,7 +44,9 @@ class MapSettings:
 class Router:
     """Everything that says what an address means."""
 
-    def __init__(self, configuration: Configuration, log: ProcessLog) -> None:
+    def __init__(
+        self, configuration: Configuration, log: ProcessLog, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         settings = read_settings(MapSettings, configuration)
         self.delimiter = settings.recipient_delimiter
         """recipient_delimiter: a set of characters."""
@@ -62,6 +72,8 @@ class Router:
         self.virtual_alias = VirtualAlias.open(configuration, virtual)
         aliases = [maps for maps in (self.recipient_canonical, self.canonical, virtual) if maps is not None]
         self.recipients = Recipients.open(configuration, aliases)
+        self._clock = clock
+        self._known: dict[tuple[str, str], tuple[float, Resolution]] = {}
 
     @classmethod
     def open(cls, configuration: Configuration, log: ProcessLog) -> "Router":
@@ -74,7 +86,19 @@ class Router:
 
     async def resolve(self, sender: str, address: str) -> Resolution:
         """Where mail from sender to address (internal forms) goes. Raises TableRetry."""
-        return await self.resolver.resolve(sender, self.rewriter.address(address))
+        found = self.known(sender, address)
+        if found is None:
+            found = await self.resolver.resolve(sender, self.rewriter.address(address))
+            if len(self._known) >= KNOWN_LIMIT:
+                self._known.clear()
+            key = (sender if self.resolver.by_sender else "", address)
+            self._known[key] = (self._clock() + KNOWN_SECONDS, found)
+        return found
+
+    def known(self, sender: str, address: str) -> Resolution | None:
+        """What resolve() said of it less than KNOWN_SECONDS ago, or None."""
+        known = self._known.get((sender if self.resolver.by_sender else "", address))
+        return known[1] if known is not None and known[0] > self._clock() else None
 
     async def classify(self, address: str) -> tuple[AddressClass, Evidence]:
         """The class of an address, by its domain in standard form. Raises TableRetry."""

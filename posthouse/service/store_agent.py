@@ -1,5 +1,6 @@
 """The store transport wired: `store unix - - n - - store`, and which account an address has."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,11 @@ from posthouse.mailbox.native.store import NativeMailStore
 from posthouse.routing.address_class import AddressClass
 from posthouse.routing.router import Router
 from posthouse.transport.store import StoreAgent
+
+KNOWN_SECONDS = 1.0
+"""How long it is believed which account an address has: a burst to one asks the account databases once."""
+KNOWN_LIMIT = 4096
+"""Addresses kept; a full cache is emptied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +36,28 @@ def open_native_store(configuration: Configuration) -> NativeMailStore:
 
 
 def account_finder(
-    configuration: Configuration, router: Router, accounts: Accounts
+    configuration: Configuration,
+    router: Router,
+    accounts: Accounts,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[str], Awaitable[str | None]]:
     """From an address to its account. A local address has its login's; any other has one of its own name, when the
     account databases or virtual_mailbox_maps list it."""
     settings = read_settings(StoreSettings, configuration)
+    known: dict[str, tuple[float, str]] = {}
 
     async def account_of(address: str) -> str | None:
+        entry = known.get(address)
+        if entry is not None and entry[0] > clock():
+            return entry[1]
+        account = await ask(address)
+        if account is not None:
+            if len(known) >= KNOWN_LIMIT:
+                known.clear()
+            known[address] = (clock() + KNOWN_SECONDS, account)
+        return account
+
+    async def ask(address: str) -> str | None:
         local_part, domain = split_address(address)
         local_part = unquote_address(local_part)
         base, extension = split_extension(local_part, settings.recipient_delimiter)
