@@ -111,7 +111,11 @@ class TcpStream(asyncio.Protocol):
         if self._size > READ_HIGH and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        waiter = self._waiter  # _wake(), once per packet
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def eof_received(self) -> bool:
         """The peer will send no more; what we still have to say may go out."""
@@ -222,8 +226,11 @@ class TcpStream(asyncio.Protocol):
         """Send at once, with what is queued: for the last bytes before a wait, which need no turn of the loop then.
         False when too much is unsent or the connection is gone: drain() tells."""
         self._touched = True
-        self._out.append(data)
-        self._flush()
+        if self._out or self._tls is not None or self._transport is None:
+            self._out.append(data)
+            self._flush()
+        else:  # nearly every reply and command
+            self._transport.write(data)
         return not self._unwritable and self._transport is not None
 
     async def drain(self, timeout: float) -> None:
