@@ -8,6 +8,7 @@ when a session ends or expunges.
 Every look and change is made under the locks of mailbox_delivery_lock, held within one batch.
 """
 
+import errno
 import mmap
 import os
 import time
@@ -39,6 +40,13 @@ from posthouse.mailbox.store import MailboxFault, Refusal, Refused, StoredConten
 
 # A file changed less than this ago may change again in the same tick of the kernel's clock, with the same size.
 TICK = 0.05
+
+
+READ_ONLY = Refused(Refusal.READ_ONLY, "The mailbox file may not be written")
+
+
+def _is_read_only(fault: MailboxFault) -> bool:
+    return isinstance(fault.__cause__, OSError) and fault.__cause__.errno in (errno.EROFS, errno.EACCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,7 @@ class MboxBacking:
         self._clean: tuple[object, int] | None = None
         self._dirty = False
         self._rewritten = 0
+        self._reading = -1
 
     def _locked(self) -> int:
         """The file's descriptor, under lock until release()."""
@@ -86,6 +95,21 @@ class MboxBacking:
             assert self._lock is not None
             self._rewriter.recover(self._lock.descriptor)
         return self._lock.descriptor
+
+    def _looked_at(self) -> int:
+        """The same for reading alone, where the file may not be written (a read-only /var/mail)."""
+        if self._reading >= 0:
+            return self._reading
+        try:
+            return self._locked()
+        except MailboxFault as fault:
+            if not _is_read_only(fault):
+                raise
+        try:
+            self._reading = lock_to_read(self._spool, self._rules)
+        except OSError as error:
+            raise MailboxFault(f"{self._spool}: {error.strerror}") from error
+        return self._reading
 
     def refresh_folders(self, file: AccountFile) -> None:
         """INBOX is all there is."""
@@ -115,7 +139,7 @@ class MboxBacking:
             return
         if self._mark() is None and not row.messages:
             return  # no mail yet; the file is made by the first delivery
-        descriptor = self._locked()
+        descriptor = self._looked_at()
         size = os.fstat(descriptor).st_size
         if not size:
             drop(file, row, file.messages(row.id))
@@ -177,7 +201,12 @@ class MboxBacking:
     def _append(
         self, file: AccountFile, content: bytes, flags: int, keywords: str, date: float, sender: str
     ) -> Incoming | Refused:
-        descriptor = self._locked()
+        try:
+            descriptor = self._locked()
+        except MailboxFault as fault:
+            if _is_read_only(fault):
+                return READ_ONLY
+            raise
         old_size = os.fstat(descriptor).st_size
         raw = wrap(content, sender, date)
         status = ""
@@ -231,8 +260,13 @@ class MboxBacking:
 
     def flush(self, file: AccountFile, row: MailboxRow) -> None:
         """Write flags that only the index knows into Status fields."""
-        if self._mark() is not None:
+        if self._mark() is None:
+            return
+        try:
             self._rewrite(file, row, set())
+        except MailboxFault as fault:
+            if not _is_read_only(fault):  # then they stay in the index
+                raise
 
     def _rewrite(self, file: AccountFile, row: MailboxRow, gone: set[int]) -> None:
         """The rows are up to the disk (refresh() came before, and appends of this batch wrote theirs)."""
@@ -286,6 +320,9 @@ class MboxBacking:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+        if self._reading >= 0:
+            os.close(self._reading)
+            self._reading = -1
 
     def contents(self, file: AccountFile, row: MailboxRow, messages: Sequence[MessageRow]) -> dict[int, StoredContent]:
         """Handles on open descriptors' ranges: checked by digest when read, found again when the file was rewritten."""
@@ -306,7 +343,7 @@ class MboxBacking:
     def load(self, file: AccountFile, row: MailboxRow, message: MessageRow) -> bytes:
         """The whole, in canonical form."""
         where = Where.parse(message.disk)
-        raw = os.pread(self._locked(), where.end - where.start, where.start)
+        raw = os.pread(self._looked_at(), where.end - where.start, where.start)
         return canonical(unwrap(raw[raw.find(b"\n") + 1 :]))
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The mbox spool, seen by other programs: what it reads from them, and what it leaves them."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.mailbox.index.disk_store import DiskMailStore
+from posthouse.mailbox.mbox import backing
 from posthouse.mailbox.mbox.format import messages_of, raw_content, unwrap, wrap
 from posthouse.mailbox.mbox.locks import LockRules, lock_mbox, lock_to_read
 from posthouse.mailbox.mbox.rewrite import Rewriter
 from posthouse.mailbox.mbox.store import mbox_store
-from posthouse.mailbox.store import Mailbox, MailboxFault, Refusal, Refused
+from posthouse.mailbox.store import FlagsStored, Mailbox, MailboxFault, Refusal, Refused
 
 ONE = b"From a@x  Mon Jan  1 10:00:00 2024\nSubject: one\nStatus: RO\n\none\n\n"
 TWO = b"From b@x  Tue Jan  2 10:00:00 2024\nSubject: two\nContent-Length: 999\n\n>From two\nFrom no date\n\n"
@@ -248,3 +250,27 @@ def test_any_octets_are_read(data: bytes) -> None:
         unwrap(data[found.content : found.end])
     for found in messages_of(ONE + data):
         raw_content(ONE + data, found)
+
+
+async def test_a_spool_that_may_not_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/var/mail on a file system mounted read-only: root's tests cannot forbid themselves, so the lock says so."""
+    store, spool = make(tmp_path)
+    spool.write_bytes(ONE + TWO)
+
+    def read_only(path: str, _rules: LockRules, **_options: object) -> None:
+        error = OSError(errno.EROFS, os.strerror(errno.EROFS))
+        raise MailboxFault(f"{path}: {error.strerror}") from error
+
+    monkeypatch.setattr(backing, "lock_mbox", read_only)
+    mailbox = await inbox(store)
+    assert len(await octets(mailbox)) == 2
+    copied = await mailbox.copy(await mailbox.uids(), "INBOX")
+    assert isinstance(copied, Refused)
+    assert copied.refusal is Refusal.READ_ONLY
+    assert isinstance(await mailbox.store_flags([2], "add", frozenset(("\\Deleted",))), FlagsStored)
+    with pytest.raises(MailboxFault, match="Read-only"):
+        await mailbox.expunge()
+    await mailbox.close()
+    assert spool.read_bytes() == ONE + TWO
+    assert list(await mailbox.uids()) == [1, 2]
+    await store.close()
