@@ -5,6 +5,8 @@ posthouse user add|list|password|remove
 posthouse mailbox check|repair|backup ACCOUNT...
 posthouse trace QUEUE_ID|MESSAGE_ID|ADDRESS
 posthouse import-queue [--dry-run] [--remove] [SPOOL]
+posthouse check-takeover
+posthouse takeover [--dry-run] [--prefix DIR]; posthouse give-back
 posthouse version
 """
 
@@ -58,6 +60,15 @@ def trace(directory: str | None, key: str) -> None:
     for entry in entries:
         click.echo(format_entry(entry))
     sys.exit(0 if entries else 1)
+
+
+@house.command("check-takeover")
+@config_option
+def check_takeover(directory: str | None) -> None:
+    """Say what of a Postfix configuration acts here. Exit status 1 when something would stop mail."""
+    from posthouse.commands.check_takeover import main as run
+
+    sys.exit(run(_directory(directory)))
 
 
 @house.command("import-queue")
