@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from posthouse.commands.postmap_options import Fatal, Options, Tool, Usage, parse_options
 from posthouse.config.configuration import Configuration
@@ -18,7 +19,7 @@ from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.host.log import printable
 from posthouse.tables.build import Build, exclusive, require_creatable
 from posthouse.tables.fold import key_bytes
-from posthouse.tables.open import KEYED, TYPES, Opening, open_now, opening, split_spec
+from posthouse.tables.open import KEYED, SUSPENDING, TYPES, Opening, open_now, opening, split_spec
 from posthouse.tables.source_text import Entry, entries, read_lines
 from posthouse.tables.table import Row, Table, TableError, TableRetry, drive
 from posthouse.tables.warning import send_warnings_to, warn
@@ -28,9 +29,6 @@ if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to 
     from typing import Any, TypeVar
 
     T = TypeVar("T")
-
-SUSPENDING = ("tcp:", "socketmap:")
-"""Tables that need an event loop."""
 
 
 def _parse_postmap(lines: Iterable[str], path: str, utf8: bool) -> Iterator[Entry]:
@@ -108,29 +106,17 @@ def _run(tool: Tool, options: Options, say: Callable[[str], None]) -> int:
 
 def _opening(configuration: Configuration, options: Options) -> Opening:
     how = opening(configuration)
-    return Opening(
-        fold=options.fold,
-        unicode=how.unicode if options.utf8 is None else options.utf8,
-        default_type=how.default_type,
-        reply_limit=how.reply_limit,
-    )
+    return replace(how, fold=options.fold, unicode=how.unicode if options.utf8 is None else options.utf8)
 
 
 # Querying
 
 
 def _query(tool: Tool, options: Options, how: Opening) -> int:
-    tables = (open_now(spec, how) for spec in options.maps)
     assert options.query is not None
     if options.query != "-":
-        for table in tables:
-            row = _drive(_ask(table, options.query, options.files), options.maps)
-            if row is not None:
-                _show(row.value)
-                return 0
-        return 1
-    opened = list(tables)
-    return _drive(_query_all(tool, _keys(options), opened, options.files), options.maps)
+        return _drive(_query_one(options.query, options, how), options.maps, how)
+    return _drive(_query_all(tool, _keys(options), options, how), options.maps, how)
 
 
 def _keys(options: Options) -> Iterator[str]:
@@ -142,21 +128,40 @@ def _keys(options: Options) -> Iterator[str]:
     return message_keys(lines, header=options.header, body=options.body, mime=options.mime)
 
 
-async def _query_all(tool: Tool, keys: Iterator[str], tables: list[Table], files: bool) -> int:
+async def _query_one(key: str, options: Options, how: Opening) -> int:
+    # Each table is opened when it is its turn, as in Postfix.
+    for spec in options.maps:
+        table = open_now(spec, how)
+        try:
+            row = await _ask(table, key, options.files)
+        finally:
+            table.close()
+        if row is not None:
+            _show(row.value)
+            return 0
+    return 1
+
+
+async def _query_all(tool: Tool, keys: Iterator[str], options: Options, how: Opening) -> int:
+    tables = [open_now(spec, how) for spec in options.maps]
     status = 1
-    for key in keys:
+    try:
+        for key in keys:
+            for table in tables:
+                row = await _ask(table, key, options.files)
+                if row is not None:
+                    _show(f"{key}{tool.separator}{row.value}")
+                    status = 0
+                    break
+    finally:
         for table in tables:
-            row = await _ask(table, key, files)
-            if row is not None:
-                _show(f"{key}{tool.separator}{row.value}")
-                status = 0
-                break
+            table.close()
     return status
 
 
 async def _ask(table: Table, key: str, files: bool) -> Row | None:
-    # Postfix never asks a table for the empty string, except pattern tables.
-    if not key and not table.whole_key:
+    # Postfix never asks a file for the empty string.
+    if not key and not table.whole_key and not getattr(table, "takes_empty_key", False):
         return None
     row = await table.lookup(key)
     if row is None:
@@ -172,8 +177,8 @@ async def _ask(table: Table, key: str, files: bool) -> Row | None:
     return row
 
 
-def _drive(coroutine: Coroutine[Any, Any, T], maps: tuple[str, ...]) -> T:
-    if any(kind in spec for spec in maps for kind in SUSPENDING):
+def _drive(coroutine: Coroutine[Any, Any, T], maps: tuple[str, ...], how: Opening) -> T:
+    if any(f"{kind}:" in f"{how.default_type}:{spec}" for spec in maps for kind in SUSPENDING):
         import asyncio
 
         return asyncio.run(coroutine)

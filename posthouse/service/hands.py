@@ -20,7 +20,8 @@ from posthouse.host.log import ProcessLog
 from posthouse.host.users import Identity, user_identity
 from posthouse.service.includes import include_owner, include_paths, open_include, owner_identity
 from posthouse.tables.maps import Maps, open_maps
-from posthouse.tables.table import Row, TableRetry, drive
+from posthouse.tables.table import Row, TableRetry
+from posthouse.tables.waiting import wait
 from posthouse.transport.hands import UNAVAILABLE, Errand, Report, deferred
 from posthouse.transport.local.expansion import Kind, parse_expansion
 from posthouse.transport.local.people import People, Person
@@ -129,7 +130,7 @@ class Workbench:
 
     def _row(self, errand: Errand) -> Row | Report:
         try:
-            row = drive(self._local[errand.service].alias_maps.lookup(errand.names[0]))
+            row = wait(self._local[errand.service].alias_maps.lookup(errand.names[0]))
         except TableRetry as retry:
             return deferred("4.3.0", f"alias database unavailable: {retry}")
         return deferred("4.3.0", f"alias {errand.names[0]} is gone") if row is None else row

@@ -22,12 +22,15 @@ CHECK_SECONDS = 0.05
 
 KEYED = ("hash", "btree", "lmdb", "cdb")
 TYPES = (
-    *("btree", "cdb", "cidr", "environ", "fail", "hash", "inline", "internal", "lmdb", "nis", "pcre", "pipemap"),
-    *("proxy", "randmap", "regexp", "socketmap", "static", "tcp", "texthash", "unionmap", "unix"),
+    *("btree", "cdb", "cidr", "environ", "fail", "hash", "inline", "internal", "ldap", "lmdb", "memcache", "mysql"),
+    *("nis", "pcre", "pgsql", "pipemap", "proxy", "randmap", "regexp", "socketmap", "sqlite", "static", "tcp"),
+    *("texthash", "unionmap", "unix"),
 )
 """What can be opened."""
 READ_ONLY = tuple(kind for kind in TYPES if kind not in KEYED)
-KNOWN = ("dbm", "debug", "ldap", "memcache", "mongodb", "mysql", "netinfo", "nisplus", "pgsql", "sdbm", "sqlite")
+SUSPENDING = ("ldap", "memcache", "mysql", "pgsql", "socketmap", "sqlite", "tcp")
+"""What needs an event loop."""
+KNOWN = ("dbm", "debug", "mongodb", "netinfo", "nisplus", "sdbm")
 """Postfix's other types, which are refused by name."""
 
 
@@ -51,7 +54,9 @@ class Opening:
     """Longest socketmap reply."""
     warn_stale: bool = True
     substitution: bool = True
-    """Whether $number may stand in the results of patterns."""
+    """Whether $number may stand in the results of patterns; without, tables that anybody may write are refused too."""
+    configuration: Configuration | None = None
+    """Where database clients find the parameters that stand in main.cf."""
 
 
 def opening(configuration: Configuration) -> Opening:
@@ -61,6 +66,7 @@ def opening(configuration: Configuration) -> Opening:
         unicode=settings.smtputf8_enable,
         default_type=settings.default_database_type,
         reply_limit=settings.socketmap_max_reply_size,
+        configuration=configuration,
     )
 
 
@@ -186,6 +192,39 @@ def _socketmap(full: str, name: str, how: Opening) -> Table:
     return open_socketmap(full, name, how.reply_limit)
 
 
+def _client(full: str, name: str, how: Opening) -> Table:
+    from posthouse.tables.client_parameters import read_client_parameters
+
+    kind = full.partition(":")[0]
+    if kind == "memcache" and not how.substitution:
+        raise TableError(f"{full} map is not allowed for security-sensitive data")
+    parameters = read_client_parameters(name, how.configuration)
+
+    def open_member(spec: str) -> Table:
+        return open_now(spec, how)
+
+    if kind == "memcache":
+        from posthouse.tables.memcache import MemcacheTable, read_memcache_settings
+
+        settings = read_memcache_settings(parameters)
+        return MemcacheTable(full, settings, open_member, fold=how.fold, unicode=how.unicode)
+    if kind == "ldap":
+        from posthouse.tables.ldap import open_ldap
+
+        return open_ldap(full, parameters, open_member, fold=how.fold, unicode=how.unicode)
+    if kind == "mysql":
+        from posthouse.tables.mysql import open_mysql
+
+        return open_mysql(full, parameters, open_member, fold=how.fold, unicode=how.unicode)
+    if kind == "pgsql":
+        from posthouse.tables.pgsql import open_pgsql
+
+        return open_pgsql(full, parameters, open_member, fold=how.fold, unicode=how.unicode)
+    from posthouse.tables.sqlite import open_sqlite
+
+    return open_sqlite(full, parameters, open_member, fold=how.fold, unicode=how.unicode)
+
+
 OPENERS: dict[str, Callable[[str, str, Opening], Table]] = {
     "texthash": _texthash,
     "inline": _inline,
@@ -203,6 +242,7 @@ OPENERS: dict[str, Callable[[str, str, Opening], Table]] = {
     "unionmap": _unionmap,
     "tcp": _tcp,
     "socketmap": _socketmap,
+    **dict.fromkeys(("ldap", "memcache", "mysql", "pgsql", "sqlite"), _client),
 }
 
 

@@ -58,11 +58,11 @@ class Table(Protocol):
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends, without an event loop."""
+    """Run a coroutine that never suspends, without an event loop; TableRetry when it does."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
         value: T = stop.value
         return value
     coroutine.close()
-    raise AssertionError("a local table suspended")
+    raise TableRetry("a table that asks a server cannot be waited for here")

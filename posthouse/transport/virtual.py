@@ -18,7 +18,8 @@ from posthouse.host.users import Identity
 from posthouse.mda.copy import delivery_fields
 from posthouse.mda.deposit import DepositFailed, locking_of, message_lines, to_maildir, to_mbox
 from posthouse.tables.maps import Maps
-from posthouse.tables.table import TableRetry, drive
+from posthouse.tables.table import TableRetry
+from posthouse.tables.waiting import wait
 from posthouse.transport.errands import errand_of, outcomes
 from posthouse.transport.hands import Errand, Hands, Report, bounced, deferred, done
 
@@ -102,7 +103,7 @@ class VirtualHands:
 
     def _lookup(self, maps: Maps, address: str) -> str | None:
         for key in lookup_keys(address, self._settings.recipient_delimiter):
-            row = drive(maps.lookup(key))
+            row = wait(maps.lookup(key))
             if row is not None:
                 return row.value
         return None

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from posthouse.mda.copy import delivery_fields, from_line
 from posthouse.mda.deposit import DepositFailed, Locking, locking_of, message_lines, to_maildir, to_mbox
 from posthouse.tables.maps import Maps
-from posthouse.tables.table import TableRetry, drive
+from posthouse.tables.table import TableRetry
+from posthouse.tables.waiting import wait
 from posthouse.transport.command import command_report, command_words, export_environment, run_command
 from posthouse.transport.hands import Errand, Report, bounced, deferred, done, joined
 from posthouse.transport.local.expansion import Item, Kind, parse_lines
@@ -244,7 +245,7 @@ class Delivery:
         settings = self._settings
         command = ""
         try:
-            row = drive(self._shop.command_maps.lookup(self._person.login))
+            row = wait(self._shop.command_maps.lookup(self._person.login))
         except TableRetry as retry:
             return deferred("4.3.0", f"mailbox_command_maps lookup failure: {retry}")
         command = row.value if row is not None else settings.mailbox_command

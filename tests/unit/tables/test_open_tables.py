@@ -68,7 +68,7 @@ def test_answers(warnings: list[str], spec: str, key: str, expected: str | None)
         ("unix:x", "unknown table: unix:x"),
         ("socketmap:x", "socketmap requires server:socketmap argument"),
         ("nosuch:x", "unsupported dictionary type: nosuch"),
-        ("mysql:x", "unsupported dictionary type: mysql. This version of Posthouse does not have it"),
+        ("mongodb:x", "unsupported dictionary type: mongodb. This version of Posthouse does not have it"),
         ("hash:/nonexistent/f", "open database /nonexistent/f.db: No such file or directory"),
         ("lmdb:/nonexistent/f", "open database /nonexistent/f.lmdb: No such file or directory"),
         ("cdb:/nonexistent/f", "open database /nonexistent/f.cdb: No such file or directory"),
