@@ -6,6 +6,7 @@ control.1, control.2, … when there are more. Blocking sockets; no event loop.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -47,11 +48,13 @@ class Refused(Exception):
 def connect_all(queue_directory: str) -> list[socket.socket]:
     """Connections to every mail worker. Raises SystemDown when there is none."""
     folder = os.path.join(queue_directory, "posthouse")
-    reason = os.strerror(2)
+    # Postfix leaves its sockets behind when it stops; ours go. What is said is the same.
+    started = os.path.exists(os.path.join(queue_directory, "pid", "master.pid"))
+    reason = os.strerror(errno.ECONNREFUSED if started else errno.ENOENT)
     try:
         names = sorted(name for name in os.listdir(folder) if _is_control(name))
     except OSError as error:
-        raise SystemDown(error.strerror) from error
+        raise SystemDown(reason if isinstance(error, FileNotFoundError) else error.strerror) from error
     connections = []
     for name in names:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
