@@ -152,8 +152,11 @@ def _services(services: tuple[Service, ...]) -> list[Line]:
             lines.append(Line("ok", f"{what}: needs no process ({REPLACED[service.command]})"))
         else:
             lines.append(Line("stops", f"{what}: not served: nobody would answer there"))
-        if service.chroot:
-            lines.append(Line("note", f"{what}: runs outside of the chroot; sockets are looked for inside it first"))
+    caged = sum(bool(service.chroot) for service in services)
+    if caged:
+        lines.append(
+            Line("note", f"{caged} with chroot = y: nothing runs in a chroot here; sockets are sought there too")
+        )
     return lines
 
 

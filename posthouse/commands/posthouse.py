@@ -71,6 +71,27 @@ def check_takeover(directory: str | None) -> None:
     sys.exit(run(_directory(directory)))
 
 
+@house.command()
+@config_option
+@click.option("--dry-run", is_flag=True, help="Check, and print the steps; change nothing.")
+@click.option("--prefix", metavar="DIR", help="The folder of our commands; by default that of this one.")
+@click.option("--without-diversions", is_flag=True, help="Go on where there is no dpkg-divert.")
+@click.option("--force", is_flag=True, help="Go on though check-takeover found what would stop mail.")
+def takeover(directory: str | None, dry_run: bool, prefix: str | None, without_diversions: bool, force: bool) -> None:
+    """Take Postfix's place on this machine: its commands, its service, its queue."""
+    from posthouse.commands.takeover import main_takeover as run
+
+    sys.exit(run(_directory(directory), prefix, dry_run=dry_run, without_diversions=without_diversions, force=force))
+
+
+@house.command("give-back")
+def give_back() -> None:
+    """Undo a take-over, also one that was interrupted: commands, service and queued mail are Postfix's again."""
+    from posthouse.commands.takeover import main_give_back as run
+
+    sys.exit(run())
+
+
 @house.command("import-queue")
 @config_option
 @click.option("--dry-run", is_flag=True, help="Read everything, change nothing.")

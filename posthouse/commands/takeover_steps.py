@@ -1,0 +1,176 @@
+"""The steps of a take-over, each of which can be undone, and the record of them.
+
+    divert   a command of the postfix package moves to NAME.postfix, and a link to ours takes its place
+    link     a symbolic link
+    file     a text file
+
+The record is written and synced before a step is made, so that whatever was interrupted can be
+undone exactly: undoing a step that was not made, or was made half, does what is right. A command
+is there at every moment: its place changes hands by one rename.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass, field
+
+from posthouse.host.durable import make_folder, sync_folder, write_durable
+
+RECORD = "/var/lib/posthouse/takeover.json"
+
+SUFFIX = ".postfix"
+"""Behind the names of the package's own commands."""
+
+KEPT = ".before-posthouse"
+"""Behind the name of a file or link that stood where one of ours goes."""
+
+
+class StepFailed(Exception):
+    """A step could not be made; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of the machine."""
+
+    kind: str
+    path: str
+    value: str
+    """Where a link points to, or the text of a file."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What was done, and what has to be known to undo it."""
+
+    directory: str
+    postfix_ran: bool = False
+    complete: bool = False
+    steps: list[Step] = field(default_factory=list)
+    path: str = RECORD
+
+    def save(self) -> None:
+        """Write it; durable on return."""
+        make_folder(os.path.dirname(self.path), 0o755)
+        values = {key: value for key, value in asdict(self).items() if key != "path"}
+        write_durable(self.path, json.dumps(values, indent=1).encode() + b"\n", 0o644)
+
+    def remove(self) -> None:
+        """Everything is undone."""
+        os.unlink(self.path)
+        sync_folder(os.path.dirname(self.path))
+
+
+def read_record(path: str = RECORD) -> Record | None:
+    """The record of an earlier take-over. Raises StepFailed when it is damaged."""
+    try:
+        with open(path, "rb") as file:
+            values = json.load(file)
+        steps = [Step(**step) for step in values.pop("steps")]
+        return Record(steps=steps, path=path, **values)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise StepFailed(f"{path} is damaged ({error}): see docs/paths/takeover.md to undo by hand") from error
+
+
+def divert_program() -> str | None:
+    """dpkg-divert, on a machine that has it."""
+    return shutil.which("dpkg-divert", path="/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+def make(step: Step) -> None:
+    """Make a step. Twice is once. Raises StepFailed, OSError."""
+    match step.kind:
+        case "divert":
+            _divert(step.path, step.value)
+        case "link":
+            if not _is_link(step.path, step.value):
+                _keep(step.path)
+                _place_link(step.path, step.value)
+        case "file":
+            if not _is_file(step.path, step.value):
+                _keep(step.path)
+                write_durable(step.path, step.value.encode(), 0o644)
+        case _:
+            raise StepFailed(f"unknown step {step.kind}")
+
+
+def undo(step: Step) -> None:
+    """Undo a step, made or not. Raises StepFailed, OSError."""
+    match step.kind:
+        case "divert":
+            _undivert(step.path)
+        case "link":
+            if _is_link(step.path, step.value):
+                os.unlink(step.path)
+            _bring_back(step.path)
+        case "file":
+            if _is_file(step.path, step.value):
+                os.unlink(step.path)
+            _bring_back(step.path)
+        case _:
+            raise StepFailed(f"unknown step {step.kind}")
+
+
+def _divert(path: str, target: str) -> None:
+    aside = path + SUFFIX
+    program = divert_program()
+    if program is not None:
+        _run(program, "--local", "--no-rename", "--divert", aside, "--add", path)
+    if not os.path.lexists(aside):
+        os.link(path, aside, follow_symlinks=False)
+    if not _is_link(path, target):
+        _place_link(path, target)
+
+
+def _undivert(path: str) -> None:
+    aside = path + SUFFIX
+    if os.path.lexists(aside):
+        if os.path.lexists(path) and os.path.samestat(os.lstat(path), os.lstat(aside)):
+            os.unlink(aside)  # interrupted between the two: rename(2) does nothing with two names of one file
+        else:
+            os.rename(aside, path)
+        sync_folder(os.path.dirname(path))
+    program = divert_program()
+    if program is not None:
+        _run(program, "--local", "--no-rename", "--remove", path)
+
+
+def _place_link(path: str, target: str) -> None:
+    temporary = f"{path}.{os.getpid()}.new"
+    os.symlink(target, temporary)
+    os.rename(temporary, path)
+    sync_folder(os.path.dirname(path))
+
+
+def _is_link(path: str, target: str) -> bool:
+    return os.path.islink(path) and os.readlink(path) == target
+
+
+def _is_file(path: str, text: str) -> bool:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return not os.path.islink(path) and file.read() == text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _keep(path: str) -> None:
+    make_folder(os.path.dirname(path), 0o755)
+    if os.path.lexists(path):
+        os.rename(path, path + KEPT)
+
+
+def _bring_back(path: str) -> None:
+    if os.path.lexists(path + KEPT):
+        os.rename(path + KEPT, path)
+    if os.path.isdir(os.path.dirname(path)):
+        sync_folder(os.path.dirname(path))
+
+
+def _run(*argv: str) -> None:
+    ran = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if ran.returncode:
+        raise StepFailed(f"{' '.join(argv)}: {(ran.stderr or ran.stdout).strip()}")
