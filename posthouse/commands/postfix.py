@@ -78,7 +78,7 @@ class Script:
         for queue, count in instance.left_by_postfix(self.queue_directory):
             self.say(
                 f"{self.queue_directory}/{queue} holds {count} messages that Postfix left; "
-                "they wait until Postfix runs again",
+                "posthouse import-queue brings them over",
                 "warning",
             )
         return sound
