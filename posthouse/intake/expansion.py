@@ -83,8 +83,8 @@ class Expansion:
         self, there: Expanded, recipient: Recipient, evidence: list[Evidence], warnings: list[str]
     ) -> Expanded:
         """One more recipient beside those that are known. Raises TableRetry, CanonicalLoop, ExpansionRefused."""
-        original = recipient.original if self._settings.enable_original_recipient else ""
         address = await self.clean(recipient.address, evidence, warnings)
+        original = address if self._settings.enable_original_recipient else ""
         new = await self._distinct([replace(recipient, address=address, original=original)], evidence)
         known = {(fold(r.address), fold(r.original), r.notify, r.orcpt) for r in there.recipients}
         kept = [r for r in new.recipients if (fold(r.address), fold(r.original), r.notify, r.orcpt) not in known]

@@ -39,10 +39,13 @@ TEXT_SHOWN = 60
 class Filtering:
     """One message's way through the milters."""
 
-    def __init__(self, cleanup: Cleanup, draft: Draft, new_body: Callable[[], ContentWriter]) -> None:
+    def __init__(
+        self, cleanup: Cleanup, draft: Draft, new_body: Callable[[], ContentWriter], *, hold: bool = False
+    ) -> None:
+        """`hold`: whether it is to be held already, so that nobody needs to say so again."""
         self.draft = draft
         self.message = MilterMessage(cleanup, draft, new_body)
-        self.hold = False
+        self.hold = hold
         self.discard = False
         self._cleanup = cleanup
         self._recipient = ""
@@ -113,8 +116,7 @@ class Filtering:
         if checks.redirect:
             draft.expanded = NOBODY
         for address in (checks.redirect,) if checks.redirect else checks.bcc:
-            recipient = Recipient(address, address)
-            draft.expanded = await expansion.also(draft.expanded, recipient, draft.evidence, draft.warnings)
+            draft.expanded = await expansion.also(draft.expanded, Recipient(address), draft.evidence, draft.warnings)
         return None
 
     async def _clean(self, address: str) -> str:

@@ -34,9 +34,9 @@ from posthouse.wire.milter.answer import (
     Quarantine,
     ReplaceBody,
 )
-from posthouse.wire.smtp.command import RcptCommand, parse_rcpt
+from posthouse.wire.smtp.command import BadNotify, RcptCommand, parse_rcpt
 
-TOO_LARGE = "552 5.3.4 Message size exceeds fixed limit"
+TOO_LARGE = "552 5.3.4 Error: message file too big"
 NOT_WRITTEN = "451 4.3.0 queue file write error"
 FACT_LIMIT = 200
 """Characters of one change that the journal keeps."""
@@ -221,11 +221,13 @@ class MilterMessage:
             if isinstance(parsed, RcptCommand):
                 notify, orcpt = notify or parsed.notify, orcpt or parsed.orcpt
             elif parsed is not None:
+                if isinstance(parsed, BadNotify):
+                    self._cleanup.log.warning(f'unknown DSN NOTIFY command value "{parsed.word}" in "{parsed.value}"')
                 draft.warnings.append(f'Bad {name} parameter from Milter or header/body_checks: "{argument}"')
             else:
                 draft.warnings.append(f'ignoring ESMTP argument from Milter or header/body_checks: "{argument}"')
         draft.expanded = await self._cleanup.expansion.also(
-            draft.expanded, Recipient(given, given, notify, orcpt), draft.evidence, draft.warnings
+            draft.expanded, Recipient(given, "", notify, orcpt), draft.evidence, draft.warnings
         )
 
     def _delete_recipient(self, address: str) -> None:

@@ -297,7 +297,7 @@ class CleanupTransaction:
         checks: Decision | None = None
         held = False
         if milters is not None or self._cleanup.milters is not None:
-            filtering = await self._filter(milters, envelope, sender, expanded, header)
+            filtering = await self._filter(milters, envelope, sender, expanded, header, hold=bool(handling.hold))
             if isinstance(filtering, Refused):
                 if give_back is None or filtering.code < 500:
                     self._fail(filtering)
@@ -324,7 +324,14 @@ class CleanupTransaction:
         )
 
     async def _filter(
-        self, milters: Chain | None, envelope: Envelope, sender: str, expanded: Expanded, header: HeaderPass
+        self,
+        milters: Chain | None,
+        envelope: Envelope,
+        sender: str,
+        expanded: Expanded,
+        header: HeaderPass,
+        *,
+        hold: bool,
     ) -> Filtering | Refused:
         """Through the milters. The body must be whole by now: they read it, and may replace it."""
         try:
@@ -334,7 +341,7 @@ class CleanupTransaction:
         fields = split_header(header.text)
         own = fields.index(header.received) if header.received in fields else -1
         draft = Draft(self._queue_id, envelope, sender, expanded, fields, own, body)
-        filtering = Filtering(self._cleanup, draft, self._new_body)
+        filtering = Filtering(self._cleanup, draft, self._new_body, hold=hold)
         try:
             if milters is not None:
                 refused = await filtering.of_session(milters)

@@ -14,7 +14,9 @@ from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog, Sink
 from posthouse.intake.cleanup import CleanupIntake
 from posthouse.journal.journal import Journal
+from posthouse.net.stream import Stream
 from posthouse.policy.milter.milters import open_smtpd_milters
+from posthouse.policy.reach import Reach, reach
 from posthouse.policy.stages import Stages
 from posthouse.service.authentication import AccountAuthenticator, DovecotMechanisms
 from posthouse.service.services import service_configuration, service_log
@@ -23,6 +25,7 @@ from posthouse.session.lmtp.open_service import as_lmtp
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.session.smtp.open_service import open_smtp_service, open_tls_context
+from posthouse.session.smtp.proxy_filter import open_proxy_filter
 from posthouse.session.smtp.seams import Door, Resolve
 from posthouse.tables.warning import speaking
 
@@ -41,7 +44,6 @@ class SmtpdServiceSettings:
     smtpd_sasl_local_domain: str
     smtpd_sasl_auth_enable: bool
     smtpd_peername_lookup: bool
-    smtpd_proxy_filter: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,6 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
 
 def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessLog) -> SmtpListener:
     settings = read_settings(SmtpdServiceSettings, own)
-    if settings.smtpd_proxy_filter:
-        raise ConfigError("smtpd_proxy_filter is missing so far in Posthouse: no mail passes unfiltered")
     authenticator: AccountAuthenticator | None = None
     sasl_server: DovecotMechanisms | None = None
     if settings.smtpd_sasl_auth_enable:
@@ -105,12 +105,24 @@ def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessL
         limits=parts.limits,
         flush=parts.flush,
         milters=open_smtpd_milters(own, chroot=service.chroot),
+        proxy=open_proxy_filter(own, _reach_filter(settings.queue_directory, chroot=service.chroot)),
         resolve=parts.resolve,
     )
     smtp.room = queue.room
     if parts.workers > 1:
         smtp.settings = smtpd_part(smtp.settings, parts.workers)
     return SmtpListener(as_lmtp(smtp) if service.command == "lmtpd" else smtp)
+
+
+def _reach_filter(queue_directory: str, *, chroot: bool) -> Reach:
+    """smtpd_proxy_filter says host:port where others say inet:host:port."""
+    connect = reach(queue_directory, chroot=chroot)
+
+    async def open_stream(endpoint: str, timeout: float) -> Stream:
+        plain = not endpoint.startswith(("inet:", "unix:"))
+        return await connect(f"inet:{endpoint}" if plain else endpoint, timeout)
+
+    return open_stream
 
 
 def _dovecot(settings: SmtpdServiceSettings, parts: SmtpdParts, warn: Callable[[str], None]) -> DovecotServer:

@@ -8,9 +8,12 @@ Without a decision in what is said CONTINUE follows. Records are lines, one list
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from posthouse.net.connection import TcpStream
+from posthouse.net.pair import stream_pair
+from posthouse.net.stream import StreamClosed, StreamTimeout
 from posthouse.wire.milter import command
 from posthouse.wire.milter.answer import Answer, ReplyCode, Word
 from posthouse.wire.milter.packet import MilterProtocolError, PacketReader
@@ -19,6 +22,8 @@ Script = Mapping[str, Sequence[bytes | Answer]]
 UNANSWERED = (command.ABORT, command.QUIT, command.QUIT_NEW_CONNECTION, command.MACROS)
 SHOWN = 200
 """Bytes of a body chunk that are recorded as they are; of a longer one its beginning and its length."""
+PATIENCE = 60.0
+"""Seconds that a connection in memory may be silent."""
 NO_REPLY = {b"C": 0x1000, b"H": 0x2000, b"M": 0x4000, b"R": 0x8000, b"T": 0x10000, b"U": 0x20000}
 NO_REPLY |= {b"L": 0x80, b"N": 0x40000, b"B": 0x80000}
 """Commands that are not answered when their protocol bit was agreed on."""
@@ -43,6 +48,8 @@ class ScriptedMilter:
     sessions: list[list[str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     """What came in body chunks, one for each end of body."""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """The connections in memory that are open."""
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> asyncio.Server:
         """Listen; the caller closes it."""
@@ -57,25 +64,54 @@ class ScriptedMilter:
         """All records."""
         return [line for session in self.sessions for line in session]
 
+    async def connect(self, endpoint: str = "", timeout: float = 0.0) -> TcpStream:
+        """A connection to it in memory; fits policy.reach.Reach."""
+        near, far = stream_pair()
+        task = asyncio.get_running_loop().create_task(self.serve(far))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return near
+
+    async def serve(self, stream: TcpStream) -> None:
+        """One connection."""
+
+        async def read() -> bytes:
+            try:
+                return await stream.read(PATIENCE)
+            except (StreamClosed, StreamTimeout):
+                return b""
+
+        await self._converse(read, stream.write)
+        stream.close()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def read() -> bytes:
+            try:
+                return await reader.read(65536)
+            except ConnectionError:
+                return b""
+
+        await self._converse(read, writer.write)
+        writer.close()
+
+    async def _converse(self, read: Callable[[], Awaitable[bytes]], write: Callable[[bytes], None]) -> None:
         session: list[str] = []
         self.sessions.append(session)
         packets = PacketReader()
         body: list[bytes] = []
         try:
-            while data := await reader.read(65536):
+            while data := await read():
                 packets.receive_data(data)
                 while (found := packets.next_packet()) is not None:
-                    if not await self._take(*found, session, body, writer):
+                    if not self._take(*found, session, body, write):
                         return
-        except (ConnectionError, MilterProtocolError) as error:
+        except MilterProtocolError as error:
             session.append(f"! {error}")
         finally:
             session.append("closed")
-            writer.close()
 
-    async def _take(
-        self, letter: bytes, data: bytes, session: list[str], body: list[bytes], writer: asyncio.StreamWriter
+    def _take(
+        self, letter: bytes, data: bytes, session: list[str], body: list[bytes], write: Callable[[bytes], None]
     ) -> bool:
         """One command; False ends the connection."""
         session.append(record(letter, data))
@@ -88,21 +124,13 @@ class ScriptedMilter:
         if self.drop == name:
             return False
         if name in self.raw:
-            writer.write(self.raw[name])
+            write(self.raw[name])
         elif letter == command.OPTIONS:
-            offered = command.parse_options(data)
             chosen = self.options
-            writer.write(
-                bytes(
-                    command.Options(
-                        min(chosen.version, offered.version), chosen.actions, chosen.protocol, chosen.macros
-                    )
-                )
-            )
+            version = min(chosen.version, command.parse_options(data).version)
+            write(bytes(replace(chosen, version=version)))
         elif letter not in UNANSWERED and self.mute != name and not self.options.protocol & NO_REPLY.get(letter, 0):
-            for answer in self.answers(name, data):
-                writer.write(bytes(answer))
-        await writer.drain()
+            write(b"".join([bytes(answer) for answer in self.answers(name, data)]))
         return letter != command.QUIT
 
     def answers(self, name: str, data: bytes) -> list[Answer]:

@@ -20,6 +20,7 @@ from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
 from posthouse.policy.milter.decision import Decision, Kind, is_status
 from posthouse.policy.milter.endpoint import Endpoint
 from posthouse.policy.milter.macros import MacroNames, Value
+from posthouse.policy.reach import Reach
 from posthouse.wire.milter import command
 from posthouse.wire.milter.answer import NAMES as ANSWERS
 from posthouse.wire.milter.answer import Edit, Quarantine, ReplaceBody, ReplyCode, Word, parse_answer
@@ -33,7 +34,6 @@ MISCONFIGURED = "451 4.3.5 Server configuration problem - try again later"
 BUFFERED = 131072
 """Bytes of unanswered commands that gather before they are sent: a few body chunks."""
 
-Open = Callable[[Endpoint], Awaitable[Stream]]
 Apply = Callable[[Edit, "MilterConnection"], Awaitable[Decision | None]]
 """Makes a change to the message; a decision when that cannot be done."""
 
@@ -110,7 +110,7 @@ class MilterConnection:
         "torn",
     )
 
-    def __init__(self, endpoint: Endpoint, macros: MacroNames, open_stream: Open, warn: Callable[[str], None]) -> None:
+    def __init__(self, endpoint: Endpoint, macros: MacroNames, open_stream: Reach, warn: Callable[[str], None]) -> None:
         self.endpoint = endpoint
         self.state = State.NEW
         self.settled: Decision | None = None
@@ -142,9 +142,9 @@ class MilterConnection:
             return
         version, events = offered
         try:
-            self._stream = await self._open(endpoint)
+            self._stream = await self._open(endpoint.name, float(endpoint.connect_timeout))
         except ConfigError as error:
-            self._misconfigured(str(error))
+            self._misconfigured(f"invalid transport name: {error} in Milter service: {endpoint.name}")
             return
         except (OSError, StreamTimeout, DnsRetry) as error:
             self._fail(f"connect to Milter service {endpoint.name}: {reason(error)}", name=False)
@@ -220,7 +220,7 @@ class MilterConnection:
     ) -> Decision | None:
         """Send a command, whole as a packet, and hear what the milter says. `rejected`: a recipient that was refused
         already, which only some milters want to see."""
-        if self.state in (State.OVER, State.PASSED) or self.state is State.NEW:
+        if self.state is not State.OPEN or self.settled is not None:
             return self.settled
         unwanted, unanswered = SKIPS[letter]
         if rejected and not self._protocol & Protocol.RCPT_REJECTED:
@@ -252,6 +252,13 @@ class MilterConnection:
         """Show the milter a whole message and make the changes it wants."""
         if self.state is not State.OPEN:
             return self.settled
+        self.settled = None  # a wish to hold the message is kept by who heard it
+        decision = await self._show(message, value, apply)
+        if self._stream is not None:
+            self.settled = None  # it was about this message
+        return decision
+
+    async def _show(self, message: Inspected, value: Value, apply: Apply) -> Decision | None:
         for name, text in message.fields():
             if not self.leading_space and text.startswith(b" "):
                 text = text[1:]

@@ -6,25 +6,17 @@
 Errors: ConfigError from the lists.
 """
 
-import errno
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
-from posthouse.address.domain import is_ipv4, is_ipv6
 from posthouse.config.configuration import Configuration
-from posthouse.config.error import ConfigError
 from posthouse.config.settings import read_settings
-from posthouse.dns.native import NativeLookup
-from posthouse.dns.resolver import DnsRetry
-from posthouse.net.stream import Stream, StreamTimeout
-from posthouse.net.tcp import connect, connect_unix
 from posthouse.policy.milter.chain import Chain
-from posthouse.policy.milter.connection import MilterConnection, Open
+from posthouse.policy.milter.connection import MilterConnection
 from posthouse.policy.milter.endpoint import Endpoint, parse_milters
 from posthouse.policy.milter.macros import MacroNames, Value
 from posthouse.policy.milter.settings import LocalMilterSettings, MilterSettings, SmtpdMilterSettings
+from posthouse.policy.reach import Reach, reach
 from posthouse.tables.maps import Maps, open_maps
 from posthouse.tables.table import TableRetry
 
@@ -36,7 +28,7 @@ class Milters:
     endpoints: tuple[Endpoint, ...]
     macros: MacroNames
     settings: MilterSettings
-    open_stream: Open
+    open_stream: Reach
 
     def begin(self, value: Value, warn: Callable[[str], None]) -> Chain:
         """For one session; nothing is connected to yet."""
@@ -69,19 +61,19 @@ class SmtpdMilters:
 
 
 def open_milters(
-    configuration: Configuration, value: str, parameter: str, *, chroot: bool = False, open_stream: Open | None = None
+    configuration: Configuration, value: str, parameter: str, *, chroot: bool = False, open_stream: Reach | None = None
 ) -> Milters | None:
     """The milters of a list; None when it is empty. Raises ConfigError."""
     settings = read_settings(MilterSettings, configuration)
     endpoints = parse_milters(value, settings, parameter, configuration.origin(parameter))
     if not endpoints:
         return None
-    connects = open_stream or opener(settings.queue_directory, chroot=chroot)
+    connects = open_stream or reach(settings.queue_directory, chroot=chroot)
     return Milters(endpoints, MacroNames.read(settings), settings, connects)
 
 
 def open_smtpd_milters(
-    configuration: Configuration, *, chroot: bool = False, open_stream: Open | None = None
+    configuration: Configuration, *, chroot: bool = False, open_stream: Reach | None = None
 ) -> SmtpdMilters | None:
     """What a listener has filtered; None when nothing is."""
     settings = read_settings(SmtpdMilterSettings, configuration)
@@ -102,7 +94,7 @@ def open_smtpd_milters(
 
 
 def open_local_milters(
-    configuration: Configuration, *, chroot: bool = False, open_stream: Open | None = None
+    configuration: Configuration, *, chroot: bool = False, open_stream: Reach | None = None
 ) -> Milters | None:
     """What mail that did not come by SMTP is filtered by; None when it is not."""
     settings = read_settings(LocalMilterSettings, configuration)
@@ -111,40 +103,3 @@ def open_local_milters(
     return open_milters(
         configuration, settings.non_smtpd_milters, "non_smtpd_milters", chroot=chroot, open_stream=open_stream
     )
-
-
-def opener(queue_directory: str, *, chroot: bool = False, native: NativeLookup | None = None) -> Open:
-    """Connects to unix: and local: paths, relative to queue_directory, and to inet: hosts. `chroot`: absolute paths are
-    looked for under queue_directory first, where a chrooted Postfix finds them."""
-    lookup = native
-
-    async def open_stream(endpoint: Endpoint) -> Stream:
-        nonlocal lookup
-        kind, _, rest = endpoint.name.partition(":")
-        timeout = float(endpoint.connect_timeout)
-        if kind in ("unix", "local"):
-            if chroot and rest.startswith("/"):
-                try:
-                    return cast(Stream, await connect_unix(queue_directory + rest, timeout=timeout))
-                except FileNotFoundError:
-                    pass  # this process is not chrooted: the path as it is written
-            return cast(Stream, await connect_unix(os.path.join(queue_directory, rest), timeout=timeout))
-        if kind != "inet":
-            raise ConfigError(f"invalid transport name: {kind} in Milter service: {endpoint.name}")
-        host, _, port = rest.rpartition(":")
-        if not port.isdigit():
-            raise OSError(errno.EADDRNOTAVAIL, "service not found")
-        host = host.strip("[]") or "localhost"
-        addresses: tuple[str, ...] = (host,)
-        if not is_ipv4(host) and not is_ipv6(host):
-            lookup = lookup or NativeLookup()
-            addresses = await lookup.addresses(host)
-        failure: OSError | StreamTimeout | DnsRetry = OSError(errno.EADDRNOTAVAIL, "host not found")
-        for address in addresses:
-            try:
-                return cast(Stream, await connect(address, int(port), timeout=timeout))
-            except (OSError, StreamTimeout) as error:
-                failure = error
-        raise failure
-
-    return open_stream

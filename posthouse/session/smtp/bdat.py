@@ -6,7 +6,7 @@ client may have sent them all already.
 Standards: RFC 3030 section 2.
 """
 
-from posthouse.session.smtp.data import finish
+from posthouse.session.smtp.data import finish, trace_of
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.session.smtp.transaction import ChunkedContent, Transaction
 from posthouse.wire.smtp.command import BdatCommand, parse_bdat
@@ -40,6 +40,8 @@ async def bdat(session: SmtpSession, argument: str) -> bytes | Reply:
         refusal = session.judge(await session.stage.data(), "data", "BDAT")
         if refusal is None and session.milters is not None:
             refusal = await session.milters.data("BDAT")
+        if refusal is None and transaction is not None and transaction.proxy is not None:
+            refusal = await transaction.proxy.data(trace_of(session, transaction), session.stage.handling)
     limit = session.settings.message_size_limit
     if refusal is None and limit and transaction is not None and command.size > limit - transaction.size:
         session.log.warning(f"{session.queue_id}: BDAT request from {session.namaddr} exceeds message size limit")

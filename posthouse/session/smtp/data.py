@@ -8,7 +8,7 @@ from dataclasses import replace
 from posthouse.envelope.envelope import Envelope
 from posthouse.intake.transaction import Accepted
 from posthouse.session.smtp.received import received_field
-from posthouse.session.smtp.seams import PerRecipient
+from posthouse.session.smtp.seams import Answered, PerRecipient
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.session.smtp.transaction import Transaction
 from posthouse.wire.smtp.data import DataReader
@@ -31,6 +31,8 @@ async def data(session: SmtpSession, argument: str) -> bytes | Reply:
     refusal = session.judge(await session.stage.data(), "data", "DATA")
     if refusal is None and session.milters is not None:
         refusal = await session.milters.data("DATA")
+    if refusal is None and transaction.proxy is not None:
+        refusal = await transaction.proxy.data(trace_of(session, transaction), session.stage.handling)
     if refusal is not None:
         return refusal
     session.send(GO_AHEAD)
@@ -64,7 +66,7 @@ async def finish(session: SmtpSession, transaction: Transaction, accepted: str) 
     assert intake is not None
     try:
         if transaction.oversize:
-            session.log.warning(f"{intake.queue_id}: queue file size limit exceeded")
+            session.log.warning(f"{session.queue_id}: queue file size limit exceeded")
             session.record("refused", "", f"reject: {TOO_BIG.code} {TOO_BIG.status} {TOO_BIG.text}")
             return _for_all(session, transaction, TOO_BIG)
         verdict = await session.stage.end_of_data(transaction.size)
@@ -82,6 +84,11 @@ async def finish(session: SmtpSession, transaction: Transaction, accepted: str) 
             handling, milters = session.milters.handling(handling), session.milters.of_content
             outcome = await intake.commit(given, trace, handling, milters=milters)
         transaction.intake = None  # what was committed cannot be rolled back
+        if isinstance(outcome, Answered):
+            if outcome.reply.code >= 400:
+                return _for_all(session, transaction, outcome.reply)
+            session.error_count = session.junk_count = 0
+            return bytes(outcome.reply) * (len(transaction.recipients) if session.service.lmtp else 1)
         if isinstance(outcome, PerRecipient):
             assert len(outcome.replies) == len(transaction.recipients), "one reply for each recipient"
             return b"".join(map(bytes, outcome.replies))
@@ -128,6 +135,12 @@ async def envelope(session: SmtpSession, transaction: Transaction) -> Envelope:
         body=command.body,
         verp=command.verp,
     )
+
+
+def trace_of(session: SmtpSession, transaction: Transaction) -> bytes:
+    """What a filter before the queue gets on top: our Received field, unless the client only passes mail on for one
+    that it told of by XFORWARD."""
+    return b"" if session.forwarded is not None else received(session, transaction)
 
 
 def received(session: SmtpSession, transaction: Transaction) -> bytes:

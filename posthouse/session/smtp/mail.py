@@ -5,6 +5,8 @@ Standards: RFC 5321 section 4.1.1.2; RFC 1870 section 6.1 (a declared size is re
 
 from dataclasses import replace
 
+from posthouse.session.smtp.client_line import log_client
+from posthouse.session.smtp.proxy import begin_filtered
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.session.smtp.transaction import Transaction
 from posthouse.wire.smtp.command import BAD_SENDER, BadPath, MailCommand, parse_mail
@@ -57,7 +59,7 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
             for short in refused.evidence:
                 session.log.warning(f"not enough free space in mail queue: {short.fact}")
             return reply
-    session.transaction = Transaction(command)
+    session.transaction = Transaction(command, mail=argument)
     verdict = await session.stage.mail(command.sender, size=command.size, body=command.body, smtputf8=command.smtputf8)
     refusal = session.judge(verdict, "mail", "MAIL")
     if refusal is None and session.milters is not None:
@@ -67,7 +69,10 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
         return refusal
     session.dialogue.state = State.MAIL
     if not settings.smtpd_delay_open_until_valid_rcpt:
-        open_door(session, session.transaction)
+        refusal = await open_door(session, session.transaction)
+        if refusal is not None:
+            session.reset()
+            return refusal
     return MAIL_OK
 
 
@@ -80,19 +85,16 @@ def _too_much(session: SmtpSession, command: MailCommand, reply: Reply) -> Reply
     return reply
 
 
-def open_door(session: SmtpSession, transaction: Transaction) -> None:
-    """Begin the message: it has a queue id from here on, and its client is logged under it."""
+async def open_door(session: SmtpSession, transaction: Transaction) -> Reply | None:
+    """Begin the message: it has a queue id from here on, and its client is logged under it. With a filter before the
+    queue it has none, and the reply says why the filter cannot be reached."""
+    if session.service.proxy is not None:
+        filtered = begin_filtered(session, transaction, session.service.proxy)
+        refused = await filtered.open()
+        if refused is not None:
+            transaction.rollback()
+        return refused
     transaction.intake = session.service.intake.begin()
-    queue_id = transaction.intake.queue_id
-    session.stage.facts.queue_id = queue_id
-    client, forwarded = session.client, session.forwarded
-    line = f"{queue_id}: client={session.namaddr}"
-    if client.sasl_username:
-        line += f", sasl_method={client.sasl_method}, sasl_username={client.sasl_username}"
-    if client.sasl_sender:
-        line += f", sasl_sender={client.sasl_sender}"
-    if session.forwarded_id:
-        line += f", orig_queue_id={session.forwarded_id}"
-    if forwarded is not None and forwarded.address != "unknown":
-        line += f", orig_client={forwarded.name}[{forwarded.address}]"
-    session.log.info(line)
+    session.stage.facts.queue_id = queue_id = transaction.intake.queue_id
+    log_client(session, queue_id)
+    return None

@@ -127,10 +127,14 @@ class SessionMilters:
         if decision is None:
             return None
         session = self._session
+        recipient = recipient or self._first()
         evidence = (decision.evidence,)
         text = TEXTS.get(decision.kind)
         if text is not None:
-            session.event(decision.kind.value, word, text)
+            session.log.info(
+                f"{session.queue_id}: {decision.kind.value}: {word} from {session.namaddr}: {text}; "
+                f"{session.whatsup(recipient)}"
+            )
             session.record("milter", recipient, decision.kind.value, evidence)
             return None
         reply = Reply(*decision.parts)
@@ -140,6 +144,11 @@ class SessionMilters:
         )
         session.record("refused", recipient, f"milter-reject: {' '.join(reply.lines())}", evidence)
         return reply
+
+    def _first(self) -> str:
+        """The first recipient of the transaction: the one that log lines name."""
+        transaction = self._session.transaction
+        return transaction.recipients[0].address if transaction is not None and transaction.recipients else ""
 
     # -- macros ---------------------------------------------------------------------------
 
@@ -212,7 +221,7 @@ class SessionMilters:
                 case "{rcpt_host}":
                     return refused.status
             return "error"
-        recipient = transaction.trying or transaction.last_recipient
+        recipient = transaction.trying or self._first()
         return await self._resolved(name, recipient) if recipient else None
 
     async def _resolved(self, name: str, address: str) -> str | None:

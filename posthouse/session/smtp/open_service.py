@@ -20,6 +20,7 @@ from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
 from posthouse.policy.milter.milters import SmtpdMilters
 from posthouse.session.smtp.client_limits import ClientLimits
+from posthouse.session.smtp.proxy_filter import ProxyFilter
 from posthouse.session.smtp.seams import (
     Authenticator,
     Door,
@@ -73,6 +74,7 @@ def open_smtp_service(
     limits: ClientLimits | None = None,
     flush: Callable[[str], Awaitable[bool | None]] | None = None,
     milters: SmtpdMilters | None = None,
+    proxy: ProxyFilter | None = None,
     resolve: Resolve | None = None,
     stressed: Callable[[], bool] | None = None,
 ) -> SmtpService:
@@ -121,6 +123,7 @@ def open_smtp_service(
         local_rewrite=_local_rewrite(tables, configuration),
         flush=flush,
         milters=milters,
+        proxy=proxy,
         resolve=resolve,
     )
     service.limits = limits or ClientLimits(time.monotonic, settings.anvil_rate_time_unit)

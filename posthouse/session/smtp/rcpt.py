@@ -61,7 +61,13 @@ async def rcpt(session: SmtpSession, argument: str) -> bytes | Reply:
         session.dialogue.recipient_refused()
         return refusal
     if transaction.intake is None:
-        open_door(session, transaction)
+        refusal = await open_door(session, transaction)
+    if refusal is None and transaction.proxy is not None:
+        refusal = await transaction.proxy.recipient(argument)
+    if refusal is not None:
+        session.dialogue.recipient_refused()
+        session.stage.facts.accepted -= 1
+        return refusal
     transaction.recipients.append(
         Recipient(
             recipient,

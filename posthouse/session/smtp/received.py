@@ -77,6 +77,6 @@ def received_field(
     word = protocol_word(
         client.protocol, tls=tls is not None, authenticated=bool(client.sasl_username), smtputf8=smtputf8
     )
-    parts.append(f"by {hostname} ({mail_name}) with {word} id {queue_id}")
+    parts.append(f"by {hostname} ({mail_name}) with {word}" + (f" id {queue_id}" if queue_id else ""))
     parts.append(f"\r\n\tfor <{quote_address(recipient)}>; {date}\r\n" if recipient else f";\r\n\t{date}\r\n")
     return "".join(parts).encode("utf-8", "surrogateescape")

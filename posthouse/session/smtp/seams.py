@@ -145,6 +145,13 @@ Resolve = Callable[[str, str], Awaitable[Route]]
 """From sender and address to where it leads. Raises TableRetry."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a filter before the queue answered at the end of data: the client hears just that."""
+
+    reply: Reply
+
+
 class DoorTransaction(Protocol):
     """An IntakeTransaction, or one that delivers at once."""
 
@@ -157,11 +164,24 @@ class DoorTransaction(Protocol):
 
     async def commit(
         self, envelope: Envelope, received: bytes, handling: Handling, *, milters: Chain | None = None
-    ) -> Accepted | Refused | PerRecipient:
+    ) -> Accepted | Refused | PerRecipient | Answered:
         """Queue it, or deliver it; first show it to the session's milters."""
 
     def abort(self) -> None:
         """Forget it."""
+
+
+class FilterTransaction(DoorTransaction, Protocol):
+    """One that goes through a filter before the queue (proxy.py). A Reply refuses."""
+
+    async def open(self) -> Reply | None:
+        """Reach the filter."""
+
+    async def recipient(self, argument: str) -> Reply | None:
+        """RCPT, with its argument as the client gave it."""
+
+    async def data(self, received: bytes, handling: Handling) -> Reply | None:
+        """DATA, and the fields that go on top."""
 
 
 class Door(Protocol):

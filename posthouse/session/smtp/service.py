@@ -13,6 +13,7 @@ from posthouse.intake.transaction import Refused
 from posthouse.journal.journal import Journal
 from posthouse.policy.milter.milters import SmtpdMilters
 from posthouse.session.smtp.client_limits import ClientLimits
+from posthouse.session.smtp.proxy_filter import ProxyFilter
 from posthouse.session.smtp.received import DateText
 from posthouse.session.smtp.seams import (
     Authenticator,
@@ -90,6 +91,8 @@ class SmtpService:
     """local_header_rewrite_clients, by client name, address and SASL login. None: permit_inet_interfaces alone."""
     milters: SmtpdMilters | None = None
     """smtpd_milters, or None when there are none."""
+    proxy: ProxyFilter | None = None
+    """smtpd_proxy_filter, or None when there is none."""
     resolve: Resolve | None = None
     """Routing, for the macros that tell milters where mail goes."""
     flush: Callable[[str], Awaitable[bool | None]] | None = None

@@ -6,7 +6,7 @@ Standards: RFC 5321 section 3.3.
 from dataclasses import dataclass, field
 
 from posthouse.envelope.envelope import Recipient
-from posthouse.session.smtp.seams import DoorTransaction
+from posthouse.session.smtp.seams import DoorTransaction, FilterTransaction
 from posthouse.wire.smtp.command import MailCommand
 from posthouse.wire.smtp.data import ChunkReader
 
@@ -39,6 +39,10 @@ class Transaction:
     size: int = 0
     """Bytes of content so far."""
     oversize: bool = False
+    mail: str = ""
+    """MAIL's argument as the client gave it, for a filter before the queue."""
+    proxy: FilterTransaction | None = None
+    """The intake when it is a filter before the queue."""
     chunks: ChunkedContent | None = None
     """BDAT's, or None while there was none."""
 
@@ -51,4 +55,4 @@ class Transaction:
         """Forget it."""
         if self.intake is not None:
             self.intake.abort()
-            self.intake = None
+            self.intake = self.proxy = None
