@@ -5,7 +5,7 @@ the next batch: all its writes share one transaction and one sync (each within a
 own, so that one that fails or is refused takes nothing with it), then its reads run. A caller
 goes on when the commit that holds its write has returned, never before.
 
-Lanes without work keep their file open, up to a number; the one unused longest is closed.
+Lanes without work keep their file open for a while, up to a number; the one unused longest is closed.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ T = TypeVar("T")
 THREADS = 8
 # Open account files: three descriptors and up to 1 MiB of cache each.
 OPEN_FILES = 256
+# A file unused for so long is closed: an idle session costs some 20 KiB, and 200 KiB with SQLite's cache.
+IDLE_SECONDS = 60.0
 # Groups of quick batches at the same time: each account a thread of its own cost four times the work itself in
 # switches of threads; one at a time would wait for the disk with idle processors.
 GROUPS = 4
@@ -65,6 +67,8 @@ class Lane:
         self.waiting: list[_Job] = []
         self.running = False
         self.file: AccountFile | None = None
+        self.used = 0.0
+        """When it last had work, by the loop's clock."""
 
     async def write(
         self,
@@ -240,6 +244,8 @@ class Lanes:
         self._called = False
         self._lanes: OrderedDict[str, Lane] = OrderedDict()
         self._closing: set[asyncio.Future[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def enqueue(self, lane: Lane, batch: list[_Job]) -> None:
         """A batch of quick jobs waits for its group: those of one turn of the loop share a hop into the pool."""
@@ -290,13 +296,26 @@ class Lanes:
         return lane
 
     def settle(self, idle: Lane) -> None:
-        """A lane has no more work: close those that are too many."""
+        """A lane has no more work: close those that are too many, and this one once it is idle long enough."""
+        loop = asyncio.get_running_loop()
+        idle.used = loop.time()
+        if self._sweep is None and not self._closed:
+            self._sweep = loop.call_later(IDLE_SECONDS, self._close_idle)
         excess = len(self._lanes) - self._open_files
         if excess <= 0:
             return
         for lane in [each for each in self._lanes.values() if not each.running and not each.waiting][:excess]:
             if lane is not idle:
                 self._close(lane)
+
+    def _close_idle(self) -> None:
+        """Close what was not used for long; look again while something is open."""
+        loop = asyncio.get_running_loop()
+        before = loop.time() - IDLE_SECONDS
+        for lane in [each for each in self._lanes.values() if not each.running and not each.waiting]:
+            if lane.used <= before:
+                self._close(lane)
+        self._sweep = loop.call_later(IDLE_SECONDS / 2, self._close_idle) if self._lanes else None
 
     def _close(self, lane: Lane) -> None:
         """Let go of a lane. Who still holds it opens the file anew with the next call, after this close."""
@@ -315,6 +334,10 @@ class Lanes:
 
     async def close(self) -> None:
         """Finish all work, close all files, end the threads."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         while busy := [lane for lane in self._lanes.values() if lane.running or lane.waiting]:
             await asyncio.gather(*(lane.read(lambda _file: None) for lane in busy), return_exceptions=True)
         for lane in list(self._lanes.values()):

@@ -10,6 +10,7 @@ import pytest
 
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.mailbox import takeover
+from posthouse.mailbox.index import lane
 from posthouse.mailbox.index.rows import QuotaLimits
 from posthouse.mailbox.mbox.locks import LockRules, lock_mbox
 from posthouse.mailbox.native.layout import account_folder, safe_name
@@ -356,3 +357,22 @@ def test_names_of_accounts_never_meet_and_never_leave_the_folder(tmp_path: Path)
         assert len(folder.relative_to(tmp_path).parts) == 3
         assert ".." not in folder.parts
     assert safe_name("") == "%"
+
+
+def open_files(folder: Path) -> list[Path]:
+    return [link for link in Path("/proc/self/fd").iterdir() if str(folder) in os.path.realpath(link)]
+
+
+async def test_an_account_that_nobody_uses_is_closed_and_opens_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "IDLE_SECONDS", 0.0)
+    store = NativeMailStore(tmp_path)
+    _account, mailbox = await opened(store)
+    async with asyncio.timeout(20):
+        while store._lanes._lanes or store._lanes._closing:  # noqa: ASYNC110 - the end of a timer tells nobody
+            await asyncio.sleep(0)
+    assert not open_files(tmp_path)
+    assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
+    assert list(await mailbox.uids()) == [1]
+    await store.close()
