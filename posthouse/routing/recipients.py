@@ -7,6 +7,8 @@ not exist, and its text says why.
 Standards: RFC 3463 section 3.2 (5.1.1).
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from posthouse.address.address import split_address
@@ -16,6 +18,7 @@ from posthouse.config.settings import read_settings
 from posthouse.envelope.verdict import Evidence
 from posthouse.routing.address_class import AddressClass
 from posthouse.routing.address_map import AddressMap
+from posthouse.routing.probe_sender import is_probe_sender
 from posthouse.routing.resolve import Resolution
 from posthouse.tables.maps import Maps, open_maps
 
@@ -30,6 +33,8 @@ class RecipientSettings:
     recipient_delimiter: str
     show_user_unknown_table_name: bool
     double_bounce_sender: str
+    address_verify_sender: str
+    address_verify_sender_ttl: int
     unknown_local_recipient_reject_code: int
     unknown_virtual_alias_reject_code: int
     unknown_virtual_mailbox_reject_code: int
@@ -50,8 +55,15 @@ class Unlisted:
 class Recipients:
     """Asks the tables."""
 
-    def __init__(self, settings: RecipientSettings, configuration: Configuration, aliases: list[AddressMap]) -> None:
+    def __init__(
+        self,
+        settings: RecipientSettings,
+        configuration: Configuration,
+        aliases: list[AddressMap],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
+        self._clock = clock
         self._aliases = aliases
         self._configuration = configuration
         classes = {
@@ -77,8 +89,12 @@ class Recipients:
         return cls(read_settings(RecipientSettings, configuration), configuration, aliases)
 
     async def aliased(self, address: str) -> bool:
-        """Whether a canonical or virtual alias table has the address, or it is where notices end. Raises TableRetry."""
-        if split_address(address)[0].lower() == self._settings.double_bounce_sender.lower():
+        """Whether a canonical or virtual alias table has the address, or it is where notices
+        and answers to probes end. Raises TableRetry."""
+        settings = self._settings
+        if split_address(address)[0].lower() == settings.double_bounce_sender.lower():
+            return True
+        if is_probe_sender(address, settings.address_verify_sender, settings.address_verify_sender_ttl, self._clock()):
             return True
         for aliases in self._aliases:
             if await aliases.lookup(address) is not None:

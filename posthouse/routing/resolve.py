@@ -68,6 +68,11 @@ class Resolution:
     """Whether the local part names another place to go on to (user%site, site!user, "user@site"): who relays such mail
     would have the next machine relay it for anybody."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the domain is one of mydestination."""
+        return self.address_class is AddressClass.LOCAL
+
 
 class Resolver:
     """Resolves addresses that are in standard form."""

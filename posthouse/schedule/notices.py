@@ -24,6 +24,10 @@ class Resolution(Protocol):
         """The address to deliver to."""
 
     @property
+    def is_local(self) -> bool:
+        """Whether the domain is one of mydestination."""
+
+    @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Why."""
 

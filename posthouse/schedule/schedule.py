@@ -79,7 +79,7 @@ class Schedule:
         self._transports = {name: Transport(service) for name, service in transports.items()}
         self.clock: Clock = clock or SystemClock()
         self._chronicle = Chronicle(settings, journal, self.clock, log.program("error"))
-        self._routes = Routes(router, settings, self._chronicle, self.clock)
+        self._routes = Routes(router, settings, self._chronicle, self.clock, log)
         self.active: dict[str, ActiveMessage] = {}
         self._places: dict[str, list[tuple[Transport, Destination]]] = {}
         """Where the entries of active messages wait."""

@@ -22,6 +22,9 @@ class ScheduleSettings:
     soft_bounce: bool = False
     delay_logging_resolution_limit: int = 2
     default_filter_nexthop: str = ""
+    double_bounce_sender: str = "double-bounce"
+    address_verify_sender: str = "double-bounce"
+    address_verify_sender_ttl: int = 0
 
 
 def _of(suffix: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ status=deliverable or undeliverable.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from posthouse.address.address import split_address
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.envelope.envelope import Recipient
@@ -21,6 +20,7 @@ from posthouse.intake.expansion import Expansion
 from posthouse.intake.settings import CleanupSettings
 from posthouse.policy.restrictions.verify import ProbeResult, ProbeStatus
 from posthouse.routing.canonical import CanonicalLoop
+from posthouse.routing.probe_sender import probe_sender
 from posthouse.routing.router import Router
 from posthouse.routing.virtual_alias import ExpansionRefused
 from posthouse.schedule.delivery_log import delivery_line
@@ -41,9 +41,6 @@ ROUTES = (
     "sender_dependent_default_transport_maps",
 )
 """Where probes may go another way than mail: address_verify_ before each name."""
-
-# Postfix's digits without vowels, so that no word comes of a number.
-DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZ"
 
 SEVERAL = Dsn("2.0.0", "aliased to multiple recipients")
 MAPPING_FAILED = Dsn("4.3.0", "address resolver failure")
@@ -85,20 +82,6 @@ class PollSettings:
 
     address_verify_poll_count: int
     address_verify_poll_delay: int
-
-
-def probe_sender(sender: str, ttl: int, now: float) -> str:
-    """The sender of probes; with a ttl its local part changes as time goes by, so that nobody can learn it."""
-    if sender in ("", "<>"):
-        return ""
-    if not ttl:
-        return sender
-    local_part, domain = split_address(sender)
-    number, text = int(now) // ttl, ""
-    while number:
-        number, digit = divmod(number, len(DIGITS))
-        text = DIGITS[digit] + text
-    return f"{local_part}{text}" + (f"@{domain}" if domain else "")
 
 
 class AddressProbes:

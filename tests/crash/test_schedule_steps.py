@@ -30,6 +30,7 @@ class Resolution:
     nexthop: str
     recipient: str
     evidence: tuple[()] = ()
+    is_local: bool = False
 
 
 class World:

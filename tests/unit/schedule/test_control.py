@@ -34,6 +34,7 @@ class Resolution:
     nexthop: str
     recipient: str
     evidence: tuple[Evidence, ...] = ()
+    is_local: bool = False
 
 
 class Route:

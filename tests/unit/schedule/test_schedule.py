@@ -32,12 +32,13 @@ class Resolution:
     nexthop: str
     recipient: str
     evidence: tuple[Evidence, ...] = ()
+    is_local: bool = False
 
 
 class Route:
     async def resolve(self, sender: str, address: str) -> Resolution:
         transport = "gone" if address.startswith("gone") else "smtp"
-        return Resolution(transport, address.partition("@")[2], address)
+        return Resolution(transport, address.partition("@")[2], address, is_local=address.endswith("@here.example"))
 
 
 class Agent:
@@ -530,4 +531,17 @@ async def test_a_probe_whose_report_cannot_be_queued_is_made_again(make) -> None
     await house.later(300)
     assert [kind for kind, *_ in house.told.calls] == ["traced"]
     assert [request.trace_only for request in house.agent.requests] == [True, True]
+    assert await house.store.load(queue_id) is None
+
+
+@pytest.mark.parametrize("name", ["double-bounce", "Double-Bounce", "probe"])
+async def test_mail_to_where_notices_and_answers_to_probes_end_is_discarded(make, name: str) -> None:
+    house = await make(address_verify_sender="probe", address_verify_sender_ttl=1 << 40)
+    queue_id = await house.send(f"{name}@here.example", f"{name}@example.net")
+    await house.quiet()
+    assert [r.recipient.address for q in house.agent.requests for r in q.recipients] == [f"{name}@example.net"]
+    assert house.sink.lines[1] == (
+        f"postfix/qmgr: {queue_id}: to=<{name}@here.example>, relay=none, delay=0, delays=0/0/0/0, dsn=2.0.0,"
+        " status=sent (undeliverable postmaster notification discarded)"
+    )
     assert await house.store.load(queue_id) is None
