@@ -133,7 +133,7 @@ class Writer:
         batch: list[_Insertion | _Changes] = []
         try:
             self._commit_forever(batch)
-        except BaseException as error:  # noqa: BLE001  the last line of a thread: told, never swallowed
+        except BaseException as error:  # the last line of a thread: told, never swallowed
             with self._lock:
                 self._closing = True
                 unwritten = [item for item in [*batch, *self._pending] if isinstance(item, _Insertion)]

@@ -49,6 +49,14 @@ class ControlRequest:
         self.queues = queues
         self.site = site
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ControlRequest) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.do, self.ids, self.queues, self.site))
+
 
 def encode_line(value: dict[str, Any]) -> bytes:
     """One answer as a line. Undecodable bytes in text travel as their escapes."""

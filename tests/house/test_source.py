@@ -129,11 +129,11 @@ def _imported_at_load(tree: ast.Module) -> set[str]:
     return names
 
 
-def test_a_broad_except_stands_in_service_only() -> None:
+def test_a_broad_except_stands_in_service_and_the_writers_thread_only() -> None:
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["lint"]
     assert "BLE" in rules["select"]
     allowed = {pattern for pattern, ignored in rules["per-file-ignores"].items() if "BLE" in ignored}
-    assert allowed == {"posthouse/service/**"}
+    assert allowed == {"posthouse/service/**", "posthouse/queue/writer.py"}
     excused = [str(path) for path, (text, _) in sources().items() if re.search(r"noqa: .*BLE", text)]
     assert excused == []
 

@@ -77,7 +77,10 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
 
 
 def _too_much(session: SmtpSession, command: MailCommand, reply: Reply) -> Reply:
-    """Refuse a message before its transaction begins: the log line names no sender, as Postfix's does not."""
+    """Refuse a message before its transaction begins. Postfix's log line names the sender of one that is too large, and
+    none where there is no room."""
+    if reply is TOO_LARGE:
+        session.transaction = Transaction(command)
     session.refuse(reply, "MAIL")
     session.transaction = Transaction(command)
     session.record("refused", "", f"{'defer' if reply.code < 500 else 'reject'}: {' '.join(reply.lines())}")
