@@ -12,8 +12,6 @@ from posthouse.config.logical_line import printable
 from posthouse.config.options import Options, UsageError, parse_options
 from posthouse.config.read import configuration_directory
 
-CLASSES = ("builtin", "service", "user", "all")
-
 WORDS = {"a": ("cyrus", "dovecot"), "A": ("cyrus",), "l": ("flock", "fcntl", "dotlock")}
 """What -a, -A and -l list."""
 
@@ -28,20 +26,41 @@ def _note(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stdout.flush()
     sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
 
 
+BUFFER = 4096
+"""Bytes of a listing that wait: scripts that read both streams see warnings before the listing, as Postfix has them.
+
+What still waits when the command gives up is not shown.
+"""
+
+_waiting = bytearray()
+
+
 def _show(text: str) -> None:
-    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    _waiting.extend(f"{text}\n".encode("utf-8", "surrogateescape"))
+    full = len(_waiting) // BUFFER * BUFFER
+    if full:
+        sys.stdout.buffer.write(_waiting[:full])
+        sys.stdout.buffer.flush()
+        del _waiting[:full]
+
+
+def _flush() -> None:
+    sys.stdout.buffer.write(_waiting)
+    sys.stdout.buffer.flush()
+    _waiting.clear()
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
+    _waiting.clear()
     try:
-        options = parse_options(arguments)
-        return _run(options)
+        status = _run(parse_options(arguments))
+        _flush()
+        return status
     except UsageError as error:
         for line in error.lines:
             _say(f"postconf: {line}")
@@ -66,21 +85,12 @@ def _run(options: Options) -> int:
         else:
             _edit_master(options, directory)
         return 0
-    listing = Listing(directory, options, warn, _show, _note)
+    listing = Listing(directory, options, warn, _show, _note, _flush)
     if mode == "p":
-        listing.show_parameters(Selection(_classes(options.classes), options.defaults, options.changed))
+        listing.show_parameters(Selection(options.classes, options.defaults, options.changed))
     else:
         listing.show_master(mode)
     return 0
-
-
-def _classes(words: str | None) -> frozenset[str]:
-    chosen: set[str] = set()
-    for word in ("all" if words is None else words).replace(",", " ").split():
-        if word.lower() not in CLASSES:
-            raise ConfigError(f'unknown -C option value "{word}" in "{words}"')
-        chosen.add(word.lower())
-    return frozenset(CLASSES if "all" in chosen else chosen)
 
 
 def _show_support(mode: str, options: Options) -> int:

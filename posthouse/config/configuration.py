@@ -72,7 +72,7 @@ class Configuration:
         try:
             return expand(text, self._find)
         except MacroError as error:
-            raise ConfigError("dictionary mail_dict: macro processing error", (error.text,)) from error
+            raise ConfigError("dictionary mail_dict: macro processing error", (*error.warnings, error.text)) from error
 
     def boolean(self, name: str) -> bool:
         """A yes or no."""

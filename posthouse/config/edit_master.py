@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from posthouse.config.error import ConfigError
 from posthouse.config.fold import braced, print_service
-from posthouse.config.logical_line import BLANKS
+from posthouse.config.logical_line import BLANKS, words_of
 from posthouse.config.main_cf import split_name_value
 from posthouse.config.master_cf import FIELDS, Service, check_field, parse_master_cf, parse_service
 
@@ -46,7 +46,7 @@ def _is_comment(line: str) -> bool:
 
 
 def _first_two(line: str) -> tuple[str, str]:
-    words = line.split()
+    words = words_of(line)
     return (words[0], words[1]) if len(words) > 1 else ("".join(words), "")
 
 

@@ -3,22 +3,24 @@
     reference   = "$" name / "${" body "}" / "$(" body ")" / "$$"
     body        = (name / "{" text "}" operator "{" text "}") ["?" text [":" text] / ":" text]
 
-A name counts as defined when its value is not empty. Numbers compare as numbers, other text
-as text; the level operators (<level and its like) compare compatibility levels, 3.10 being
-above 3.9. Errors are Postfix's warnings, the place of the error marked with >>>.
+A name counts as defined when something is written behind its "=", whatever that expands to.
+Numbers compare as numbers, other text as text; the level operators (<level and its like) compare
+compatibility levels, 3.10 being above 3.9. Errors are Postfix's warnings, the place of the error marked with >>>.
 """
 
 import re
 from collections.abc import Callable
 
 from posthouse.config.error import ConfigError
-from posthouse.config.logical_line import BLANKS
+from posthouse.config.logical_line import WORD_BREAKS
 
 NESTING_LIMIT = 100
 """Parameters within parameters; Postfix's own limit, it stops loops."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]*")
 _OPERATOR = re.compile(r"(?:==|!=|<=|>=|<|>)(?![<>=!])")
+_NUMBER = r"\s*\+?(\d{1,9})"
+_LEVEL = rf"{_NUMBER}(?:\.{_NUMBER})?(?:\.{_NUMBER})?"
 _SUFFIX = re.compile(r"[A-Za-z0-9]*")
 _CLOSING = {"{": "}", "(": ")"}
 
@@ -27,12 +29,13 @@ Lookup = Callable[[str], str | None]
 
 
 class MacroError(ConfigError):
-    """A value that cannot be expanded; the text is Postfix's warning about it."""
+    """A value that cannot be expanded; the text is Postfix's last warning about it, `warnings` are the ones before."""
 
 
 def parse_level(text: str) -> tuple[int, int, int]:
     """A compatibility level: major, major.minor or major.minor.patch."""
-    match = re.fullmatch(r"(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?", text)
+    # Each number as strtol(3) reads it: blanks and a plus sign may stand before it.
+    match = re.fullmatch(_LEVEL, text, re.ASCII)
     if match is None:
         raise MacroError(f'malformed compatibility level syntax: "{text}"')
     return int(match[1]), int(match[2] or 0), int(match[3] or 0)
@@ -40,107 +43,158 @@ def parse_level(text: str) -> tuple[int, int, int]:
 
 def _mark(before: str, rest: str) -> str:
     """The place of an error, as Postfix marks it: the last thing understood, and what follows."""
-    return f"...{before}>>>{rest[:_CONTEXT]}"
+    shown = rest.encode("utf-8", "surrogateescape")[:_CONTEXT]
+    return f"...{before}>>>{shown.decode('utf-8', 'surrogateescape')}"
 
 
 _CONTEXT = 20
+"""Bytes shown of what follows."""
+
+
+class _Wrong(Exception):
+    """What is wrong with a reference."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
 
 
 class _Expansion:
-    """One value being expanded."""
+    """One value being expanded.
 
-    def __init__(self, lookup: Lookup, seen: Callable[[str], None] | None, recurse: bool) -> None:
+    After the first error nothing is evaluated any more; reading goes on, and tells what else is wrong, as Postfix does.
+    """
+
+    def __init__(self, lookup: Lookup, seen: Callable[[str], None] | None, recurse: bool, outer: int = 0) -> None:
         self.lookup = lookup
         self.seen = seen
         self.recurse = recurse
+        self.outer = outer
+        """How many comparisons this is inside of."""
+        self.level = 0
+        self.told: list[str] = []
 
-    def expand(self, text: str, depth: int) -> str:
+    def run(self, text: str) -> str:
+        """The text expanded. MacroError tells all that is wrong with it."""
+        result = self.expand(text)
+        if self.told:
+            raise MacroError(self.told[-1], tuple(self.told[:-1]))
+        return result
+
+    def expand(self, text: str) -> str:
+        """A text, perhaps one inside others."""
         if "$" not in text:
-            return text
+            return self.plain(text)
         out: list[str] = []
+        plain = ""
         position = 0
         while True:
             dollar = text.find("$", position)
             if dollar < 0:
-                out.append(text[position:])
+                out.append(self.plain(plain + text[position:]))
                 return "".join(out)
-            out.append(text[position:dollar])
+            plain += text[position:dollar]
             following = text[dollar + 1 : dollar + 2]
             if following == "$":
-                out.append("$")
+                plain += "$"
                 position = dollar + 2
-            elif following in _CLOSING and following:
-                end = balanced_end(text, dollar + 1)
-                if end < 0:
-                    raise MacroError(f'truncated macro reference: "{text}"')
-                out.append(self.reference(text[dollar + 2 : end - 1], text, depth))
-                position = end
+                continue
+            out.append(self.plain(plain))
+            plain = ""
+            if following in _CLOSING and following:
+                position = balanced_end(text, dollar + 1)
+                body = text[dollar + 2 : position - 1]
+                if position < 0:
+                    self.told.append(f'truncated macro reference: "{text}"')
+                    return ""
             else:
                 match = _NAME.match(text, dollar + 1)
                 assert match is not None, "the pattern matches the empty text too"
-                if not match[0]:
-                    raise MacroError(f'empty macro name: "{text}"')
-                out.append(self.value(match[0], depth))
-                position = match.end()
+                body, position = match[0], match.end()
+            if not body:
+                self.told.append(f'empty macro name: "{text}"')
+                return ""
+            out.append(self.reference(body))
 
-    def value(self, name: str, depth: int) -> str:
-        """A parameter's value, expanded."""
+    def enters(self, piece: str) -> bool:
+        """One piece begins; whether it is to be evaluated. One that is not stays counted."""
+        if self.level > NESTING_LIMIT:
+            self.told.append(f'unreasonable macro call nesting: "{piece}"')
+        self.level += 1
+        return not self.told
+
+    def plain(self, text: str) -> str:
+        """Text without references."""
+        if text and self.enters(text):
+            self.level -= 1
+        return text
+
+    def reference(self, body: str) -> str:
+        """The value of what stands between ${ and }."""
+        if not self.enters(body):
+            return ""
+        try:
+            result = self.evaluate(body)
+        except _Wrong as error:
+            self.told.append(error.text)
+            return ""
+        self.level -= 1
+        return result
+
+    def raw(self, name: str) -> str:
+        """A parameter's value, unexpanded."""
         if self.seen is not None:
             self.seen(name)
-        raw = self.lookup(name)
-        if raw is None:
-            return ""
-        if not self.recurse:
-            return raw
-        if depth > NESTING_LIMIT:
-            raise MacroError(f'unreasonable macro call nesting: "{name}"')
-        return self.expand(raw, depth + 1)
+        return self.lookup(name) or ""
 
-    def reference(self, body: str, whole: str, depth: int) -> str:
-        """The value of what stands between ${ and }."""
-        start = len(body) - len(body.lstrip(BLANKS))
+    def evaluate(self, body: str) -> str:
+        """The value of a reference's body."""
+        start = _skip(body, 0)
         if body[start : start + 1] == "{":
-            result, position = self.comparison(body, start, depth)
-            name = ""
-        else:
-            match = _NAME.match(body, start)
-            assert match is not None, "the pattern matches the empty text too"
-            name, position = match[0], match.end()
-            rest = body[position:].lstrip(BLANKS)
-            if not name and not rest:
-                raise MacroError(f'empty macro name: "{whole}"')
-            if rest and rest[0] not in "?:":
-                raise MacroError(f'attribute name syntax error at: "{_mark(name, body[position:])}"')
+            result, position = self.comparison(body, start)
+            if self.told:
+                return ""
+            rest = body[position:].lstrip(WORD_BREAKS)
             if not rest:
-                return self.value(name, depth)
-            result = self.value(name, depth) != ""
-        rest = body[position:].lstrip(BLANKS)
-        if not rest:
-            return "true" if result else ""
-        position = len(body) - len(rest)
-        if rest[0] not in "?:":
-            raise MacroError(f'"?" or ":" expected at: "{_mark("}", body[position:])}"')
-        return self.choice(body, position, result, depth)
+                return "true" if result else ""
+            position = len(body) - len(rest)
+            if rest[0] not in "?:":
+                raise _Wrong(f'"?" or ":" expected at: "{_mark("}", body[position:])}"')
+            return self.choice(body, position, result)
+        match = _NAME.match(body, start)
+        assert match is not None, "the pattern matches the empty text too"
+        rest = body[match.end() :].lstrip(WORD_BREAKS)
+        if rest and rest[0] not in "?:":
+            raise _Wrong(f'attribute name syntax error at: "{_mark(body[: match.end()], body[match.end() :])}"')
+        value = self.raw(match[0])
+        if rest:
+            # A name counts as defined when something is written behind its "=", whatever that expands to.
+            return self.choice(body, len(body) - len(rest), value != "")
+        return self.expand(value) if self.recurse else value
 
-    def choice(self, body: str, position: int, result: bool, depth: int) -> str:
+    def choice(self, body: str, position: int, result: bool) -> str:
         """What "?" and ":" choose, from the position of the first of them on."""
         operator = body[position]
         first, position, braced = self.branch(body, position + 1)
-        chosen = first if result == (operator == "?") else ""
-        if braced:
-            after = _skip(body, position)
-            if after < len(body):
-                if operator == ":":
-                    raise MacroError(f'unexpected input at: "{_mark(first + "}", body[after:])}"')
-                if body[after] != ":":
-                    raise MacroError(f'":" expected at: "{_mark(first + "}", body[after:])}"')
-                second, position, braced = self.branch(body, after + 1)
-                if braced and _skip(body, position) < len(body):
-                    rest = body[_skip(body, position) :]
-                    raise MacroError(f'unexpected input at: "{_mark(second + "}", rest)}"')
-                if not result:
-                    chosen = second
-        return self.expand(chosen, depth)
+        chosen = self.expand(first) if self.takes(result == (operator == "?")) else ""
+        after = _skip(body, position)
+        if not braced or after == len(body):
+            return chosen
+        if operator == ":":
+            raise _Wrong(f'unexpected input at: "{_mark(first + "}", body[after:])}"')
+        if body[after] != ":":
+            raise _Wrong(f'":" expected at: "{_mark(first + "}", body[after:])}"')
+        second, position, braced = self.branch(body, after + 1)
+        if self.takes(not result):
+            chosen += self.expand(second)
+        after = _skip(body, position)
+        if braced and after < len(body):
+            raise _Wrong(f'unexpected input at: "{_mark(second + "}", body[after:])}"')
+        return chosen
+
+    def takes(self, chosen: bool) -> bool:
+        """Whether to go into a branch."""
+        return chosen
 
     @staticmethod
     def branch(body: str, position: int) -> tuple[str, int, bool]:
@@ -149,29 +203,47 @@ class _Expansion:
         if body[start : start + 1] == "{":
             end = balanced_end(body, start)
             if end < 0:
-                raise MacroError(f'truncated macro reference: "{body[start:]}"')
-            return body[start + 1 : end - 1].strip(BLANKS), end, True
+                raise _Wrong(f'truncated macro reference: "{body[start:]}"')
+            return body[start + 1 : end - 1], end, True
         return body[position:], len(body), False
 
-    def comparison(self, body: str, position: int, depth: int) -> tuple[bool, int]:
+    def comparison(self, body: str, position: int) -> tuple[bool, int]:
         """The truth of {a} op {b}, and where it ends."""
         left, position = self.operand(body, position)
         position = _skip(body, position)
         match = _OPERATOR.match(body, position)
         if match is None:
             expected = '"==" or "!="" or "<"" or "<="" or ">="" or ">"'
-            raise MacroError(f'{expected} expected at: "{_mark(left + "}", body[position:])}"')
+            raise _Wrong(f'{expected} expected at: "{_mark(left + "}", body[position:])}"')
         suffix = _SUFFIX.match(body, match.end())
         assert suffix is not None, "the pattern matches the empty text too"
         if suffix[0] not in {"", "level"}:
-            raise MacroError(f'bad operator suffix at: "{_mark(match[0], suffix[0])}"')
+            raise _Wrong(f'bad operator suffix at: "{_mark(match[0], suffix[0])}"')
         position = _skip(body, suffix.end())
         if body[position : position + 1] != "{":
-            marked = _mark(f"{{{left}}} {match[0]}{suffix[0]}", body[suffix.end() :])
-            raise MacroError(f'"{{expression}}" expected at: "{marked}"')
+            marked = _mark(f"{{{left}}} {match[0]}", body[suffix.end() :])
+            raise _Wrong(f'"{{expression}}" expected at: "{marked}"')
         right, position = self.operand(body, position)
-        truth = self.compare(self.expand(left, depth), match[0], self.expand(right, depth), level=bool(suffix[0]))
-        return truth, position
+        sides = [self.side(left), self.side(right)]
+        if self.told:
+            return False, position
+        try:
+            return self.compare(sides[0], match[0], sides[1], level=bool(suffix[0])), position
+        except MacroError as error:
+            raise _Wrong(error.text) from error
+
+    def side(self, text: str) -> str:
+        """One side of a comparison, expanded by itself."""
+        if self.outer > NESTING_LIMIT:
+            raise _Wrong(f'unreasonable macro call nesting: "{text}"')
+        side = self.inner()
+        result = side.expand(text)
+        self.told += side.told
+        return result
+
+    def inner(self) -> "_Expansion":
+        """An expansion of the same kind inside a comparison."""
+        return _Expansion(self.lookup, self.seen, self.recurse, self.outer + 1)
 
     def compare(self, left: str, operator: str, right: str, *, level: bool) -> bool:
         """The truth of a comparison of expanded sides."""
@@ -181,12 +253,12 @@ class _Expansion:
     def operand(body: str, position: int) -> tuple[str, int]:
         end = balanced_end(body, position)
         if end < 0:
-            raise MacroError(f'truncated macro reference: "{body[position:]}"')
+            raise _Wrong(f'truncated macro reference: "{body[position:]}"')
         return body[position + 1 : end - 1], end
 
 
 def _skip(text: str, position: int) -> int:
-    while position < len(text) and text[position] in BLANKS:
+    while position < len(text) and text[position] in WORD_BREAKS:
         position += 1
     return position
 
@@ -233,30 +305,28 @@ def expand(text: str, lookup: Lookup, *, seen: Callable[[str], None] | None = No
     Each name referred to is told to `seen` first. With recurse=False values are taken as
     they are: for variables of a delivery, which may hold anything a sender likes.
     """
-    return _Expansion(lookup, seen, recurse).expand(text, 0)
+    return _Expansion(lookup, seen, recurse).run(text)
 
 
-def references(text: str) -> tuple[list[str], str]:
-    """Every name the text refers to, in all its branches, up to the first error; and the error's words, if any."""
-    found: list[str] = []
-    try:
-        _Reader(found).expand(text, 0)
-    except MacroError as error:
-        return found, error.text
-    return found, ""
+def references(text: str) -> tuple[list[str], list[str]]:
+    """Every name the text refers to, in all its branches, up to the first error; and what is wrong with it."""
+    reader = _Reader([])
+    reader.expand(text)
+    return reader.found, reader.told
 
 
 class _Reader(_Expansion):
     """An expansion that takes every branch and only notes the names."""
 
-    def __init__(self, found: list[str]) -> None:
-        super().__init__(lambda name: None, found.append, recurse=False)
+    def __init__(self, found: list[str], outer: int = 0) -> None:
+        super().__init__(lambda name: None, found.append, recurse=False, outer=outer)
+        self.found = found
 
-    def choice(self, body: str, position: int, result: bool, depth: int) -> str:
-        operator = body[position]
-        super().choice(body, position, operator == "?", depth)
-        super().choice(body, position, operator != "?", depth)
-        return ""
+    def inner(self) -> "_Reader":
+        return _Reader(self.found, self.outer + 1)
+
+    def takes(self, chosen: bool) -> bool:
+        return True
 
     def compare(self, left: str, operator: str, right: str, *, level: bool) -> bool:
         return True

@@ -1,6 +1,6 @@
 """Configuration as postconf prints it: one blank between words, and folded lines when asked for."""
 
-from posthouse.config.logical_line import BLANKS
+from posthouse.config.logical_line import BLANKS, words_of
 
 LINE_LIMIT = 80
 """Columns of a folded line; a longer word stands alone on its line."""
@@ -13,7 +13,7 @@ COLUMNS = (0, 11, 17, 25, 33, 41, 49, 57)
 
 def print_words(text: str, *, fold: bool) -> str:
     """A line of main.cf: runs of blanks become one, and the line is folded between words."""
-    words = text.split()
+    words = words_of(text)
     if not fold:
         return " ".join(words)
     lines: list[str] = []

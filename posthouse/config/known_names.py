@@ -12,11 +12,12 @@ from posthouse.config.catalog.legacy_names import LEGACY_NAMES
 from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
 from posthouse.config.catalog.service_parameters import service_parameters
 from posthouse.config.error import ConfigError
-from posthouse.config.expand import MacroError, expand, references
+from posthouse.config.expand import MacroError, balanced_end, expand, references
 from posthouse.config.logical_line import printable, read_text
 from posthouse.config.main_cf import parse_main_cf
 from posthouse.config.master_cf import Service
 from posthouse.config.parameter import Parameter
+from posthouse.config.words import split_words
 
 READ_ONLY = ("process_id", "process_name", "service_name")
 
@@ -99,10 +100,10 @@ class KnownNames:
         for mention in mentioned:
             self._mention(mention, local, own, path)
         if wrong:
-            self.early_warnings.append(wrong)
+            self.early_warnings += wrong
             return
         if name == "smtpd_restriction_classes":
-            for word in self._expanded(value, local).replace(",", " ").split():
+            for word in split_words(self._expanded(value, local)):
                 self._mention(word, local, own, path)
 
     def _expanded(self, value: str, local: dict[str, str]) -> str:
@@ -135,7 +136,7 @@ class KnownNames:
         try:
             expand("${{$compatibility_level} <level {1} ? {} : {}}", self.lookup)
         except MacroError as error:
-            raise ConfigError("macro processing error", (*self.early_warnings, error.text)) from error
+            raise ConfigError("macro processing error", (*self.early_warnings, *error.warnings, error.text)) from error
 
     def _check_databases(self, local: dict[str, str], own: dict[str, str], scope: dict[str, str]) -> None:
         for name, value in local.items():
@@ -145,20 +146,41 @@ class KnownNames:
             try:
                 text = expand(value, lambda name: scope[name] if name in scope else self.default(name))
             except MacroError as error:
-                raise ConfigError("macro processing error", (*self.early_warnings, error.text)) from error
-            if ":" not in text:
+                raise ConfigError(
+                    "macro processing error", (*self.early_warnings, *error.warnings, error.text)
+                ) from error
+            self._check_sources(text, local, own)
+
+    def _check_sources(self, text: str, local: dict[str, str], own: dict[str, str]) -> None:
+        """The tables in a list: a source that is a name makes settings known, one that is a path is looked into."""
+        for word in split_words(text):
+            if word.startswith("{"):
+                self._check_sources(self._inside(word), local, own)
                 continue
-            for word in text.replace(",", " ").split():
-                kind, _, source = word.removeprefix("proxy:").partition(":")
-                if source.startswith("/") and kind in DATABASE_SUFFIXES:
-                    self._check_database_file(kind, source)
-                    continue
+            kind, _, source = word.partition(":")
+            while kind == "proxy":
+                kind, _, source = source.partition(":")
+            if source.startswith("{"):
+                self._check_sources(self._inside(source), local, own)
+            elif source.startswith("/") and kind in DATABASE_SUFFIXES:
+                self._check_database_file(kind, source)
+            elif source:
                 for suffix in DATABASE_SUFFIXES.get(kind, ()):
                     setting = f"{source}_{suffix}"
                     if setting in local:
                         own[setting] = local[setting]
                     elif setting in self.values:
                         self.by_user[setting] = self.values[setting]
+
+    def _inside(self, word: str) -> str:
+        """What is between a word's braces."""
+        end = balanced_end(word, 0)
+        if end < 0:
+            self.early_warnings.append(f"main.cf: missing '}}' in \"{word}\"")
+            return word[1:]
+        if end < len(word):
+            self.early_warnings.append(f"main.cf: syntax error after '}}' in \"{word}\"")
+        return word[1 : end - 1]
 
     def _check_database_file(self, kind: str, path: str) -> None:
         if f"{kind}:{path}" in self._checked_files:

@@ -13,7 +13,7 @@ from posthouse.config.known_names import READ_ONLY, KnownNames
 from posthouse.config.logical_line import printable
 from posthouse.config.main_cf import read_main_cf
 from posthouse.config.master_cf import FIELDS, MasterCf, Service, load_master_cf
-from posthouse.config.options import Options
+from posthouse.config.options import Options, parse_override
 from posthouse.config.read import DEFAULT_DIRECTORY
 
 
@@ -26,7 +26,10 @@ class Selection(NamedTuple):
 
 
 class Listing:
-    """One listing; lines go to `show`, warnings to `warn`, what -v tells to `note`."""
+    """One listing; lines go to `show`, warnings to `warn`, what -v tells to `note`.
+
+    `flush` is called before the last warnings.
+    """
 
     def __init__(
         self,
@@ -35,12 +38,15 @@ class Listing:
         warn: Callable[[str], None],
         show: Callable[[str], None],
         note: Callable[[str], None],
+        flush: Callable[[], None],
     ) -> None:
         self.directory = directory
         self.options = options
         self.warn = warn
         self.show = show
+        self.flush = flush
         self.values: dict[str, str] = {}
+        self.read_only: list[str] = []
         self.main_path = f"{directory}/main.cf"
         self.master_path = f"{directory}/master.cf"
         if not options.defaults:
@@ -62,11 +68,11 @@ class Listing:
                 old = values["config_directory"]
                 self.warn(f"{self.main_path}, line {entry.line}: overriding earlier entry: config_directory={old}")
             values[entry.name] = entry.value
-        values.update(self.options.overrides)
+        values.update(parse_override(text) for text in self.options.overrides)
         for name in READ_ONLY:
             if name in values:
                 value = values.pop(name)
-                self.warn(f"{self.main_path}: read-only parameter assignment: {name}={printable(value)}")
+                self.read_only.append(f"{self.main_path}: read-only parameter assignment: {name}={printable(value)}")
         self.values = values
 
     def _read_master(self, *, required: bool) -> MasterCf:
@@ -87,7 +93,7 @@ class Listing:
         """The parameters asked for by name, or all of the selection, sorted."""
         if not selection.defaults:
             self.names.scan()
-        for text in self.names.early_warnings:
+        for text in (*self.names.early_warnings, *self.read_only):
             self.warn(text)
         if self.options.arguments:
             for name in self.options.arguments:
@@ -98,6 +104,7 @@ class Listing:
         else:
             for name in sorted(self._all_names(selection)):
                 self._show_parameter(name, selection)
+        self.flush()
         for text in self.names.late_warnings:
             self.warn(text)
 
@@ -159,7 +166,8 @@ class Listing:
         try:
             return expand(value, lookup)
         except MacroError as error:
-            self.warn(error.text)
+            for text in (*error.warnings, error.text):
+                self.warn(text)
             raise ConfigError("macro processing error") from error
 
     # -- master.cf
@@ -189,6 +197,7 @@ class Listing:
         for pattern, argument in zip(patterns, self.options.arguments, strict=False):
             if pattern not in found:
                 self.warn(f'unmatched request: "{argument}"')
+        self.flush()
         for text in self.names.late_warnings:
             if text.startswith(f"{self.master_path}: "):
                 self.warn(text)

@@ -2,12 +2,20 @@
 
 A line whose first non-blank character is "#" is a comment, at any indentation, even between
 continuation lines; blank lines do not end a logical line; a line that starts with a blank
-continues the one before. CRLF is accepted, and so is a last line without its newline.
+continues the one before. CRLF is accepted (a CR inside a logical line is a blank), and so is a last line without
+its newline.
 """
 
+import re
 from collections.abc import Iterator
 
 BLANKS = " \t\r\n\v\f"
+"""What isspace(3) counts: around names and values, and at the start of a line."""
+
+WORD_BREAKS = " \t\r\n"
+"""What divides the words of a line. (str.split() would also split at what Unicode counts as blank.)"""
+
+_WORDS = re.compile(f"[^{WORD_BREAKS}]+")
 
 
 class LogicalLine:
@@ -38,12 +46,12 @@ def logical_lines(text: str) -> Iterator[LogicalLine]:
         if not stripped or stripped[0] == "#":
             continue
         if line[0] in BLANKS and parts:
-            parts.append(line.rstrip("\r"))
+            parts.append(line)
             last = number
             continue
         if parts:
             yield LogicalLine("".join(parts), first, last)
-        parts, first, last = [line.rstrip("\r")], number, number
+        parts, first, last = [line], number, number
     if parts:
         yield LogicalLine("".join(parts), first, last)
 
@@ -69,3 +77,8 @@ def orphan_warning(path: str, text: str) -> str:
 
 
 SHOWN = 30
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a line."""
+    return _WORDS.findall(text)

@@ -59,7 +59,7 @@ def parse_main_cf(text: str, path: str) -> MainCf:
         if isinstance(pair, str):
             raise ConfigError(f'{path}, line {line.first}: {pair}: "{printable(content)}"', tuple(warnings))
         name, value = pair
-        if name in seen:
+        if seen.get(name, value) != value:
             warnings.append(f"{path}, line {line.first}: overriding earlier entry: {name}={printable(seen[name])}")
         seen[name] = value
         entries.append(Entry(name, value, line.first))

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from posthouse.config.error import ConfigError
+from posthouse.config.main_cf import split_name_value
+from posthouse.config.words import split_words
 
 LETTERS = "aAbc:C:deEfFhHlmMno:pPtT:vxX#"
 
@@ -16,6 +18,8 @@ USAGE = (
     "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] "
     "[-X (exclude)] [-# (comment-out)] [name...]"
 )
+
+CLASSES = ("builtin", "service", "user")
 
 MODES = "aAbFlmMpPtT"
 """What to work on; only one of them."""
@@ -49,7 +53,7 @@ class Options(NamedTuple):
     mode: str
     edit: str
     directory: str | None
-    classes: str | None
+    classes: frozenset[str]
     defaults: bool
     changed: bool
     fold: bool
@@ -57,7 +61,8 @@ class Options(NamedTuple):
     hide_value: bool
     expand: bool
     verbose: bool
-    overrides: dict[str, str]
+    overrides: tuple[str, ...]
+    """What -o says, not looked at so far: main.cf is read first, and complained of first."""
     tls_mode: str | None
     arguments: tuple[str, ...]
 
@@ -102,24 +107,23 @@ def parse_options(arguments: list[str]) -> Options:
     found, others = split_options(arguments, LETTERS)
     given = {letter for letter, _ in found}
     values = dict(found)
-    overrides: dict[str, str] = {}
+    classes = frozenset(CLASSES)
     for letter, value in found:
-        if letter == "o":
-            name, override = _override(value)
-            overrides[name] = override
+        if letter == "C":
+            classes = _classes(value)
     modes = {letter for letter in given if letter in MODES}
     if any("=" in other for other in others) and not given & set("aAblmtT"):
         given.add("e")
     _require_compatible(given)
     mode = next(iter(modes), "p")
-    for letter in ORDER:
-        if letter in given and letter in NOT_WITH[mode]:
-            raise ConfigError(f"with option -{mode}, do not specify -{letter}")
+    wrong = [f"-{letter}" for letter in ORDER if letter in given and letter in NOT_WITH[mode]]
+    if wrong:
+        raise ConfigError(f"with option -{mode}, do not specify {' '.join(wrong)}")
     return Options(
         mode=mode,
         edit=next((letter for letter in EDITS if letter in given), ""),
         directory=values.get("c"),
-        classes=values.get("C"),
+        classes=classes,
         defaults="d" in given,
         changed="n" in given,
         fold="f" in given,
@@ -127,15 +131,24 @@ def parse_options(arguments: list[str]) -> Options:
         hide_value="H" in given,
         expand="x" in given,
         verbose="v" in given,
-        overrides=overrides,
+        overrides=tuple(value for letter, value in found if letter == "o"),
         tls_mode=values.get("T"),
         arguments=tuple(others),
     )
 
 
-def _override(text: str) -> tuple[str, str]:
-    from posthouse.config.main_cf import split_name_value
+def _classes(text: str) -> frozenset[str]:
+    """The classes of parameters that one -C option names."""
+    chosen: set[str] = set()
+    for word in split_words(text):
+        if word.lower() not in {*CLASSES, "all"}:
+            raise ConfigError(f'unknown -C option value "{word}" in "{text}"')
+        chosen.add(word.lower())
+    return frozenset(CLASSES if "all" in chosen else chosen)
 
+
+def parse_override(text: str) -> tuple[str, str]:
+    """Name and value of an -o option. ConfigError when it is no name=value."""
     pair = split_name_value(text)
     if isinstance(pair, str):
         raise ConfigError(f"invalid parameter override: {text}: {pair}")

@@ -1,31 +1,30 @@
-"""Lists in a value: words split at commas and blanks; { … } is one word."""
+"""Lists in a value: words split at commas and blanks, but not between braces."""
 
-from posthouse.config.expand import balanced_end
+import re
 
-SEPARATORS = ", \t\r\n\v\f"
+SEPARATORS = ", \t\r\n"
+_PLAIN = re.compile(f"[^{SEPARATORS}]+")
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """The words of a list. A word that starts with "{" runs to its closing brace and keeps both."""
+    """The words of a list. Braces stay, and keep what is between them together; an open one, all that follows."""
     if "{" not in text:
-        return tuple(text.replace(",", " ").split())
+        return tuple(_PLAIN.findall(text))
     words: list[str] = []
-    position = 0
-    while position < len(text):
-        if text[position] in SEPARATORS:
-            position += 1
+    start = -1
+    depth = 0
+    for position, character in enumerate(text):
+        if depth == 0 and character in SEPARATORS:
+            if start >= 0:
+                words.append(text[start:position])
+                start = -1
             continue
-        start = position
-        if text[position] == "{":
-            end = balanced_end(text, position)
-            position = len(text) if end < 0 else end
-        else:
-            # A brace inside a word (inline:{a=b, c=d}) keeps its blanks too.
-            while position < len(text) and text[position] not in SEPARATORS:
-                if text[position] == "{":
-                    end = balanced_end(text, position)
-                    position = len(text) if end < 0 else end
-                else:
-                    position += 1
-        words.append(text[start:position])
+        if start < 0:
+            start = position
+        if character == "{":
+            depth += 1
+        elif character == "}" and depth:
+            depth -= 1
+    if start >= 0:
+        words.append(text[start:])
     return tuple(words)

@@ -36,5 +36,5 @@ def test_defaults_mention_only_known_names() -> None:
     for parameter in PARAMETERS.values():
         if parameter.kind != "raw":
             names, wrong = references(parameter.default)
-            assert wrong == ""
+            assert wrong == []
             assert set(names) <= PARAMETERS.keys() | LEGACY_NAMES

@@ -23,7 +23,7 @@ VALUES = {"set": "1", "empty": "", "a": "$b", "b": "$a", "nested": "<$set>"}
         ("${empty?{a}:{b}}", "b"),
         ("${set?{a}:b}", "a"),
         ("${set?a:b}", "a:b"),
-        ("${set? { a b } : {c}}", "a b"),
+        ("${set? { a b } : {c}}", " a b "),
         ("${set?{${set}}:{b}}", "1"),
         ("${set?}", ""),
         ("${{1} == {1} ? {a} : {b}}", "a"),
@@ -66,7 +66,7 @@ def test_errors_are_told_as_postfix_does(text: str, complaint: str) -> None:
 
 
 def test_references_are_found_in_every_branch() -> None:
-    assert references("$a ${b?{$c}:{$d}}") == (["a", "b", "c", "d"], "")
+    assert references("$a ${b?{$c}:{$d}}") == (["a", "b", "c", "d"], [])
 
 
 def test_values_stay_as_they_are_without_recursion() -> None:

