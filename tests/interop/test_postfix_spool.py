@@ -110,9 +110,7 @@ def _send(real: PostfixSpool, dice: random.Random, number: int) -> None:
 
 
 def _submit(real: PostfixSpool, dice: random.Random, number: int) -> None:
-    options = dice.sample(
-        (["-F", "Full Name"], ["-N", "failure"], ["-V", "envid"], ["-R", "hdrs"]), dice.randrange(4)
-    )
+    options = dice.sample((["-F", "Full Name"], ["-N", "failure"], ["-V", "envid"], ["-R", "hdrs"]), dice.randrange(4))
     words = [word for option in options for word in option]
     ran = real.run("sendmail", *words, "-f", "me@x.test", "a@dead.test", stdin=f"Subject: submitted {number}\n\nb\n")
     assert ran.status == 0, ran
