@@ -87,6 +87,7 @@ def split_options(arguments: list[str], letters: str) -> tuple[list[tuple[str, s
             index += 1
             where = letters.find(letter)
             if where < 0 or letter == ":":
+                _require_classes(found)
                 raise UsageError(f"invalid option -- '{letter}'", f"fatal: {USAGE}")
             if letters[where + 1 : where + 2] != ":":
                 found.append((letter, ""))
@@ -97,6 +98,7 @@ def split_options(arguments: list[str], letters: str) -> tuple[list[tuple[str, s
                 found.append((letter, arguments[position]))
                 position += 1
             else:
+                _require_classes(found)
                 raise UsageError(f"option requires an argument -- '{letter}'", f"fatal: {USAGE}")
             break
     return found, others
@@ -137,6 +139,13 @@ def parse_options(arguments: list[str]) -> Options:
     )
 
 
+def _require_classes(found: list[tuple[str, str]]) -> None:
+    """Refuse a bad -C that stands before the option that is wrong itself: options are looked at one by one."""
+    for letter, value in found:
+        if letter == "C":
+            _classes(value)
+
+
 def _classes(text: str) -> frozenset[str]:
     """The classes of parameters that one -C option names."""
     chosen: set[str] = set()
@@ -157,8 +166,7 @@ def parse_override(text: str) -> tuple[str, str]:
 
 def _require_compatible(given: Iterable[str]) -> None:
     chosen = [letter for letter in ORDER if letter in given]
-    groups = [set(MODES), set("deXn#"), set("do"), set("hH")]
-    groups += [{edit, other} for edit in EDITS for other in "fhHox"]
+    groups = [set(letters) for letters in (MODES, "deXn#", "feX#", "xeX#", "odeX#", "hHeX#")]
     for group in groups:
         both = [letter for letter in chosen if letter in group]
         if len(both) > 1:

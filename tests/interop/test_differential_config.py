@@ -1,0 +1,122 @@
+"""postconf of Postfix and ours, given the same main.cf and master.cf: `./dev differential config [SEED] [COUNT]`."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+
+from tests.interop import main_cf_grammar as main_cf
+from tests.interop.differential import REAL, compare, compare_edit, generated, ours, theirs, tried, write
+
+pytestmark = pytest.mark.skipif(
+    not (REAL / "postconf").exists(), reason="needs postfix (Debian: apt-get install postfix)"
+)
+
+MASTER = """\
+smtp      inet  n       -       n       -       -       smtpd
+smtp      unix  -       -       n       -       -       smtp
+relay     unix  -       -       n       -       -       smtp
+slow      unix  -       -       n       -       -       smtp
+local     unix  -       n       n       -       -       local
+mailman   unix  -       n       n       -       -       pipe
+  flags=FRX user=list argv=/bin/true ${nexthop} ${user}
+policy    unix  -       n       n       -       0       spawn
+  user=nobody argv=/bin/true
+"""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """One folder for both, written anew for each input."""
+    made = Path(tempfile.mkdtemp(prefix="differential-"))
+    (made / "master.cf").write_text(MASTER)
+    yield made
+    shutil.rmtree(made)
+
+
+def own_entries() -> str:
+    """The entries that generated values refer to."""
+    return "compatibility_level = 3.6\nmyhostname = host.example.com\n" + "".join(
+        f"{name} = {value}\n" for name, value in main_cf.VARIABLES.items()
+    )
+
+
+@generated(st.lists(main_cf.expressions(), min_size=1, max_size=len(main_cf.TARGETS)), 0.02, 15)
+def test_values_expand_alike(folder: Path, values: list[main_cf.Made]) -> None:
+    for value in values:
+        tried("expression", value.rules)
+    write(
+        folder / "main.cf",
+        own_entries() + "".join(f"{n} = {v.text}\n" for n, v in zip(main_cf.TARGETS, values, strict=False)),
+    )
+    compare(["postconf", "-c", str(folder), "-nx"])
+    compare(["postconf", "-c", str(folder), "-n"])
+
+
+@generated(main_cf.broken(), 0.2, 60)
+def test_broken_values_are_told_alike(folder: Path, value: main_cf.Made) -> None:
+    tried("broken expression", value.rules)
+    loops = "loop = x$loop\nloop2 = ${loop3}\nloop3 = $loop2\n" if "loop" in value.rules else ""
+    write(folder / "main.cf", f"{own_entries()}{loops}relay_domains = {value.text}\n")
+    for option in ("-nx", "-n"):
+        if "loop" not in value.rules:
+            compare(["postconf", "-c", str(folder), option])
+            continue
+        # Which pieces of a loop are told depends on where it is entered.
+        expected, found = (run(["postconf", "-c", str(folder), option]) for run in (theirs, ours))
+        loops = [any("unreasonable macro call nesting" in line for line in ran.err) for ran in (expected, found)]
+        assert (expected.status, expected.out, loops[0]) == (found.status, found.out, loops[1])
+
+
+def combined(*options: str) -> st.SearchStrategy[list[str]]:
+    """Some of the options, each at most once, in any order."""
+    return st.lists(st.sampled_from(options), unique=True, max_size=5)
+
+
+VIEWS = ("-n", "-d", "-x", "-h", "-H", "-f", "-p", "-M", "-F", "-P", "-m", "-a", "-A", "-l", "-e", "-X", "-#")
+CLASSES = ("-Cbuiltin", "-Cservice", "-Cuser", "-Call", "-Cuser,service", "-C builtin", "-Cbad", "-C", "-o", "-oone=2")
+NAMES = (
+    "mydomain",
+    "relayhost",
+    "one",
+    "slow_time_limit",
+    "slow_destination_rate_delay",
+    "nowhere",
+    "smtp/inet",
+    "*",
+    "",
+)
+
+
+@generated(
+    st.tuples(
+        main_cf.layouts(),
+        combined("-n", "-x", "-h", "-f", "-p", *CLASSES),
+        st.lists(st.sampled_from(NAMES), max_size=3),
+    ),
+    0.1,
+    40,
+)
+def test_listings_are_alike(folder: Path, chosen: tuple[main_cf.Made, list[str], list[str]]) -> None:
+    text, options, names = chosen
+    tried("listing", {*options, *(f"name {name}" for name in names)})
+    write(folder / "main.cf", own_entries() + text.text)
+    compare(["postconf", "-c", str(folder), *options, *names])
+
+
+@generated(st.tuples(combined(*VIEWS), st.lists(st.sampled_from(NAMES), max_size=2, unique=True)), 0.1, 60)
+def test_options_go_together_alike(folder: Path, chosen: tuple[list[str], list[str]]) -> None:
+    options, names = chosen
+    tried("options", {*options})
+    write(folder / "main.cf", own_entries() + "relayhost = $one\nslow_time_limit = 7\n")
+    compare_edit(folder, ["postconf", "-c", str(folder), *options, *names])
+
+
+@generated(main_cf.layouts(), 0.2, 40)
+def test_layouts_read_alike(folder: Path, text: main_cf.Made) -> None:
+    tried("main.cf", text.rules)
+    write(folder / "main.cf", text.text)
+    compare(["postconf", "-c", str(folder), "-n"])
