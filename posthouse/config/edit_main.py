@@ -34,7 +34,7 @@ def parse_names(arguments: Iterable[str]) -> list[str]:
         require_one_line(argument)
         if not argument.strip(BLANKS):
             raise ConfigError("-X or -# requires non-blank parameter names")
-        names.append(argument)
+        names.append(argument.lstrip(BLANKS))
     return list(dict.fromkeys(names))
 
 

@@ -136,7 +136,7 @@ def with_field(service: Service, field: str, value: str) -> Service:
 
 def command_text(service: Service) -> str:
     """Command and arguments as they would be written."""
-    return " ".join(braced(word) for word in service.words)
+    return " ".join(braced(word) or "{}" for word in service.words)
 
 
 def with_setting(service: Service, name: str, value: str | None) -> Service:

@@ -30,8 +30,8 @@ def print_words(text: str, *, fold: bool) -> str:
 
 
 def braced(word: str) -> str:
-    """A word of master.cf, in braces when it holds blanks or is empty."""
-    return f"{{{word}}}" if not word or any(c in BLANKS for c in word) else word
+    """A word of master.cf, in braces when it holds blanks."""
+    return f"{{{word}}}" if any(c in BLANKS for c in word) else word
 
 
 class _Lines:

@@ -179,15 +179,15 @@ class Listing:
             "F": (3, "service_name[/type[/field]]"),
             "P": (3, "service_name[/type[/parameter]]"),
         }[mode]
+        self.names.scan()
+        for text in self.names.early_warnings:
+            self.warn(text)
         patterns = [split_pattern(argument) for argument in self.options.arguments] or [("*",)]
         for pattern in patterns:
             if not 0 < len(pattern) <= limit:
                 raise ConfigError(f"-{mode} option requires {form}")
             if mode == "F" and len(pattern) == 3 and pattern[2] not in {*FIELDS, "*"}:
                 raise ConfigError(f'invalid service attribute name: "{pattern[2]}"')
-        self.names.scan()
-        for text in self.names.early_warnings:
-            self.warn(text)
         show = {"M": self._show_entry, "F": self._show_fields, "P": self._show_settings}[mode]
         found: set[tuple[str, ...]] = set()
         for service in self.master.services:

@@ -166,6 +166,8 @@ def parse_override(text: str) -> tuple[str, str]:
 
 def _require_compatible(given: Iterable[str]) -> None:
     chosen = [letter for letter in ORDER if letter in given]
+    if {"b", "t"} <= set(chosen):
+        raise ConfigError("specify one of -b and -t")
     groups = [set(letters) for letters in (MODES, "deXn#", "feX#", "xeX#", "odeX#", "hHeX#")]
     for group in groups:
         both = [letter for letter in chosen if letter in group]

@@ -9,8 +9,7 @@ Standards: aliases(5).
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from posthouse.address.tokens import Kind, Token, scan
-from posthouse.tables.fold import is_utf8
-from posthouse.tables.source_text import BLANKS, SHOWN, Entry, logical_lines
+from posthouse.tables.source_text import Entry, logical_lines
 
 _SPACED = frozenset({Kind.ATOM, Kind.QUOTED, Kind.LITERAL, Kind.COMMENT})
 
@@ -21,8 +20,8 @@ def alias_entries(
     """The rows of an aliases file. A bad line is skipped with Postfix's warning."""
     for line in logical_lines(lines, path, warn):
         where = f"{path}, line {line.number}"
-        if utf8 and not is_utf8(line.text):
-            warn(f'{where}: non-UTF-8 input "{line.text.rstrip(BLANKS)[:SHOWN]}" -- ignoring this line')
+        if utf8 and not line.utf8:
+            warn(f'{where}: non-UTF-8 input "{line.text}" -- ignoring this line')
             continue
         tokens = scan(line.text)
         colon = next((n for n, token in enumerate(tokens) if token.kind is Kind.SPECIAL and token.text == ":"), 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from posthouse.host.durable import sync_folder
-from posthouse.tables.fold import fold_key, is_utf8, key_bytes
+from posthouse.tables.fold import fold_key, is_utf8, key_bytes, key_text
 from posthouse.tables.keyed_file import SUFFIX, open_store, write_keyed_file
 from posthouse.tables.open import KEYED, TYPES
 from posthouse.tables.source_text import Entry
@@ -68,10 +68,8 @@ class Build:
         key = self._key(entry.key)
         if key in self.rows and not self._replace:
             if not self._quiet:
-                shown = "" if self.kind == "lmdb" else f': "{fold_key(entry.key, self._unicode)}"'
-                if not self._fold:
-                    shown = "" if self.kind == "lmdb" else f': "{entry.key}"'
-                warn(f"{'lmdb:' + self.file[:-5] if self.kind == 'lmdb' else self.file}: duplicate entry{shown}")
+                where = self.file if SUFFIX[self.kind] == ".db" else self.file.removesuffix(SUFFIX[self.kind])
+                warn(f'{"lmdb:" if self.kind == "lmdb" else ""}{where}: duplicate entry: "{key_text(key)}"')
             return
         self.rows[key] = key_bytes(value or "")
 

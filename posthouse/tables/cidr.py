@@ -47,9 +47,16 @@ def parse_address(text: str) -> tuple[int, int] | None:
 
 def parse_network(text: str) -> Network:
     """From `address` or `address/bits`, an IPv6 address with or without brackets. Raises BadNetwork."""
-    bare, slash, bits_text = text.partition("/")
-    if bare.startswith("[") and bare.endswith("]"):
-        bare = bare[1:-1]
+    if text.startswith("["):
+        inside, closed, after = text[1:].partition("]")
+        if not closed:
+            raise BadNetwork(f"missing ']' character after \"{text}\"")
+        if after and after[0] != "/":
+            raise BadNetwork(f'garbage after "[{inside}]"')
+        bare, slash, bits_text = inside, after[:1], after[1:]
+        text = f"{inside}{after}"
+    else:
+        bare, slash, bits_text = text.partition("/")
     address = parse_address(bare)
     if not slash:
         if address is None:
@@ -58,18 +65,20 @@ def parse_network(text: str) -> Network:
         return Network(address[0], (1 << width) - 1, address[1])
     if not (bits_text.isascii() and bits_text.isdigit()):
         raise BadNetwork(f'bad mask value in "{text}"')
-    if address is None:
-        raise BadNetwork(f'bad network value in "{text}"')
-    family, number = address
-    width = 32 if family == 4 else 128
+    width = 128 if ":" in bare else 32
     bits = int(bits_text[:6])
     if bits > width:
         raise BadNetwork(f'bad mask length in "{text}"')
+    if address is None:
+        raise BadNetwork(f'bad network value in "{text}"')
+    family, number = address
     mask = ((1 << bits) - 1) << (width - bits)
     if number & ~mask:
         inet = socket.AF_INET if family == 4 else socket.AF_INET6
         better = socket.inet_ntop(inet, (number & mask).to_bytes(width // 8, "big"))
-        raise BadNetwork(f'non-null host address bits in "{text}", perhaps you should use "{better}/{bits}" instead')
+        raise BadNetwork(
+            f'non-null host address bits in "{bare}/{bits_text}", perhaps you should use "{better}/{bits}" instead'
+        )
     return Network(family, mask, number & mask)
 
 
@@ -130,10 +139,10 @@ def parse_cidr(lines: Iterable[str], path: str) -> list[CidrRule]:
         word = word.upper()
         try:
             if word == "ENDIF":
-                if not unclosed:
-                    raise BadNetwork("ENDIF without IF")
                 if rest:
                     raise BadNetwork("garbage after ENDIF")
+                if not unclosed:
+                    raise BadNetwork("ENDIF without IF")
                 start = unclosed.pop()
                 condition = rules[start]
                 rules[start] = CidrRule(

@@ -55,22 +55,18 @@ class DomainList:
 class ClientKeys:
     """The keys of one table."""
 
-    __slots__ = ("_domains", "_fold", "_name", "_unicode")
+    __slots__ = ("_domains", "_fold", "_unicode")
 
-    def __init__(
-        self, name: str, domain: str, open_member: Callable[[str], Table], *, fold: bool, unicode: bool
-    ) -> None:
+    def __init__(self, domain: str, open_member: Callable[[str], Table], *, fold: bool, unicode: bool) -> None:
         """`domain`: the parameter. Raises TableError."""
-        self._name = name
         self._fold = fold
         self._unicode = unicode
         self._domains = DomainList(domain, open_member)
 
     async def admit(self, key: str) -> str | None:
         """The key as it is asked for, or None when it is not. Raises TableRetry."""
+        # Without smtputf8_enable nobody has looked before; databases refuse other octets, and C ends at a NUL.
         if not is_utf8(key) or "\0" in key:
-            if self._unicode:
-                warn(f'{self._name}: non-UTF-8 key "{key}": malformed UTF-8 or invalid codepoint')
             return None
         if self._fold:
             key = fold_key(key, self._unicode)

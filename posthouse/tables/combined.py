@@ -81,10 +81,10 @@ class UnionTable:
             table.close()
 
 
-def parse_members(name: str, kind: str, text: str, what: str) -> list[str]:
-    """The words between the braces. Raises TableError."""
+def parse_members(name: str, kind: str, text: str, what: str, *, colon: bool = False) -> list[str]:
+    """The words between the braces; `colon`: each must have one. Raises TableError."""
     inside = strip_braces(text)
     members = split_words(inside) if inside else []
-    if not members:
+    if not members or (colon and not all(":" in member for member in members)):
         raise TableError(f'bad syntax: "{name}"; need "{kind}:{{{what}}}"')
     return members

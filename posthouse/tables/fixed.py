@@ -9,7 +9,7 @@ import pwd
 
 from posthouse.tables.fold import fold_key
 from posthouse.tables.table import Row, TableError, TableRetry
-from posthouse.tables.words import strip_braces
+from posthouse.tables.words import brace_fault, strip_braces
 
 
 class StaticTable:
@@ -24,7 +24,7 @@ class StaticTable:
         if text.startswith("{"):
             inside = strip_braces(text)
             if inside is None:
-                raise TableError(f"bad static:name syntax: {_brace_fault(text)}")
+                raise TableError(f"bad static:name syntax: {brace_fault(text)}")
             self.value = inside
 
     async def lookup(self, key: str) -> Row | None:
@@ -33,12 +33,6 @@ class StaticTable:
 
     def close(self) -> None:
         """Nothing is held open."""
-
-
-def _brace_fault(text: str) -> str:
-    if text.count("{") > text.count("}"):
-        return f"missing '}}' in \"{text}\""
-    return f"syntax error after '}}' in \"{text}\""
 
 
 class FailTable:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from posthouse.tables.fold import fold_key, is_utf8, key_bytes, key_text
+from posthouse.tables.fold import fold_key, key_bytes, key_text
 from posthouse.tables.table import Row, TableError, TableRetry
 from posthouse.tables.warning import warn
 
@@ -108,6 +108,7 @@ class KeyedFile:
     ) -> None:
         self.name = name
         self.path = path
+        """As warnings about the content name it."""
         self.whole_key = False
         self._store = store
         self._nul = nul
@@ -124,10 +125,6 @@ class KeyedFile:
         """The value for a key, or None."""
         if self._fold:
             key = fold_key(key, self._unicode)
-        if self._unicode and not is_utf8(key):
-            shown = f"{self.name.partition(':')[0]}:{self.path}"
-            warn(f'{shown}: non-UTF-8 key "{key}": malformed UTF-8 or invalid codepoint')
-            return None
         data = key_bytes(key)
         try:
             value = self._store.get(data + b"\0" if self._nul else data)
@@ -167,7 +164,7 @@ def open_keyed_file(
         else:
             if made < changed < now - STALE_SECONDS:
                 warn(f"database {file} is older than source file {path}")
-    return KeyedFile(name, file, store, nul=kind != "cdb", fold=fold, unicode=unicode)
+    return KeyedFile(name, path if kind == "lmdb" else file, store, nul=kind != "cdb", fold=fold, unicode=unicode)
 
 
 def open_store(kind: str, file: str) -> Store:

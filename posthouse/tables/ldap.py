@@ -70,7 +70,7 @@ class LdapTable:
         )
         if not self._templates.dynamic[1]:
             warn(f"dict_ldap_open: {settings.source}: Fixed query_filter {settings.query_filter} is probably useless")
-        self._keys = ClientKeys(name, settings.domain, open_member, fold=fold, unicode=unicode)
+        self._keys = ClientKeys(settings.domain, open_member, fold=fold, unicode=unicode)
         self._servers: Servers[LdapConnection] = Servers(
             [Host(settings.urls, settings.urls)],
             self._connect,

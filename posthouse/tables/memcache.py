@@ -78,7 +78,7 @@ class MemcacheTable:
         """type:name of the table behind, or ""."""
         self._settings = settings
         self._templates = Templates(name, name.partition(":")[2], [settings.key_format])
-        self._keys = ClientKeys(name, settings.domain, open_member, fold=fold, unicode=unicode)
+        self._keys = ClientKeys(settings.domain, open_member, fold=fold, unicode=unicode)
         self._backup = open_member(settings.backup) if settings.backup else None
         self._client = MemcachedClient(
             name,

@@ -9,10 +9,10 @@ Standards: DATABASE_README, "texthash" and "inline".
 from collections.abc import Iterator
 
 from posthouse.tables.fold import fold_key
-from posthouse.tables.source_text import BLANKS, entries, read_lines
+from posthouse.tables.source_text import BLANKS, entries, read_lines, word_end
 from posthouse.tables.table import Row, TableError
 from posthouse.tables.warning import warn
-from posthouse.tables.words import split_words, strip_braces
+from posthouse.tables.words import brace_fault, split_words, strip_braces
 
 
 class MemoryTable:
@@ -56,6 +56,19 @@ def open_texthash(name: str, path: str, *, fold: bool = True, unicode: bool = Tr
     return MemoryTable(name, rows, fold=fold, unicode=unicode)
 
 
+def split_quoted_name(text: str) -> tuple[str | None, bool, str]:
+    """Name, whether = follows, and value, of `name = value`; the name may hold blanks and = inside double quotes.
+
+    None for a name whose quote is not closed.
+    """
+    text = text.lstrip(BLANKS)
+    end = word_end(text, BLANKS + "=")
+    if end is None:
+        return None, False, ""
+    rest = text[end:].lstrip(BLANKS)
+    return text[:end], rest.startswith("="), rest[1:].strip(BLANKS)
+
+
 def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True) -> MemoryTable:
     """Read the rows from the table's own name. Blanks around = need braces around the row."""
     need = f'"{name}"; need "inline:{{name=value...}}"'
@@ -64,11 +77,17 @@ def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True
         raise TableError(f"bad syntax: {need}")
     rows: dict[str, Row] = {}
     for word in split_words(inside):
-        row = strip_braces(word)
-        key, equals, value = (word if row is None else row).partition("=")
-        if not equals:
-            raise TableError(f"missing '=' after attribute name: {need}")
-        key = key.strip(BLANKS)
+        row = strip_braces(word) if word.startswith("{") else word
+        if row is None:
+            raise TableError(f"{brace_fault(word)}: {need}")
+        key, equals, value = split_quoted_name(row)
+        fault = "" if equals else "missing '=' after attribute name"
+        if key is None:
+            fault = "unbalanced '\"'"
+        elif not key:
+            fault = "missing attribute name"
+        if fault or key is None:
+            raise TableError(f"{fault}: {need}")
         folded = fold_key(key, unicode) if fold else key
-        rows[folded] = Row(value.strip(BLANKS), name, folded)
+        rows[folded] = Row(value, name, folded)
     return MemoryTable(name, rows, fold=fold, unicode=unicode)

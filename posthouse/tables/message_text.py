@@ -46,6 +46,8 @@ def message_keys(lines: Iterable[str], *, header: bool, body: bool, mime: bool) 
                 continue
             in_header = False
             level += 1
+            if line and body:
+                yield ""  # the empty line that is missing between header and body
             if mime and boundary and content_type.startswith("multipart/") and len(boundaries) < NESTING_LIMIT:
                 boundaries.append(boundary)
             elif mime and content_type == "message/rfc822" and not line:

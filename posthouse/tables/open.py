@@ -72,16 +72,29 @@ def opening(configuration: Configuration) -> Opening:
 
 def split_spec(spec: str, default_type: str) -> tuple[str, str]:
     """(type, name) of `type:name`, or of a name alone."""
-    kind, colon, name = spec.partition(":")
-    if not colon:
-        return default_type, spec
+    kind, name = loose_split(spec, default_type)
     if not kind or not name:
-        raise TableError(f'open dictionary: expecting "type:name" form instead of "{spec}"')
+        raise TableError(f'open dictionary: expecting "type:name" form instead of "{kind}:{name}"')
     return kind, name
+
+
+def loose_split(spec: str, default_type: str) -> tuple[str, str]:
+    """The same; either may be empty."""
+    kind, colon, name = spec.partition(":")
+    return (kind, name) if colon else (default_type, spec)
 
 
 def open_now(spec: str, how: Opening) -> Table:
     """The table, or TableError."""
+    if not how.unicode:
+        return _open(spec, how)
+    from posthouse.tables.utf8_table import Utf8Table
+
+    table = _open(spec, how)
+    return table if isinstance(table, Utf8Table) else Utf8Table(table)
+
+
+def _open(spec: str, how: Opening) -> Table:
     kind, name = split_spec(spec, how.default_type)
     full = f"{kind}:{name}"
     if kind == "proxy":
@@ -171,13 +184,17 @@ def _randmap(full: str, name: str, how: Opening) -> Table:
 def _pipemap(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.combined import PipeTable, parse_members
 
-    return PipeTable(full, [open_now(member, how) for member in parse_members(full, "pipemap", name, "type:name...")])
+    return PipeTable(
+        full, [open_now(member, how) for member in parse_members(full, "pipemap", name, "type:name...", colon=True)]
+    )
 
 
 def _unionmap(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.combined import UnionTable, parse_members
 
-    return UnionTable(full, [open_now(member, how) for member in parse_members(full, "unionmap", name, "type:name...")])
+    return UnionTable(
+        full, [open_now(member, how) for member in parse_members(full, "unionmap", name, "type:name...", colon=True)]
+    )
 
 
 def _tcp(full: str, name: str, how: Opening) -> Table:

@@ -2,6 +2,7 @@
 
     /pattern/flags result        the result for a key that matches; the first rule that matches decides
     !/pattern/flags result       for a key that does not
+    /pattern/flags!/other/ …     regexp only: for a key that matches the first and not the other
     if /pattern/flags … endif    the rules between are tried only for a key that matches; may nest
     if !/pattern/flags … endif
 
@@ -52,8 +53,13 @@ class Dialect:
     """How a warning about a missing delimiter ends."""
     filter: Callable[[str, str], str | None]
     """From pattern and flags to what a Prefilter takes, or None."""
+    flags: Sequence[str]
+    beyond: str
+    """How a warning about a group's number begins."""
+    obsolete: str = ""
+    """Flags that are passed over with a warning."""
     perl: bool = False
-    """Whether keys beyond ASCII are read as characters, not bytes."""
+    """Whether it is Perl's language; only the other one knows /pattern/!/exception/."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,10 @@ class Rule:
     """The number of the `if` it stands in, or NOWHERE."""
     otherwise: int = 0
     """For `if`: the number of the rule after its endif."""
+    exception: Pattern | None = None
+    """A second pattern: the rule counts only for a key that this one does not match."""
+    exception_negated: bool = True
+    """False: only for a key that the second one matches as well."""
 
 
 class PatternTable:
@@ -89,7 +99,7 @@ class PatternTable:
         self._filter: Prefilter | None = None
         if len(rules) >= FEWEST:
             patterns = [None if rule.negated else rule.filter for rule in rules]
-            self._filter = Prefilter(patterns, ascii_only=dialect.perl)
+            self._filter = Prefilter(patterns)
 
     async def lookup(self, key: str) -> Row | None:
         """The result of the first rule that applies."""
@@ -110,6 +120,10 @@ class PatternTable:
                 if replacement is None:
                     start = rule.otherwise
                 continue
+            if rule.exception is not None:
+                excepted = rule.exception.match(key, 0) is not None
+                if excepted == rule.exception_negated:
+                    continue
             if replacement is None:
                 entered.add(number)
                 continue
@@ -137,7 +151,9 @@ def parse_rules(lines: Iterable[str], path: str, dialect: Dialect, *, substituti
         text = line.text.strip(BLANKS)
         upper = text[:5].upper()
         enclosing = unclosed[-1][0] if unclosed else NOWHERE
-        if not (text[0].isascii() and text[0].isalnum()):
+        if not text:
+            continue
+        if not _alphanumeric(text[0]):
             rule = _match_rule(text, where, line.number, dialect, enclosing)
             if rule is None:
                 continue
@@ -145,12 +161,12 @@ def parse_rules(lines: Iterable[str], path: str, dialect: Dialect, *, substituti
                 warn(f"{where}: regular expression substitution is not allowed: skipping this rule")
                 continue
             rules.append(rule)
-        elif upper[:2] == "IF" and not text[2:3].isalnum():
+        elif upper[:2] == "IF" and not _alphanumeric(text[2:3]):
             rule = _condition(text[2:].lstrip(BLANKS), where, line.number, dialect, enclosing)
             if rule is not None:
                 unclosed.append((len(rules), rule))
                 rules.append(None)
-        elif upper == "ENDIF" and not text[5:6].isalnum():
+        elif upper == "ENDIF" and not _alphanumeric(text[5:6]):
             if not unclosed:
                 warn(f"{where}: ignoring ENDIF without matching IF")
                 continue
@@ -171,15 +187,26 @@ def _close(rules: list[Rule | None], unclosed: list[tuple[int, Rule]]) -> None:
     rules[position] = replace(rule, otherwise=len(rules))
 
 
+def _alphanumeric(character: str) -> bool:
+    return character.isascii() and character.isalnum()
+
+
 def _match_rule(text: str, where: str, number: int, dialect: Dialect, enclosing: int) -> Rule | None:
     parts = _split_pattern(text, where, dialect)
     if parts is None:
         return None
     negated, pattern, flags, rest = parts
+    second: tuple[bool, str, str, str] | None = None
+    if rest.startswith("!"):
+        second = _split_pattern(rest, where, dialect)
+        if second is None:
+            return None
+        rest = second[3]
+    rest = rest.lstrip(BLANKS)
     if not rest:
         warn(f"{where}: no replacement text: using empty string")
     try:
-        replacement = parse_replacement(rest)
+        replacement = parse_replacement(rest, dialect.beyond)
     except BadReplacement as bad:
         warn(f"{where}: {bad.text}" if bad.placed else bad.text)
         warn(f"{where}: bad replacement syntax: skipping this rule")
@@ -193,6 +220,11 @@ def _match_rule(text: str, where: str, number: int, dialect: Dialect, enclosing:
     if replacement.highest > compiled.groups:
         warn(f'{where}: out of range replacement index "{replacement.highest}": skipping this rule')
         return None
+    exception: Pattern | None = None
+    if second is not None:
+        exception = _compile(second[1], second[2], where, dialect, groups=False)
+        if exception is None:
+            return None
     source = text[: len(text) - len(rest)].rstrip(BLANKS)
     return Rule(
         source,
@@ -203,6 +235,8 @@ def _match_rule(text: str, where: str, number: int, dialect: Dialect, enclosing:
         number,
         dialect.filter(pattern, flags),
         enclosing,
+        exception=exception,
+        exception_negated=second is not None and second[0],
     )
 
 
@@ -211,6 +245,7 @@ def _condition(text: str, where: str, number: int, dialect: Dialect, enclosing: 
     if parts is None:
         return None
     negated, pattern, flags, rest = parts
+    rest = rest.lstrip(BLANKS)
     if rest:
         warn(f'{where}: ignoring extra text after IF statement: "{rest}"')
         warn(f"{where}: do not prepend whitespace to statements between IF and ENDIF")
@@ -221,7 +256,7 @@ def _condition(text: str, where: str, number: int, dialect: Dialect, enclosing: 
 
 
 def _split_pattern(text: str, where: str, dialect: Dialect) -> tuple[bool, str, str, str] | None:
-    """Negation, pattern, flags and the rest of the line."""
+    """Negation, pattern, flags and what follows at once."""
     negated = False
     while text.startswith("!"):
         negated = not negated
@@ -232,14 +267,23 @@ def _split_pattern(text: str, where: str, dialect: Dialect) -> tuple[bool, str, 
     delimiter = text[0]
     position = 1
     while position < len(text) and text[position] != delimiter:
-        position += 2 if text[position] == "\\" else 1
+        if text[position] == "\\":
+            if position + 1 == len(text) and not dialect.perl:
+                break  # Postfix takes a backslash at the very end for the delimiter
+            position += 1
+        position += 1
     if position >= len(text):
         warn(f'{where}: no closing regexp delimiter "{delimiter}": {dialect.unclosed} this rule')
         return None
     end = position + 1
-    while end < len(text) and text[end] not in BLANKS:
+    while end < len(text) and text[end] not in BLANKS and (dialect.perl or text[end] != "!"):
+        if text[end] in dialect.obsolete:
+            warn(f'{where}: ignoring obsolete regexp option "{text[end]}"')
+        elif text[end] not in dialect.flags:
+            warn(f'{where}: unknown regexp option "{text[end]}": skipping this rule')
+            return None
         end += 1
-    return negated, text[1:position], text[position + 1 : end], text[end:].lstrip(BLANKS)
+    return negated, text[1:position], text[position + 1 : end], text[end:]
 
 
 def _compile(pattern: str, flags: str, where: str, dialect: Dialect, *, groups: bool) -> Pattern | None:

@@ -2,7 +2,8 @@ r"""pcre: tables, Perl-compatible expressions by libpcre2.
 
 Flags, each toggling: i (case sensitivity, off at first), m (^ and $ at line ends), s (dot matches newline, on at
 first), x (white space and comments in the pattern), A (anchored), E ($ only at the very end), U (not greedy),
-X (accepted; libpcre2 has nothing left for it to do). A key that is not UTF-8 is matched as bytes.
+X (ignored with a warning: libpcre2 has nothing left for it to do). Keys are matched as octets, as in Postfix: a letter
+beyond ASCII is several, and has no case.
 
 Missing: \C and Perl's reading of \u, which the pcre2 package closes off.
 
@@ -14,7 +15,7 @@ from typing import Any
 
 import pcre2
 
-from posthouse.tables.fold import is_utf8, key_bytes, key_text
+from posthouse.tables.fold import key_bytes, key_text
 from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
 from posthouse.tables.prefilter import translate
 from posthouse.tables.source_text import rule_lines
@@ -37,16 +38,14 @@ FLAGS = {
 
 
 class PcrePattern:
-    """One compiled expression: for bytes, and for text beyond ASCII when first needed."""
+    """One compiled expression."""
 
-    __slots__ = ("_bits", "_bytes", "_pattern", "_text", "groups")
+    __slots__ = ("_bytes", "_pattern", "groups")
 
     def __init__(self, pattern: str, bits: int) -> None:
         self._pattern = pattern
-        self._bits = bits
-        self._text: Any = None
         try:
-            self._bytes = pcre2.compile(key_bytes(pattern), bits)
+            self._bytes: Any = pcre2.compile(key_bytes(pattern), bits)
         except pcre2.PatternError as error:
             words = error.msg.partition("; ")[2] or error.msg
             raise BadPattern(f"error in regex at offset {error.pos}: {words}") from error
@@ -55,11 +54,6 @@ class PcrePattern:
     def match(self, key: str, groups: int) -> Sequence[str | None] | None:
         """None, or the groups up to that number."""
         try:
-            if not key.isascii() and is_utf8(key) and is_utf8(self._pattern):
-                if self._text is None:
-                    self._text = pcre2.compile(self._pattern, self._bits)
-                found = self._text.search(key)
-                return None if found is None else [found.group(n) for n in range(groups + 1)]
             found = self._bytes.search(key_bytes(key))
             if found is None:
                 return None
@@ -75,8 +69,6 @@ def compile_pcre(pattern: str, flags: str, groups: bool) -> PcrePattern:
     """From a rule's pattern and flags. Raises BadPattern."""
     bits = CASELESS | DOTALL
     for flag in flags:
-        if flag not in FLAGS:
-            raise BadPattern(f'unknown regexp option "{flag}": skipping this rule')
         bits ^= FLAGS[flag]
     return PcrePattern(pattern, bits)
 
@@ -90,7 +82,7 @@ def filter_pcre(pattern: str, flags: str) -> str | None:
     return translated if translated is None or "i" in odd else f"(?i:{translated})"
 
 
-DIALECT = Dialect("pcre", compile_pcre, "ignoring", filter_pcre, perl=True)
+DIALECT = Dialect("pcre", compile_pcre, "ignoring", filter_pcre, tuple(FLAGS), "out of range", obsolete="X", perl=True)
 
 
 def open_pcre(name: str, path: str, *, substitution: bool = True) -> PatternTable:

@@ -138,10 +138,10 @@ def _bracket(pattern: str, position: int, perl: bool) -> tuple[str, int]:
 class Prefilter:
     """The automaton of a table."""
 
-    __slots__ = ("_always", "_ascii_only", "_numbers", "_sentinel", "_set")
+    __slots__ = ("_always", "_numbers", "_sentinel", "_set")
 
-    def __init__(self, patterns: Sequence[str | None], *, ascii_only: bool = False) -> None:
-        """Translated patterns by rule number; None is always tried. `ascii_only`: other keys are not filtered."""
+    def __init__(self, patterns: Sequence[str | None]) -> None:
+        """Translated patterns by rule number; None is always tried."""
         import re2
 
         options = re2.Options()
@@ -150,7 +150,6 @@ class Prefilter:
         options.log_errors = False
         options.max_mem = MEMORY
         self._set = re2.Set.SearchSet(options)
-        self._ascii_only = ascii_only
         self._numbers: list[int] = []
         always: list[int] = []
         for number, pattern in enumerate(patterns):
@@ -171,8 +170,6 @@ class Prefilter:
 
     def candidates(self, key: str) -> list[int] | None:
         """The numbers, in order, of the rules that could match; None when each must be tried."""
-        if self._ascii_only and not key.isascii():
-            return None
         found: list[int] = self._set.Match(key_bytes(key))
         if len(found) == 1 and found[0] == self._sentinel:
             return list(self._always)

@@ -105,8 +105,6 @@ def compile_posix(pattern: str, flags: str, groups: bool) -> PosixPattern:
     """From a rule's pattern and flags. Raises BadPattern."""
     bits = REG_EXTENDED | REG_ICASE
     for flag in flags:
-        if flag not in FLAGS:
-            raise BadPattern(f'unknown regexp option "{flag}": skipping this rule')
         bits ^= FLAGS[flag]
     return PosixPattern(pattern, bits if groups else bits | REG_NOSUB)
 
@@ -120,7 +118,7 @@ def filter_posix(pattern: str, flags: str) -> str | None:
     return translated if translated is None or "i" in odd else f"(?i:{translated})"
 
 
-DIALECT = Dialect("regexp", compile_posix, "skipping", filter_posix)
+DIALECT = Dialect("regexp", compile_posix, "skipping", filter_posix, tuple(FLAGS), "out-of-range")
 
 
 def open_regexp(name: str, path: str, *, substitution: bool = True) -> PatternTable:

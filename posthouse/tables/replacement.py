@@ -6,6 +6,8 @@ Standards: regexp_table(5) and pcre_table(5), TEXT SUBSTITUTION.
 from collections.abc import Callable, Sequence
 
 CLOSING = {"{": "}", "(": ")"}
+DIGITS = 9
+"""Of a group's number: more do not fit C's int, and no pattern has so many groups."""
 
 
 class BadReplacement(Exception):
@@ -37,8 +39,8 @@ class Replacement:
         return "".join(part if isinstance(part, str) else group(part) for part in self._parts)
 
 
-def parse_replacement(text: str) -> Replacement:
-    """Raises BadReplacement."""
+def parse_replacement(text: str, beyond: str = "out-of-range") -> Replacement:
+    """`beyond`: the dialect's word for numbers that cannot be. Raises BadReplacement."""
     parts: list[str | int] = []
     position = 0
     while (dollar := text.find("$", position)) >= 0:
@@ -50,7 +52,7 @@ def parse_replacement(text: str) -> Replacement:
             position = dollar + 2
             continue
         if after in CLOSING and after:
-            end = text.find(CLOSING[after], dollar + 2)
+            end = _closing(text, dollar + 2, after)
             if end < 0:
                 raise BadReplacement(f'truncated macro reference: "{text}"', placed=False)
             name, position = text[dollar + 2 : end], end + 1
@@ -61,15 +63,29 @@ def parse_replacement(text: str) -> Replacement:
             name, position = text[dollar + 1 : end], end
         if not name:
             raise BadReplacement(f'empty macro name: "{text}"', placed=False)
-        parts.append(_index(name))
+        parts.append(_index(name, beyond))
     if position < len(text):
         parts.append(text[position:])
     return Replacement(parts)
 
 
-def _index(name: str) -> int:
+def _closing(text: str, position: int, opening: str) -> int:
+    """Where the brace or parenthesis is closed, others of its kind between; -1 when it is not."""
+    level = 1
+    while position < len(text):
+        if text[position] == opening:
+            level += 1
+        elif text[position] == CLOSING[opening]:
+            level -= 1
+            if not level:
+                return position
+        position += 1
+    return -1
+
+
+def _index(name: str, beyond: str) -> int:
     if not (name.isascii() and name.isdigit()):
         raise BadReplacement(f'non-numeric replacement index "{name}"', placed=True)
-    if len(name) > 4 or int(name) < 1:
-        raise BadReplacement(f'out-of-range replacement index "{name}"', placed=True)
+    if len(name) > DIGITS or int(name) < 1:
+        raise BadReplacement(f'{beyond} replacement index "{name}"', placed=True)
     return int(name)

@@ -22,10 +22,12 @@ SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class LogicalLine:
-    """One entry: its text without the last line end, and the number of its first line."""
+    """One entry: its text without the last line end, up to a NUL, and the number of its first line."""
 
     text: str
     number: int
+    utf8: bool = True
+    """Whether all of it is UTF-8, what follows a NUL included."""
 
 
 def logical_lines(lines: Iterable[str], path: str, warn: Callable[[str], None]) -> Iterator[LogicalLine]:
@@ -44,10 +46,15 @@ def logical_lines(lines: Iterable[str], path: str, warn: Callable[[str], None]) 
                 warn(f'{path}: logical line must not start with whitespace: "{bare[:SHOWN]}"')
             continue
         if parts:
-            yield LogicalLine("".join(parts), first)
+            yield _joined(parts, first)
         parts, first = [bare], number
     if parts:
-        yield LogicalLine("".join(parts), first)
+        yield _joined(parts, first)
+
+
+def _joined(parts: list[str], first: int) -> LogicalLine:
+    text = "".join(parts)
+    return LogicalLine(text.partition("\0")[0], first, is_utf8(text))
 
 
 def read_lines(path: str) -> list[str]:
@@ -80,22 +87,24 @@ def split_entry(text: str) -> tuple[str, str] | None:
 
     Either may come out empty: the caller says what it expected.
     """
-    end = len(text)
+    end = word_end(text, BLANKS)
+    return None if end is None else (text[:end], text[end:].strip(BLANKS))
+
+
+def word_end(text: str, stops: str) -> int | None:
+    """Where the first of these characters stands that is not quoted; None when a double quote is not closed."""
     quoted = False
     position = 0
-    while position < end:
+    while position < len(text):
         character = text[position]
         if character == "\\":
             position += 1
         elif character == '"':
             quoted = not quoted
-        elif character in BLANKS and not quoted:
+        elif character in stops and not quoted:
             break
         position += 1
-    if quoted:
-        return None
-    position = min(position, end)
-    return text[:position], text[position:].strip(BLANKS)
+    return None if quoted else min(position, len(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +130,13 @@ def entries(
     """
     for line in logical_lines(lines, path, warn):
         where = f"{path}, line {line.number}"
-        text = line.text.rstrip(BLANKS)
-        if utf8 and not is_utf8(text):
-            warn(f'{where}: non-UTF-8 input "{text[:SHOWN]}" -- ignoring this line')
+        text = line.text
+        if utf8 and not line.utf8:
+            warn(f'{where}: non-UTF-8 input "{text}" -- ignoring this line')
             continue
         split = split_entry(text)
         if split is None:
-            warn(f"{where}: unbalanced '\"' in '{text[:SHOWN]}' -- ignoring this line")
+            warn(f"{where}: unbalanced '\"' in '{text}' -- ignoring this line")
             continue
         key, value = split
         if not key or not value:

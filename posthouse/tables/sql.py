@@ -57,7 +57,7 @@ class SqlLookup:
         self._kind = name.partition(":")[0]
         self._settings = settings
         self._templates = Templates(name, settings.source, [settings.query], settings.result_format)
-        self._keys = ClientKeys(name, settings.domain, open_member, fold=fold, unicode=unicode)
+        self._keys = ClientKeys(settings.domain, open_member, fold=fold, unicode=unicode)
 
     async def key(self, key: str) -> str | None:
         """The key as it is asked for, or None when it is not. Raises TableRetry."""

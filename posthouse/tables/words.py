@@ -28,6 +28,16 @@ def split_words(text: str, separators: str = SEPARATORS) -> list[str]:
     return words
 
 
+def brace_fault(text: str) -> str:
+    """What is wrong with a text that begins with a brace and has no pair of outer ones, in Postfix's words."""
+    depth = 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if not depth:
+            return f"syntax error after '}}' in \"{text}\""
+    return f"missing '}}' in \"{text}\""
+
+
 def strip_braces(text: str) -> str | None:
     """The text inside one pair of outer braces, blanks trimmed; None when there is no such pair."""
     text = text.strip()

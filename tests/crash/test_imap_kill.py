@@ -119,7 +119,7 @@ class Server:
     def run(self, command: bytes) -> list[bytes]:
         lines = self.answer(self.send(command))
         assert lines is not None
-        assert b" OK" in lines[-1][:12], lines[-1]
+        assert b" OK" in lines[-1][:12], (command[:100], lines[-1])
         return lines
 
     def kill(self) -> None:

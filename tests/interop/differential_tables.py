@@ -6,6 +6,7 @@ An input is a source (or a table's name) or a key asked of it. What the two make
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -44,9 +45,16 @@ def stdin(keys: Sequence[str]) -> bytes:
     return "".join(f"{key}\n" for key in keys if "\n" not in key).encode("utf-8", "surrogateescape")
 
 
+# Debian's libpcre2 and the one that the pcre2 package brings along may be of different age.
+PCRE_WORDS = re.compile(r"error in regex at offset \d+: .*")
+
+
 def same(argv: list[str], data: bytes = b"", *, ordered: bool = True) -> Ran:
     """Both say the same; `ordered`: in the same order."""
-    expected, found = theirs(argv, data), ours(argv, data)
+    expected, found = (
+        ran._replace(err=tuple(PCRE_WORDS.sub("error in regex", line) for line in ran.err))
+        for ran in (theirs(argv, data), ours(argv, data))
+    )
     if not ordered:
         expected, found = (ran._replace(out=b"\n".join(sorted(ran.out.split(b"\n")))) for ran in (expected, found))
     agree(argv, expected, found)
@@ -73,7 +81,7 @@ def build(tool: str, folder: Path, kind: str, text: str, flags: Sequence[str], d
         said.append(run(argv, data or b""))
         if not file.exists():
             continue
-        for reader in (theirs, ours):
+        for reader in (theirs, ours) if kind != "cdb" else (ours,):  # Postfix does not list cdb files
             ran = reader([tool, "-c", str(folder), "-s", f"{kind}:{path}"])
             rows = sorted(line for line in ran.out.split(b"\n") if not line.startswith(b"YP_LAST_MODIFIED"))
             listed.append([str(ran.status).encode(), *rows])
@@ -94,7 +102,8 @@ def test_files_are_made_and_read_alike(folder: Path, kind: str) -> None:
         source, making, asking = made
         tried(kind, (*source.rules, *making, *asking), 1 + len(source.keys))
         build("postmap", folder, kind, source.text, making)
-        ask(folder, f"{kind}:{folder}/source", source.keys, asking)
+        keys = [key for key in source.keys if key or kind != "lmdb"]
+        ask(folder, f"{kind}:{folder}/source", keys, asking)
 
     check()
 
@@ -120,7 +129,7 @@ def test_files_are_changed_alike(folder: Path, kind: str) -> None:
                     run([*command, spec]),
                     run([*command, "-i", *flags, spec], second.text.encode("utf-8", "surrogateescape")),
                     run([*command, "-d", second.keys[0], spec]),
-                    run([*command, "-d", "-", spec], stdin(second.keys[1:3])),
+                    run([*command, "-d", "-", spec], stdin([key for key in second.keys[1:3] if key])),
                 ]
             )
             left.append(b"\n".join(sorted(theirs([*command, "-s", spec]).out.split(b"\n"))))
@@ -145,7 +154,9 @@ def test_alias_files_are_made_alike(folder: Path, kind: str) -> None:
         source, flags = made
         tried("aliases", (*source.rules, *flags), 1 + len(source.keys))
         build("postalias", folder, kind, source.text, flags)
-        same(["postalias", "-c", str(folder), "-q", "-", f"{kind}:{folder}/source"], stdin(source.keys))
+        # LMDB refuses an empty key, which ends Postfix's postalias.
+        keys = [key for key in source.keys if key or kind != "lmdb"]
+        same(["postalias", "-c", str(folder), "-q", "-", f"{kind}:{folder}/source"], stdin(keys))
 
     check()
 

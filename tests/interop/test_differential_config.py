@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.interop import main_cf_grammar as main_cf
+from tests.interop import master_cf_grammar as master_cf
 from tests.interop.differential import REAL, compare, compare_edit, generated, ours, theirs, tried, write
 
 pytestmark = pytest.mark.skipif(
@@ -120,3 +121,43 @@ def test_layouts_read_alike(folder: Path, text: main_cf.Made) -> None:
     tried("main.cf", text.rules)
     write(folder / "main.cf", text.text)
     compare(["postconf", "-c", str(folder), "-n"])
+
+
+@pytest.fixture
+def master(folder: Path) -> Iterator[Path]:
+    """The folder, whose master.cf a test may write anew."""
+    write(folder / "main.cf", own_entries())
+    yield folder
+    write(folder / "master.cf", MASTER)
+
+
+@generated(st.tuples(master_cf.files(), master_cf.views()), 0.2, 60)
+def test_services_are_listed_alike(master: Path, chosen: tuple[main_cf.Made, tuple[str, ...]]) -> None:
+    text, view = chosen
+    names = [tuple(line.split()[:2]) for line in text.text.split("\n") if line[:1].strip("# \t")]
+    if view[0] == "-P" and len(names) > len(set(names)):
+        return  # Postfix keeps the settings of services of one name and type together
+    tried("master.cf", {*text.rules, view[0]})
+    write(master / "master.cf", text.text)
+    compare(["postconf", "-c", str(master), *view])
+
+
+@generated(st.tuples(master_cf.files(), master_cf.edits()), 0.2, 60)
+def test_services_are_changed_alike(master: Path, chosen: tuple[main_cf.Made, tuple[str, ...]]) -> None:
+    text, request = chosen
+    if not text.text.endswith("\n"):
+        return
+    tried("edit of master.cf", {*text.rules, request[0]})
+    write(master / "master.cf", text.text)
+    compare_edit(master, ["postconf", "-c", str(master), *request])
+
+
+@generated(st.tuples(main_cf.layouts(), master_cf.main_edits()), 0.2, 60)
+def test_parameters_are_changed_alike(folder: Path, chosen: tuple[main_cf.Made, tuple[str, ...]]) -> None:
+    text, request = chosen
+    # Postfix glues a new entry to a last line without its end, and loses what follows a NUL: both damage the file.
+    if not text.text.endswith("\n") or "\0" in text.text:
+        return
+    tried("edit of main.cf", {*text.rules, request[0] if request[0].startswith("-") else "name=value"})
+    write(folder / "main.cf", text.text)
+    compare_edit(folder, ["postconf", "-c", str(folder), *request])

@@ -10,7 +10,7 @@ from posthouse.tables.open import Opening, open_now
 from posthouse.tables.pattern_rules import parse_rules
 from posthouse.tables.regexp import DIALECT
 from posthouse.tables.replacement import BadReplacement, parse_replacement
-from posthouse.tables.table import TableError, drive
+from posthouse.tables.table import TableError, TableRetry, drive
 
 Write = Callable[[str, str], str]
 
@@ -101,7 +101,7 @@ COMMON = [
     "line 16: bad replacement syntax: skipping this rule",
     'line 17: non-numeric replacement index "a"',
     "line 17: bad replacement syntax: skipping this rule",
-    'line 18: out-of-range replacement index "0"',
+    'line 18: {beyond} replacement index "0"',
     "line 18: bad replacement syntax: skipping this rule",
     'line 19: ignoring extra text after IF statement: "trailing"',
     "line 19: do not prepend whitespace to statements between IF and ENDIF",
@@ -122,7 +122,11 @@ COMMON = [
 def test_warnings(file: Write, warnings: list[str], kind: str, unclosed: str, compiler: str) -> None:
     path = file("r", BAD)
     open_now(f"{kind}:{path}", Opening())
-    expected = [text.replace("{unclosed}", unclosed).replace("{compiler}", compiler) for text in COMMON]
+    beyond = "out of range" if kind == "pcre" else "out-of-range"
+    expected = [
+        text.replace("{unclosed}", unclosed).replace("{compiler}", compiler).replace("{beyond}", beyond)
+        for text in COMMON
+    ]
     shown = [text if not text.startswith("line") else f"{kind} map {path}, {text}" for text in expected]
     assert warnings == shown
 
@@ -141,11 +145,14 @@ def test_a_row_names_pattern_and_line(file: Write) -> None:
     assert (row.key, row.line, row.table) == ("/a/i", 2, f"regexp:{path}")
 
 
-def test_pcre_reads_utf8_and_survives_what_is_not(file: Write) -> None:
-    table = open_now(f"pcre:{file('r', '/^gr.n$/ green')}", Opening())
+def test_pcre_reads_octets_as_postfix_does(file: Write, warnings: list[str]) -> None:
+    table = open_now(f"pcre:{file('r', '/^gr..n$/ green')}", Opening())
     assert drive(table.lookup("grün")) is not None
-    assert drive(table.lookup("gr\udcfcn")) is not None
-    assert drive(table.lookup("grüün")) is None
+    assert drive(table.lookup("gr\udcfcn")) is None
+    assert warnings == [f'{table.name}: non-UTF-8 key "gr\udcfcn": malformed UTF-8 or invalid codepoint']
+    table = open_now(f"pcre:{file('r', '/^gr(.)/ $1')}", Opening())
+    with pytest.raises(TableRetry):
+        drive(table.lookup("grün"))
 
 
 def test_a_pattern_that_explodes_does_not_match(file: Write, warnings: list[str]) -> None:

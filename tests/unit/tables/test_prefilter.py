@@ -49,15 +49,12 @@ KEYS = st.text(alphabet="abAB.-\n\\]é", max_size=8)
 @settings(max_examples=400)
 @given(PIECES, st.sampled_from(["", "i"]), KEYS)
 def test_a_pattern_that_matches_is_a_candidate(pattern: str, flags: str, key: str) -> None:
-    for compiler, filtering, ascii_only in (
-        (compile_posix, filter_posix, False),
-        (compile_pcre, filter_pcre, True),
-    ):
+    for compiler, filtering in ((compile_posix, filter_posix), (compile_pcre, filter_pcre)):
         try:
             compiled = compiler(pattern, flags, False)
         except BadPattern:
             continue
-        candidates = Prefilter([filtering(pattern, flags)], ascii_only=ascii_only).candidates(key)
+        candidates = Prefilter([filtering(pattern, flags)]).candidates(key)
         if compiled.match(key, 0) is not None:
             assert candidates in ([0], None)
 
@@ -80,6 +77,6 @@ def test_many_rules_answer_as_few_do(file: Write) -> None:
 
 def test_a_newline_behind_a_dollar_is_not_lost_in_pcre() -> None:
     assert compile_pcre("$.", "", False).match("x\n", 0) is not None
-    assert Prefilter([filter_pcre("$.", "")], ascii_only=True).candidates("x\n") == [0]
-    assert Prefilter([filter_pcre("x$", "")], ascii_only=True).candidates("x\n") == [0]
-    assert Prefilter([filter_pcre("x$", "")], ascii_only=True).candidates("x\n\n") == []
+    assert Prefilter([filter_pcre("$.", "")]).candidates("x\n") == [0]
+    assert Prefilter([filter_pcre("x$", "")]).candidates("x\n") == [0]
+    assert Prefilter([filter_pcre("x$", "")]).candidates("x\n\n") == []

@@ -155,13 +155,13 @@ def _open(spec: str) -> Table:
     ],
 )
 def test_only_listed_domains_are_asked_for(warnings: list[str], domain: str, key: str, admitted: str | None) -> None:
-    keys = ClientKeys("mysql:x", domain, _open, fold=True, unicode=True)
+    keys = ClientKeys(domain, _open, fold=True, unicode=True)
     assert drive(keys.admit(key)) == admitted
 
 
 def test_a_domain_list_may_be_in_a_file(file: Write) -> None:
     path = file("domains", "# ours\na.b\nc.d\n")
-    keys = ClientKeys("mysql:x", path, _open, fold=True, unicode=True)
+    keys = ClientKeys(path, _open, fold=True, unicode=True)
     assert drive(keys.admit("x@c.d")) == "x@c.d"
     with pytest.raises(TableError, match=r"^open file /nonexistent/d: No such file"):
-        ClientKeys("mysql:x", "/nonexistent/d", _open, fold=True, unicode=True)
+        ClientKeys("/nonexistent/d", _open, fold=True, unicode=True)
