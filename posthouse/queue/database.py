@@ -12,13 +12,14 @@ The rowid is the number in the queue id, so that no second index is needed to fi
 message, and new rows go to the end of the tree.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
 
 from posthouse.envelope.envelope import Envelope
 from posthouse.envelope.value import value
+from posthouse.host.many_rows import CHUNK, chunks, insert_rows
 from posthouse.queue.pack import CorruptRow, unpack_message, unpack_outcome
 from posthouse.queue.queue_id import number_of
 from posthouse.queue.store import QueuedMessage, State
@@ -95,21 +96,6 @@ class Change:
     remove: bool = False
 
 
-# One statement for many rows, not executemany: apsw gives the interpreter lock away at every step, and a busy event
-# loop takes up to a switch interval to give it back (20 rows: 96 ms with executemany, 10 ms in one statement).
-# The statements are few, so that apsw's cache of prepared ones holds them: powers of two.
-CHUNK = 128
-"""Most rows in one statement."""
-
-
-def _chunks(rows: list[Any]) -> Iterable[list[Any]]:
-    at = 0
-    while at < len(rows):
-        size = min(CHUNK, 1 << ((len(rows) - at).bit_length() - 1))
-        yield rows[at : at + size]
-        at += size
-
-
 def _merged(changes: Sequence[Change]) -> Sequence[Change]:
     """One change per message: UPDATE … FROM takes just one row for each that it changes."""
     by_number: dict[int, Change] = {}
@@ -128,14 +114,8 @@ def _merged(changes: Sequence[Change]) -> Sequence[Change]:
     return list(by_number.values())
 
 
-def _insert(cursor: Any, head: str, rows: list[tuple[Any, ...]]) -> None:
-    mark = "(" + ",".join("?" * len(rows[0])) + ")"
-    for chunk in _chunks(rows):
-        cursor.execute(head + ",".join([mark] * len(chunk)), [value for row in chunk for value in row])
-
-
 def _update(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
-    for chunk in _chunks(rows):
+    for chunk in chunks(rows):
         marks = ",".join(["(?,?,?,?)"] * len(chunk))
         cursor.execute(
             f"WITH change(n,s,a,f) AS (VALUES {marks}) UPDATE message SET"
@@ -210,12 +190,12 @@ class ShardDatabase:
         cursor.execute("BEGIN IMMEDIATE")
         try:
             if rows:
-                _insert(
+                insert_rows(
                     cursor,
                     "INSERT INTO message VALUES",
                     [(r.number, r.queue_id, r.state, r.next_attempt, r.flags, r.packed) for r in rows],
                 )
-                _insert(cursor, "INSERT INTO content VALUES", [(r.number, r.header, r.body) for r in rows])
+                insert_rows(cursor, "INSERT INTO content VALUES", [(r.number, r.header, r.body) for r in rows])
             if changes:
                 self._change(cursor, changes)
             cursor.execute("COMMIT")
@@ -229,7 +209,7 @@ class ShardDatabase:
         outcomes = [(c.number, i, packed) for c in changes if not c.remove for i, packed in c.outcomes]
         if outcomes:
             self._outcomes = True
-            _insert(cursor, "INSERT OR REPLACE INTO outcome VALUES", outcomes)
+            insert_rows(cursor, "INSERT OR REPLACE INTO outcome VALUES", outcomes)
         updates = [
             (c.number, c.state, c.next_attempt, c.set_flags)
             for c in changes

@@ -7,6 +7,7 @@ every change is made on disk first.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from mmap import mmap
 from typing import Protocol
 
@@ -27,6 +28,16 @@ class StoredDraft(Protocol):
 
     def abort(self) -> None:
         """Forget it; nothing after it was put."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A delivery that is to be put into a mailbox."""
+
+    draft: StoredDraft
+    flags: int
+    keywords: str
+    date: float
 
 
 class Backing(Protocol):
@@ -56,6 +67,10 @@ class Backing(Protocol):
         sender: str,
     ) -> Incoming | Refused:
         """Bring a draft into a mailbox, durable but for the commit."""
+
+    def put_together(self, file: AccountFile, arrivals: Sequence[Arrival]) -> list[Incoming] | None:
+        """Bring several drafts into one mailbox in fewer statements; None where each must be put alone (and nothing was
+        done). What fails can be undone by the transaction alone: the drafts are as they were."""
 
     def flags_changed(self, file: AccountFile, row: MailboxRow, message: MessageRow, flags: int, keywords: str) -> str:
         """Change flags on disk; the message's new `disk`."""

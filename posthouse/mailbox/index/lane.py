@@ -2,7 +2,8 @@
 
 A lane runs one batch at a time in a thread of the pool. What comes while it runs waits and is
 the next batch: all its writes share one transaction and one sync (each within a savepoint of its
-own, so that one that fails or is refused takes nothing with it), then its reads run. A caller
+own, so that one that fails or is refused takes nothing with it), then its reads run. Deliveries
+to one mailbox that follow each other are done together; where that fails, one by one. A caller
 goes on when the commit that holds its write has returned, never before.
 
 Lanes without work keep their file open for a while, up to a number; the one unused longest is closed.
@@ -10,10 +11,10 @@ Lanes without work keep their file open for a while, up to a number; the one unu
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import apsw
 
@@ -34,6 +35,17 @@ IDLE_SECONDS = 60.0
 GROUPS = 4
 # Jobs of one commit: bounds how long the first of a batch waits for the last.
 BATCH = 200
+
+
+class Sociable(Protocol):
+    """A job that others of its kind may be done together with: each statement costs a change of threads."""
+
+    @property
+    def company(self) -> str:
+        """Equal among those that fit together."""
+
+    def together(self, file: AccountFile, jobs: Sequence[Any]) -> Sequence[object] | None:
+        """Do all these; their results, or None: what was done is undone, and each is tried by itself."""
 
 
 class _Job:
@@ -158,8 +170,10 @@ def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     committed = False
     try:
-        for job in jobs:
-            _run_apart(file, job, alone=len(jobs) == 1)
+        for company in _companies(jobs):
+            if len(company) == 1 or not _run_together(file, company):
+                for job in company:
+                    _run_apart(file, job, alone=len(jobs) == 1)
         file.backing.settle(file)
         file.save_counters()
         connection.execute("COMMIT")
@@ -175,6 +189,46 @@ def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
     for action in file.after_commit:
         action()
     file.after_commit.clear()
+
+
+def _companies(jobs: list[_Job]) -> list[list[_Job]]:
+    """The jobs in their order, neighbours that may be done together in one list."""
+    found: list[list[_Job]] = []
+    last: tuple[object, str] | None = None
+    for job in jobs:
+        company = getattr(job.run, "company", None)
+        mark = None if company is None else (type(job.run), company)
+        if mark is not None and mark == last:
+            found[-1].append(job)
+        else:
+            found.append([job])
+        last = mark
+    return found
+
+
+def _run_together(file: AccountFile, company: list[_Job]) -> bool:
+    """Several jobs in one savepoint; False when nothing of it is left and each must run apart."""
+    connection = file.connection
+    before = file.counters_before()
+    pending = len(file.after_commit)
+    connection.execute("SAVEPOINT company")
+    runs = [cast(Sociable, job.run) for job in company]
+    try:
+        results = runs[0].together(file, runs)
+    except (MailboxFault, apsw.Error, OSError) as error:
+        if connection.getautocommit():
+            raise _fault(file, error) from error  # SQLite took the whole transaction back (a full disk)
+        results = None
+    if results is None:
+        connection.execute("ROLLBACK TO company")
+        file.forget_counters(before)
+        del file.after_commit[pending:]
+    connection.execute("RELEASE company")
+    if results is None:
+        return False
+    for job, result in zip(company, results, strict=True):
+        job.result = result
+    return True
 
 
 def _run_apart(file: AccountFile, job: _Job, *, alone: bool) -> None:

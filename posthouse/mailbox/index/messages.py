@@ -10,6 +10,7 @@ Standards: RFC 3501 section 2.3.1.1; RFC 7162 sections 3.1 and 3.2.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+from posthouse.host.many_rows import insert_rows
 from posthouse.mailbox.flags import DELETED, MAILBOX_KEYWORDS, SEEN, decode_flags, encode_flags
 from posthouse.mailbox.index.rows import UID_PAGE, AccountFile, Incoming, MailboxRow, MessageRow
 from posthouse.mailbox.store import Changes, FlagsRow, FlagsStored, Refusal, Refused
@@ -36,8 +37,9 @@ def insert(file: AccountFile, row: MailboxRow, incoming: Sequence[Incoming]) -> 
     modseq = file.next_modseq()
     now = file.clock()
     uids = list(range(row.uid_next, row.uid_next + len(incoming)))
-    file.connection.executemany(
-        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_rows(
+        file.connection,
+        "INSERT INTO message VALUES",
         [
             (
                 row.id,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from posthouse.mailbox.canonical import canonical
 from posthouse.mailbox.index import folders
-from posthouse.mailbox.index.backing import StoredDraft
+from posthouse.mailbox.index.backing import Arrival, StoredDraft
 from posthouse.mailbox.index.files import HOP, CanonicalFile, FileDraft, measure, pieces_of
 from posthouse.mailbox.index.messages import change_flags, drop, insert
 from posthouse.mailbox.index.rows import AccountFile, Incoming, MailboxRow, MessageRow
@@ -259,6 +259,10 @@ class MaildirBacking:
             return "new/" + name
         words = set(keywords.split())
         return f"cur/{name}:2,{write_letters('', flags, words, self._learn(folder, words))}"
+
+    def put_together(self, file: AccountFile, arrivals: Sequence[Arrival]) -> list[Incoming] | None:
+        """What one message does to the disk is not undone with the others' rows."""
+        return None
 
     def flags_changed(self, file: AccountFile, row: MailboxRow, message: MessageRow, flags: int, keywords: str) -> str:
         """Rename."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posthouse.mailbox.canonical import canonical, to_lf
-from posthouse.mailbox.index.backing import StoredDraft
+from posthouse.mailbox.index.backing import Arrival, StoredDraft
 from posthouse.mailbox.index.files import CHUNK, CanonicalFile, FileDraft, measure
 from posthouse.mailbox.index.folders import ONE_MAILBOX
 from posthouse.mailbox.index.messages import change_flags, drop, insert
@@ -242,6 +242,10 @@ class MboxBacking:
         status = os.fstat(descriptor)
         if status.st_ino == inode and old_size < status.st_size <= new_size:
             os.ftruncate(descriptor, old_size)
+
+    def put_together(self, file: AccountFile, arrivals: Sequence[Arrival]) -> list[Incoming] | None:
+        """One append after the other."""
+        return None
 
     def flags_changed(self, file: AccountFile, row: MailboxRow, message: MessageRow, flags: int, keywords: str) -> str:
         """In the index only, until flush() or an expunge."""

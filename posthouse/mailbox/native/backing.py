@@ -13,7 +13,8 @@ from pathlib import Path
 
 import apsw
 
-from posthouse.mailbox.index.backing import StoredDraft
+from posthouse.host.many_rows import insert_rows
+from posthouse.mailbox.index.backing import Arrival, StoredDraft
 from posthouse.mailbox.index.lane import Lane
 from posthouse.mailbox.index.rows import AccountFile, Incoming, MailboxRow, MessageRow
 from posthouse.mailbox.native.content import FileContent, LateContent, NativeDraft, RowContent
@@ -60,6 +61,24 @@ class NativeBacking:
         if name is not None:
             file.after_commit.append(draft.keep)
         return Incoming(number, "", flags, keywords, date, draft.size, draft.header_size)
+
+    def put_together(self, file: AccountFile, arrivals: Sequence[Arrival]) -> list[Incoming] | None:
+        """Content rows in one statement."""
+        rows: list[tuple[int, str | None, bytes | None]] = []
+        found = []
+        for arrival in arrivals:
+            draft = arrival.draft
+            assert isinstance(draft, NativeDraft)
+            number = file.next_content()
+            name = draft.path.name if draft.path is not None else None
+            rows.append((number, name, draft.data))
+            if name is not None:
+                file.after_commit.append(draft.keep)
+            found.append(
+                Incoming(number, "", arrival.flags, arrival.keywords, arrival.date, draft.size, draft.header_size)
+            )
+        insert_rows(file.connection, "INSERT INTO content VALUES", rows)
+        return found
 
     def flags_changed(self, file: AccountFile, row: MailboxRow, message: MessageRow, flags: int, keywords: str) -> str:
         """Rows are all there is."""

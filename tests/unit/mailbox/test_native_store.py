@@ -181,6 +181,51 @@ async def test_one_refused_job_of_a_batch_takes_nothing_with_it(tmp_path: Path) 
     await store.close()
 
 
+async def test_deliveries_that_wait_together_get_uids_in_order_and_their_own_contents(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    await store.open(ALICE)
+    contents = [Content(b"Subject: %d\r\n" % n, MemoryBody(b"body\r\n" * (1 + n % 3 * 20_000))) for n in range(40)]
+    done = await asyncio.gather(*(store.deliver(ALICE, each, flags=frozenset({"$New"})) for each in contents))
+    uids = [each.uid for each in done if isinstance(each, Delivered)]
+    assert sorted(uids) == list(range(1, 41))
+    _, mailbox = await opened(store)
+    for uid, content in zip(uids, contents, strict=True):
+        stored = await (await mailbox.contents([uid]))[uid].read()
+        assert stored == content.header + b"\r\n" + await content.body.read()
+    assert [row.flags async for page in mailbox.summaries() for row in page] == [{"$New"}] * 40
+    assert (await verify_account(store, ALICE)).problems == ()
+    await store.close()
+
+
+async def test_deliveries_that_wait_together_are_refused_one_by_one(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path, limits=lambda _account: QuotaLimits(messages=25))
+    await store.open(ALICE)
+    done = await asyncio.gather(*(store.deliver(ALICE, LARGE if n % 5 == 0 else SMALL) for n in range(40)))
+    assert [type(each) for each in done].count(Delivered) == 25
+    assert {each.refusal for each in done if isinstance(each, Refused)} == {Refusal.OVER_QUOTA}
+    verified = await verify_account(store, ALICE)
+    assert verified.problems == ()
+    await store.close()
+
+
+async def test_a_delivery_that_fails_among_others_takes_nothing_with_it(tmp_path: Path) -> None:
+    store = NativeMailStore(tmp_path)
+    await store.open(ALICE)
+    connection = apsw.Connection(str(account_folder(tmp_path, ALICE) / "mailbox.db"))
+    connection.execute(
+        "CREATE TRIGGER picky BEFORE INSERT ON content WHEN instr(new.data, 'poison')"
+        " BEGIN SELECT raise(ABORT, 'no'); END"
+    )
+    connection.close()
+    poison = Content(b"Subject: poison\r\n", MemoryBody(b"body\r\n"))
+    waiting = [store.deliver(ALICE, poison if n == 7 else SMALL) for n in range(20)]
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [n for n, each in enumerate(done) if isinstance(each, MailboxFault)] == [7]
+    assert sorted(each.uid for each in done if isinstance(each, Delivered)) == list(range(1, 20))
+    assert (await verify_account(store, ALICE)).problems == ()
+    await store.close()
+
+
 async def test_deliver_may_make_the_mailbox(tmp_path: Path) -> None:
     store = NativeMailStore(tmp_path)
     done = await store.deliver(ALICE, SMALL, mailbox="Lists/dev", create=True, flags=frozenset({"\\Flagged", "$Junk"}))

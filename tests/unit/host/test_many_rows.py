@@ -1,0 +1,23 @@
+"""Many rows in one statement."""
+
+import apsw
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.host.many_rows import CHUNK, chunks, insert_rows
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.text(max_size=3), st.none() | st.binary(max_size=3)), max_size=300))
+def test_every_row_is_inserted_once_and_in_order(rows: list[tuple[int, str, bytes | None]]) -> None:
+    connection = apsw.Connection(":memory:")
+    connection.execute("CREATE TABLE t(a, b, c)")
+    if rows:
+        insert_rows(connection, "INSERT INTO t VALUES", rows)
+    assert list(connection.execute("SELECT a, b, c FROM t ORDER BY rowid")) == rows
+
+
+@given(st.integers(0, 1000))
+def test_pieces_are_powers_of_two_so_that_statements_are_few(count: int) -> None:
+    lengths = [len(piece) for piece in chunks(range(count))]
+    assert sum(lengths) == count
+    assert all(length & (length - 1) == 0 and length <= CHUNK for length in lengths)
