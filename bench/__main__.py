@@ -8,7 +8,8 @@ Every figure is appended to bench/results.tsv with machine and commit.
     relay-kept      the same with many messages on each connection
     pipe            the two tools without a server: what they can do at most
     accept-p99      from the final dot to the 250, 20 sessions, 99 of 100
-    lmtp            smtp-source by LMTP into the mailboxes: native store, Dovecot's Maildir
+    lmtp            smtp-source by LMTP, kept connections, into one mailbox: native store, Dovecot's Maildir
+    lmtp-10         the same into ten mailboxes, two sessions each
     postconf        one `postconf -n`
     sendmail        one `sendmail`, message handed over
 
@@ -110,7 +111,8 @@ def _measure(measure: str, peer: Peer, messages: int) -> float:
 
 
 def _stores(place: str, messages: int, rounds: int, only: str) -> list[Figure]:
-    if not _wanted("lmtp", only):
+    measures = {name: count for name, count in (("lmtp", 1), ("lmtp-10", 10)) if _wanted(name, only)}
+    if not measures:
         return []
     rates: dict[tuple[str, str], list[float]] = {}
     figures: list[Figure] = []
@@ -123,10 +125,11 @@ def _stores(place: str, messages: int, rounds: int, only: str) -> list[Figure]:
                 running.append(peer)
             except PeerFailed as failure:
                 print(f"bench: {peer.name}: {failure}", file=sys.stderr)
-                figures.append(Figure("lmtp", peer.name, [], _unit("lmtp")))
+                figures += [Figure(measure, peer.name, [], _unit(measure)) for measure in measures]
         for number in range(rounds):
             for peer in running if number % 2 == 0 else running[::-1]:
-                _note(rates, "lmtp", peer.name, lambda p=peer: store_rate(p, messages))
+                for measure, accounts in measures.items():
+                    _note(rates, measure, peer.name, lambda p=peer, a=accounts: store_rate(p, messages, a))
     finally:
         for peer in running:
             peer.stop()

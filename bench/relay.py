@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from bench.peer import Peer, PeerFailed, free_port, wait_for_port
 
@@ -69,9 +70,17 @@ class Sink:
             self._process.stdout.close()
 
 
-def source(port: int, messages: int, *, kept: bool, lmtp: bool = False, to: str = "user@far.example") -> float:
+def source(
+    port: int,
+    messages: int,
+    *,
+    kept: bool,
+    lmtp: bool = False,
+    to: str = "user@far.example",
+    sessions: int = SESSIONS,
+) -> float:
     """Run smtp-source; seconds it took. Raises PeerFailed."""
-    arguments = [_tool("smtp-source"), "-s", str(SESSIONS), "-l", str(MESSAGE_SIZE), "-m", str(messages)]
+    arguments = [_tool("smtp-source"), "-s", str(sessions), "-l", str(MESSAGE_SIZE), "-m", str(messages)]
     arguments += ["-M", "source.example", "-f", "sender@source.example", "-t", to]
     if kept:
         arguments.append("-d")
@@ -109,6 +118,24 @@ def pipe_rate(messages: int, *, kept: bool) -> float:
     return _through(port, port, messages, kept=kept)
 
 
-def store_rate(peer: Peer, messages: int) -> float:
-    """Messages per second by LMTP: when smtp-source has its last reply, all are in the mailbox."""
-    return messages / source(peer.port, messages, kept=True, lmtp=True, to="user@store.example")
+def store_rate(peer: Peer, messages: int, accounts: int = 1) -> float:
+    """Messages per second by LMTP on kept connections: when smtp-source has its last reply, all are in the mailboxes.
+    With several accounts a smtp-source each shares the sessions."""
+    each = messages // accounts
+    start = time.perf_counter()
+    with ThreadPoolExecutor(accounts) as pool:
+        running = [
+            pool.submit(
+                source,
+                peer.port,
+                each,
+                kept=True,
+                lmtp=True,
+                to="user@store.example" if accounts == 1 else f"user{number}@store.example",
+                sessions=SESSIONS // accounts,
+            )
+            for number in range(accounts)
+        ]
+        for done in running:
+            done.result()
+    return each * accounts / (time.perf_counter() - start)
