@@ -7,6 +7,7 @@ machine, is a dead program's when it is older than stale_lock_time.
 Standards: mailbox_delivery_lock, stale_lock_time (postconf(5)); dotlock (lockfile_create(3)).
 """
 
+import errno
 import os
 import re
 import time
@@ -14,22 +15,48 @@ import time
 OWNER_LIMIT = 512
 """Octets of a lock that are looked at."""
 
+_NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _OWNER = re.compile(rb"([1-9][0-9]{0,9}):([!-~]+)\s*\Z")
 
 
 def make_dot_lock(name: str) -> bool:
     """Make it, ours. False: there is one. Raises OSError."""
     try:
+        descriptor = os.open(os.path.dirname(name) or ".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in _NO_TMPFILE:
+            raise
+        return _make_in_place(name)
+    try:
+        # It gets its name when its owner stands in it: a process killed in between leaves nothing.
+        os.write(descriptor, _owner())
+        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor)  # with src_dir_fd, links are followed
+    except FileExistsError:
+        return False
+    except FileNotFoundError:  # no /proc
+        return _make_in_place(name)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _make_in_place(name: str) -> bool:
+    """Where the file system has no files without a name."""
+    try:
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return False
     try:
-        os.write(descriptor, f"{os.getpid()}:{os.uname().nodename}".encode("ascii", "replace"))
+        os.write(descriptor, _owner())
     except OSError:
         pass  # a full disk: the lock holds all the same
     finally:
         os.close(descriptor)
     return True
+
+
+def _owner() -> bytes:
+    return f"{os.getpid()}:{os.uname().nodename}".encode("ascii", "replace")
 
 
 def break_dot_lock(name: str, stale: float) -> bool:

@@ -24,6 +24,7 @@ from posthouse.mailbox.index.files import CHUNK, CanonicalFile, FileDraft, measu
 from posthouse.mailbox.index.folders import ONE_MAILBOX
 from posthouse.mailbox.index.messages import change_flags, drop, insert
 from posthouse.mailbox.index.rows import AccountFile, Incoming, MailboxRow, MessageRow
+from posthouse.mailbox.mbox.append_note import AppendNote
 from posthouse.mailbox.mbox.format import (
     Found,
     messages_of,
@@ -82,6 +83,7 @@ class MboxBacking:
         self._rules = rules
         self._size_limit = size_limit
         self._rewriter = Rewriter(note)
+        self._note = AppendNote(note.with_suffix(".append"))
         self._lock: MboxLock | None = None
         self._clean: tuple[object, int] | None = None
         self._dirty = False
@@ -94,6 +96,7 @@ class MboxBacking:
             self._lock = lock_mbox(self._spool, self._rules)
             assert self._lock is not None
             self._rewriter.recover(self._lock.descriptor)
+            self._note.recover(self._lock.descriptor)
         return self._lock.descriptor
 
     def _looked_at(self) -> int:
@@ -222,6 +225,7 @@ class MboxBacking:
             return Refused(Refusal.OVER_QUOTA, "mailbox is full: mailbox_size_limit is reached")
         inode, rewritten = os.fstat(descriptor).st_ino, self._rewritten
         file.undo.append(lambda: self._take_back(inode, rewritten, old_size, old_size + len(raw)))
+        self._note.begin(descriptor, old_size, old_size + len(raw))
         view = memoryview(raw)
         position = old_size
         while view:
@@ -308,6 +312,7 @@ class MboxBacking:
             return
         pieces.append(os.pread(descriptor, os.fstat(descriptor).st_size - behind, behind))
         self._rewritten += 1
+        self._note.done()
         self._rewriter.rewrite(descriptor, first, b"".join(pieces))
         self._dirty = False  # the rewriter synced
         self._clean = None
@@ -321,6 +326,7 @@ class MboxBacking:
 
     def release(self) -> None:
         """Let go of the locks."""
+        self._note.done()
         if self._lock is not None:
             self._lock.release()
             self._lock = None

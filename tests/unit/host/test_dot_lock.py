@@ -1,8 +1,11 @@
 """Dot locks: who holds one is written in it, and a dead owner's is broken at once."""
 
+import errno
 import os
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from posthouse.host.dot_lock import break_dot_lock, make_dot_lock
 
@@ -51,3 +54,18 @@ def test_a_lock_of_another_machine_or_without_an_owner_waits_for_its_age(tmp_pat
 
 def test_a_lock_that_is_gone_meanwhile_is_tried_for_again(tmp_path: Path) -> None:
     assert break_dot_lock(str(tmp_path / "alice.lock"), STALE)
+
+
+def test_without_nameless_files_a_lock_is_made_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def plain(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", plain)
+    name = tmp_path / "alice.lock"
+    assert make_dot_lock(str(name))
+    assert not make_dot_lock(str(name))
+    assert name.read_text() == f"{os.getpid()}:{os.uname().nodename}"

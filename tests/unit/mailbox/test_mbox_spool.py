@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.mailbox.index.disk_store import DiskMailStore
 from posthouse.mailbox.mbox import backing
+from posthouse.mailbox.mbox.append_note import AppendNote
 from posthouse.mailbox.mbox.format import messages_of, raw_content, unwrap, wrap
 from posthouse.mailbox.mbox.locks import LockRules, lock_mbox, lock_to_read
 from posthouse.mailbox.mbox.rewrite import Rewriter
@@ -273,4 +275,47 @@ async def test_a_spool_that_may_not_be_written_is_read(tmp_path: Path, monkeypat
     await mailbox.close()
     assert spool.read_bytes() == ONE + TWO
     assert list(await mailbox.uids()) == [1, 2]
+    await store.close()
+
+
+NOTES = [
+    # what lies in the file behind the first message; its size when whole; what is left of it
+    (b"From x  Tue Jan  2 10:00:00 2024\nSubject: part\n\nwell be", 500, b""),
+    (b"From x", 500, b""),
+    (TWO, len(TWO), TWO),
+    (TWO + TWO, len(TWO), TWO + TWO),
+    (b"From x  Tue Jan  2\nSubject: part\n\nwell beFrom b@x  Tue Jan  2 10:00:00 2024\n\nmail\n\n", 500, None),
+]
+
+
+@pytest.mark.parametrize(("behind", "size", "left"), NOTES)
+def test_part_of_a_message_of_a_killed_process_is_cut_off(
+    tmp_path: Path, behind: bytes, size: int, left: bytes | None
+) -> None:
+    spool = tmp_path / "alice"
+    spool.write_bytes(ONE + behind)
+    note = tmp_path / "note"
+    note.write_text(f"{spool.stat().st_ino} {len(ONE)} {len(ONE) + size}\n")
+    descriptor = os.open(spool, os.O_RDWR)
+    AppendNote(note).recover(descriptor)
+    os.close(descriptor)
+    assert spool.read_bytes() == ONE + (behind if left is None else left)
+    assert not note.exists()
+
+
+@given(st.binary(max_size=60))
+def test_any_note_is_read(text: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "note").write_bytes(text)
+        (Path(folder) / "spool").write_bytes(ONE)
+        descriptor = os.open(Path(folder) / "spool", os.O_RDWR)
+        AppendNote(Path(folder) / "note").recover(descriptor)
+        os.close(descriptor)
+        assert (Path(folder) / "spool").read_bytes() == ONE
+
+
+async def test_no_note_is_left_behind(tmp_path: Path) -> None:
+    store, _spool = make(tmp_path)
+    await store.deliver("alice", Content(b"Subject: x\n", MemoryBody(b"y" * 100_000)))
+    assert not [name for name in os.listdir(tmp_path / "index") if name.endswith(".append")]
     await store.close()
