@@ -212,12 +212,12 @@ def _edit_master(options: Options, directory: str) -> None:
         rewrite_file(path, lambda text: edit_master.replace_entries(text, entries, comment=options.edit == "#"))
         return
     changes = [edit_master.parse_change(argument, options.mode, options.edit) for argument in options.arguments]
-    unmatched: list[str] = []
+    warnings: list[str] = []
 
     def change(text: str) -> str:
-        changed, unmatched[:] = edit_master.apply_changes(text, changes, path)
+        changed, warnings[:] = edit_master.apply_changes(text, changes, path)
         return changed
 
     rewrite_file(path, change)
-    for argument in unmatched:
-        warn(f'unmatched service_name/type: "{argument}"')
+    for warning in warnings:
+        warn(warning)

@@ -19,7 +19,7 @@ from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.host.log import printable
 from posthouse.tables.build import Build, exclusive, require_creatable
 from posthouse.tables.fold import key_bytes
-from posthouse.tables.open import KEYED, SUSPENDING, TYPES, Opening, open_now, opening, split_spec
+from posthouse.tables.open import KEYED, SUSPENDING, TYPES, Opening, loose_split, open_now, opening, split_spec
 from posthouse.tables.source_text import Entry, entries, read_lines
 from posthouse.tables.table import Row, Table, TableError, TableRetry, drive
 from posthouse.tables.warning import send_warnings_to, warn
@@ -89,6 +89,8 @@ def _run(tool: Tool, options: Options, say: Callable[[str], None]) -> int:
     how = _opening(configuration, options)
     # Without -s, -q or -d the maps are what is to be made; there must be one either way.
     if not options.maps:
+        if options.sequence:
+            return 1  # in silence, as Postfix
         raise Usage
     if options.verbose:
         for spec in options.maps:
@@ -143,11 +145,15 @@ async def _query_one(key: str, options: Options, how: Opening) -> int:
 
 
 async def _query_all(tool: Tool, keys: Iterator[str], options: Options, how: Opening) -> int:
-    tables = [open_now(spec, how) for spec in options.maps]
+    # Each table is opened when it is first asked, as in Postfix.
+    tables: list[Table] = []
     status = 1
     try:
         for key in keys:
-            for table in tables:
+            for number, spec in enumerate(options.maps):
+                if number == len(tables):
+                    tables.append(open_now(spec, how))
+                table = tables[number]
                 row = await _ask(table, key, options.files)
                 if row is not None:
                     _show(f"{key}{tool.separator}{row.value}")
@@ -263,7 +269,7 @@ def _delete(options: Options, how: Opening) -> int:
 
 
 def _make(tool: Tool, spec: str, options: Options, how: Opening, configuration: Configuration) -> None:
-    kind, path = split_spec(spec, how.default_type)
+    kind, path = loose_split(spec, how.default_type)
     source: os.stat_result | None = None
     if options.incremental:
         require_creatable(kind)

@@ -4,6 +4,7 @@ Standards: postmap(1), postalias(1) of Postfix 3.7.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from posthouse.commands.option_letters import WrongOption, split_options
@@ -64,6 +65,10 @@ def parse_options(tool: Tool, arguments: list[str]) -> Options:
     try:
         pairs, rest = split_options(arguments, tool.options)
     except WrongOption as error:
+        # Options count one after the other: what is wrong before the bad one is said first.
+        if len(arguments) > 1:
+            with suppress(Usage):
+                parse_options(tool, arguments[:-1])
         raise Usage(str(error)) from error
     options = Options(maps=tuple(rest))
     switches = {

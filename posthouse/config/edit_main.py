@@ -19,7 +19,7 @@ def parse_assignments(arguments: Iterable[str]) -> tuple[dict[str, str], list[st
         require_one_line(argument)
         pair = split_name_value(argument)
         if isinstance(pair, str):
-            raise ConfigError(f'{pair}: "{printable(argument)}"')
+            raise ConfigError(f'{pair}: "{printable(argument.lstrip(BLANKS))}"')
         name, value = pair
         if name in values:
             warnings.append(f"ignoring earlier request: '{name} = {values[name]}'")

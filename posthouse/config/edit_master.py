@@ -61,7 +61,7 @@ def replace_entries(text: str, entries: dict[Pattern, str | None], *, comment: b
             continue
         if line[0] not in BLANKS:
             name, kind = _first_two(line)
-            editing = next((pattern for pattern in entries if matches(pattern, name, kind)), None)
+            editing = next((pattern for pattern, new in entries.items() if _replaces(pattern, new, name, kind)), None)
             if editing is not None:
                 new = entries[editing]
                 if new is not None and editing not in found:
@@ -75,6 +75,11 @@ def replace_entries(text: str, entries: dict[Pattern, str | None], *, comment: b
     if added and out and not out[-1].endswith("\n"):
         out.append("\n")
     return "".join(out + added)
+
+
+def _replaces(pattern: Pattern, new: str | None, name: str, kind: str) -> bool:
+    """Whether a request is about this entry: by its pattern, or because the new entry is of the same name and type."""
+    return matches(pattern, name, kind) or (new is not None and _first_two(new) == (name, kind))
 
 
 def new_entry(argument: str) -> tuple[Pattern, str]:
@@ -91,8 +96,9 @@ def new_entry(argument: str) -> tuple[Pattern, str]:
     return pattern, print_service(service.fields, service.words, fold=True)
 
 
-def edit_entries(text: str, edit: Callable[[Service], Service | None]) -> str:
-    """Each entry through `edit`; None leaves it as it stands."""
+def edit_entries(text: str, edit: Callable[[Service], Service | None]) -> tuple[str, list[str]]:
+    """Each entry through `edit`; None leaves it as it stands. Also the warnings about what was read."""
+    warnings: list[str] = []
     out: list[str] = []
     lines = _physical_lines(text)
     position = 0
@@ -102,24 +108,26 @@ def edit_entries(text: str, edit: Callable[[Service], Service | None]) -> str:
         if _is_comment(line) or line[0] in BLANKS:
             out.append(line)
             continue
-        parts = [line.rstrip("\n")]
+        parts = [line]
         comments: list[str] = []
         first = position
         while position < len(lines) and (_is_comment(lines[position]) or lines[position][0] in BLANKS):
             if _is_comment(lines[position]):
                 comments.append(lines[position])
             else:
-                parts.append(lines[position].rstrip("\n"))
+                parts.append(lines[position])
             position += 1
-        changed = edit(parse_service("".join(parts), first, position))
+        service = parse_service("".join(parts), first, position)
+        changed = edit(service)
         if changed is None:
             out += lines[first - 1 : position]
         else:
+            warnings += service.warnings
             if comments and not comments[-1].endswith("\n"):
                 comments[-1] += "\n"
             out += comments
             out.append(print_service(changed.fields, changed.words, fold=True) + "\n")
-    return "".join(out)
+    return "".join(out), warnings
 
 
 def with_field(service: Service, field: str, value: str) -> Service:
@@ -148,7 +156,7 @@ def with_setting(service: Service, name: str, value: str | None) -> Service:
     while position < len(rest) and rest[position].startswith("-") and rest[position] not in {"-", "--"}:
         if rest[position] == "-o" and position + 1 < len(rest):
             if rest[position + 1].partition("=")[0].strip(BLANKS) == name:
-                if value is not None and not done:
+                if value is not None:
                     words += ["-o", f"{name}={value}"]
                 done = True
             else:
@@ -209,11 +217,10 @@ def require_field(field: str, value: str) -> None:
         return
     if any(c in BLANKS for c in value):
         raise ConfigError("-Fe does not accept whitespace in non-command field")
-    check_field(field, value, value)
 
 
 def apply_changes(text: str, changes: list[Change], path: str) -> tuple[str, list[str]]:
-    """The text with all changes made, and the arguments that matched nothing."""
+    """The text with all changes made, and warnings: of reading, and about arguments that matched nothing."""
     # The whole file must be sound before anything is written: an entry that cannot be read cannot be kept.
     parse_master_cf(text, path)
     matched: set[str] = set()
@@ -226,10 +233,12 @@ def apply_changes(text: str, changes: list[Change], path: str) -> tuple[str, lis
                 continue
             matched.add(change.argument)
             if change.kind == "F":
+                check_field(change.name, change.value or "", change.value or "")
                 changed = with_field(current, change.name, change.value or "")
             else:
                 changed = with_setting(current, change.name, change.value)
         return changed
 
-    result = edit_entries(text, edit)
-    return result, [change.argument for change in changes if change.argument not in matched]
+    result, warnings = edit_entries(text, edit)
+    unmatched = [change.argument for change in changes if change.argument not in matched]
+    return result, [*warnings, *(f'unmatched service_name/type: "{argument}"' for argument in unmatched)]

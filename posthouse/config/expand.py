@@ -18,7 +18,8 @@ NESTING_LIMIT = 100
 """Parameters within parameters; Postfix's own limit, it stops loops."""
 
 _NAME = re.compile(r"[A-Za-z0-9_]*")
-_OPERATOR = re.compile(r"(?:==|!=|<=|>=|<|>)(?![<>=!])")
+_OPERATOR = re.compile(r"[<>!=?+\-*/~&|%]+")
+_OPERATORS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _NUMBER = r"\s*\+?(\d{1,9})"
 _LEVEL = rf"{_NUMBER}(?:\.{_NUMBER})?(?:\.{_NUMBER})?"
 _SUFFIX = re.compile(r"[A-Za-z0-9]*")
@@ -203,7 +204,7 @@ class _Expansion:
         if body[start : start + 1] == "{":
             end = balanced_end(body, start)
             if end < 0:
-                raise _Wrong(f'truncated macro reference: "{body[start:]}"')
+                raise _Wrong(f'unbalanced {{}} in attribute expression: "{body[start:]}"')
             return body[start + 1 : end - 1], end, True
         return body[position:], len(body), False
 
@@ -212,7 +213,7 @@ class _Expansion:
         left, position = self.operand(body, position)
         position = _skip(body, position)
         match = _OPERATOR.match(body, position)
-        if match is None:
+        if match is None or match[0] not in _OPERATORS:
             expected = '"==" or "!="" or "<"" or "<="" or ">="" or ">"'
             raise _Wrong(f'{expected} expected at: "{_mark(left + "}", body[position:])}"')
         suffix = _SUFFIX.match(body, match.end())
@@ -253,7 +254,7 @@ class _Expansion:
     def operand(body: str, position: int) -> tuple[str, int]:
         end = balanced_end(body, position)
         if end < 0:
-            raise _Wrong(f'truncated macro reference: "{body[position:]}"')
+            raise _Wrong(f'unbalanced {{}} in attribute expression: "{body[position:]}"')
         return body[position + 1 : end - 1], end
 
 

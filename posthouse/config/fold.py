@@ -49,11 +49,17 @@ class _Lines:
 
     def add(self, text: str) -> None:
         """One more piece, kept whole."""
-        if self.fold and self.line != INDENT and (self.full or len(self.line) + 1 + len(text) >= LINE_LIMIT):
+        # Postfix takes a line no longer than the indent for one that holds nothing: -Fh shows "smtp -v" as "smtp-v".
+        holds = len(self.line) > len(INDENT)
+        if (
+            self.fold
+            and self.line != INDENT
+            and (self.full or (holds and len(self.line) + 1 + len(text) >= LINE_LIMIT))
+        ):
             self.done += self.line + "\n"
             self.line = INDENT + text
         else:
-            self.line += text if not self.line or self.line == INDENT else f" {text}"
+            self.line += f" {text}" if holds else text
         self.full = False
 
 

@@ -5,12 +5,14 @@ value mentions it, or smtpd_restriction_classes lists it, or it is a setting of 
 database source (`ldap:name` makes name_server_host known). Others are probably misspelt.
 """
 
+import os
 from collections.abc import Iterable
 
 from posthouse.config.catalog.database_suffixes import DATABASE_SUFFIXES
 from posthouse.config.catalog.legacy_names import LEGACY_NAMES
 from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
 from posthouse.config.catalog.service_parameters import service_parameters
+from posthouse.config.configuration import COMPUTED, Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import MacroError, balanced_end, expand, references
 from posthouse.config.logical_line import printable, read_text
@@ -55,6 +57,8 @@ class KnownNames:
 
     def default(self, name: str) -> str | None:
         """The built-in value of a name."""
+        if name in COMPUTED:
+            return Configuration(os.path.dirname(self.main_path), self.values).raw(name)
         known = PARAMETERS.get(name) or self.by_service.get(name)
         return None if known is None else known.default
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import balanced_end
-from posthouse.config.logical_line import BLANKS, logical_lines, orphan_warning, read_text, words_of
+from posthouse.config.logical_line import BLANKS, logical_lines, orphan_warning, printable, read_text
 from posthouse.config.main_cf import split_name_value
 
 TYPES = ("inet", "unix", "fifo", "pass", "unix-dgram")
@@ -109,7 +109,7 @@ def parse_service(text: str, first: int, last: int) -> Service:
     words, warnings = split_fields(text)
     if len(words) < 8:
         raise ConfigError("bad field count", tuple(warnings))
-    line = " ".join(words_of(text))
+    line = printable(text)
     for field, word in zip(FIELDS[1:7], words[1:7], strict=True):
         check_field(field, word, line)
     wakeup = words[5].removesuffix("?")

@@ -9,6 +9,7 @@ Standards: aliases(5).
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from posthouse.address.tokens import Kind, Token, scan
+from posthouse.tables.fold import is_utf8
 from posthouse.tables.source_text import Entry, logical_lines
 
 _SPACED = frozenset({Kind.ATOM, Kind.QUOTED, Kind.LITERAL, Kind.COMMENT})
@@ -20,10 +21,10 @@ def alias_entries(
     """The rows of an aliases file. A bad line is skipped with Postfix's warning."""
     for line in logical_lines(lines, path, warn):
         where = f"{path}, line {line.number}"
-        if utf8 and not line.utf8:
+        if utf8 and not is_utf8(line.text):
             warn(f'{where}: non-UTF-8 input "{line.text}" -- ignoring this line')
             continue
-        tokens = scan(line.text)
+        tokens = list(_with_bars(scan(line.text)))
         colon = next((n for n, token in enumerate(tokens) if token.kind is Kind.SPECIAL and token.text == ":"), 0)
         before = {token.text for token in tokens[:colon] if token.kind is Kind.SPECIAL}
         if not colon or colon == len(tokens) - 1 or "," in before:
@@ -33,6 +34,19 @@ def alias_entries(
             warn(f"{where}: name must be local")
             continue
         yield Entry(_join(tokens[:colon], quoted=False), _join(tokens[colon + 1 :], quoted=True), line.number)
+
+
+def _with_bars(tokens: Sequence[Token]) -> Iterator[Token]:
+    """In aliases | is a token of its own, which takes no blanks beside it."""
+    for token in tokens:
+        if token.kind is not Kind.ATOM or "|" not in token.text:
+            yield token
+            continue
+        for number, piece in enumerate(token.text.split("|")):
+            if number:
+                yield Token(Kind.SPECIAL, "|")
+            if piece:
+                yield Token(Kind.ATOM, piece)
 
 
 def _join(tokens: Sequence[Token], *, quoted: bool) -> str:
@@ -50,8 +64,7 @@ def _join(tokens: Sequence[Token], *, quoted: bool) -> str:
 
 def _spaced(left: Token, right: Token) -> bool:
     if left.kind in _SPACED:
-        # |"command with blanks" is one word to local(8), so nothing comes between.
-        return (right.kind in _SPACED and left.text != "|") or right.text == "<"
+        return right.kind in _SPACED or right.text == "<"
     return left.text == ">" and right.kind in _SPACED
 
 

@@ -76,7 +76,9 @@ class Build:
     def remove(self, key: str) -> bool:
         """Whether the row was there."""
         if self._unicode and not is_utf8(key):
-            return False
+            shown = self.file.removesuffix(SUFFIX["lmdb"]) if self.kind == "lmdb" else self.file
+            warn(f'{self.kind}:{shown}: non-UTF-8 key "{key}": malformed UTF-8 or invalid codepoint')
+            return True  # as Postfix counts it
         return self.rows.pop(self._key(key), None) is not None
 
     def _key(self, key: str) -> bytes:

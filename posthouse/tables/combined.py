@@ -10,7 +10,7 @@ Standards: DATABASE_README, "randmap", "pipemap", "unionmap".
 import random
 from collections.abc import Callable, Sequence
 
-from posthouse.tables.table import Row, Table, TableError
+from posthouse.tables.table import Row, Table, TableError, TableRetry
 from posthouse.tables.words import split_words, strip_braces
 
 
@@ -36,10 +36,11 @@ class RandomTable:
 class PipeTable:
     """pipemap:{type:name, …}."""
 
-    __slots__ = ("_tables", "name", "whole_key")
+    __slots__ = ("_tables", "name", "takes_empty_key", "whole_key")
 
     def __init__(self, name: str, tables: Sequence[Table]) -> None:
         self.name = name
+        self.takes_empty_key = True
         self.whole_key = tables[0].whole_key
         self._tables = tuple(tables)
 
@@ -48,7 +49,7 @@ class PipeTable:
         row: Row | None = None
         asked = key
         for table in self._tables:
-            row = await table.lookup(asked)
+            row = await _member(self.name, table, asked)
             if row is None:
                 return None
             asked = row.value
@@ -63,22 +64,32 @@ class PipeTable:
 class UnionTable:
     """unionmap:{type:name, …}."""
 
-    __slots__ = ("_tables", "name", "whole_key")
+    __slots__ = ("_tables", "name", "takes_empty_key", "whole_key")
 
     def __init__(self, name: str, tables: Sequence[Table]) -> None:
         self.name = name
+        self.takes_empty_key = True
         self.whole_key = all(table.whole_key for table in tables)
         self._tables = tuple(tables)
 
     async def lookup(self, key: str) -> Row | None:
         """Every answer, joined."""
-        values = [row.value for table in self._tables if (row := await table.lookup(key)) is not None]
+        values = [row.value for table in self._tables if (row := await _member(self.name, table, key)) is not None]
         return Row(",".join(values), self.name, key) if values else None
 
     def close(self) -> None:
         """Close the members."""
         for table in self._tables:
             table.close()
+
+
+async def _member(name: str, table: Table, key: str) -> Row | None:
+    """What a member answers; its failure is the whole table's."""
+    try:
+        return await table.lookup(key)
+    except TableRetry as error:
+        reason = str(error).partition("query error")[2]
+        raise TableRetry(f"table {name}: query error{reason}") from error
 
 
 def parse_members(name: str, kind: str, text: str, what: str, *, colon: bool = False) -> list[str]:

@@ -8,7 +8,7 @@ Standards: DATABASE_README, "texthash" and "inline".
 
 from collections.abc import Iterator
 
-from posthouse.tables.fold import fold_key
+from posthouse.tables.fold import fold_key, is_utf8
 from posthouse.tables.source_text import BLANKS, entries, read_lines, word_end
 from posthouse.tables.table import Row, TableError
 from posthouse.tables.warning import warn
@@ -72,6 +72,8 @@ def split_quoted_name(text: str) -> tuple[str | None, bool, str]:
 def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True) -> MemoryTable:
     """Read the rows from the table's own name. Blanks around = need braces around the row."""
     need = f'"{name}"; need "inline:{{name=value...}}"'
+    if unicode and not is_utf8(name):
+        raise TableError(f"bad UTF-8 syntax: {need}")
     inside = strip_braces(text)
     if not inside:
         raise TableError(f"bad syntax: {need}")
@@ -84,8 +86,6 @@ def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True
         fault = "" if equals else "missing '=' after attribute name"
         if key is None:
             fault = "unbalanced '\"'"
-        elif not key:
-            fault = "missing attribute name"
         if fault or key is None:
             raise TableError(f"{fault}: {need}")
         folded = fold_key(key, unicode) if fold else key

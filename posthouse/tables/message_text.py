@@ -41,13 +41,15 @@ def message_keys(lines: Iterable[str], *, header: bool, body: bool, mime: bool) 
                     found = _BOUNDARY.search(field)
                     boundary = (found[1] or found[2] or "") if found else ""
                 field = ""
-            if _FIELD.match(line):
-                field = line
+            found_field = _FIELD.match(line)
+            if found_field:
+                # White space before the colon is obsolete, and not shown.
+                field = found_field[0][:-1].rstrip() + line[found_field.end() - 1 :]
                 continue
             in_header = False
             level += 1
-            if line and body:
-                yield ""  # the empty line that is missing between header and body
+            if line and body and level == 1:
+                yield ""  # the empty line that is missing between the message's header and body
             if mime and boundary and content_type.startswith("multipart/") and len(boundaries) < NESTING_LIMIT:
                 boundaries.append(boundary)
             elif mime and content_type == "message/rfc822" and not line:

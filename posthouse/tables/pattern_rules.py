@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from posthouse.tables.fold import key_bytes, key_text
 from posthouse.tables.prefilter import FEWEST, Prefilter
 from posthouse.tables.replacement import BadReplacement, Replacement, parse_replacement
 from posthouse.tables.source_text import BLANKS, logical_lines
@@ -265,25 +266,40 @@ def _split_pattern(text: str, where: str, dialect: Dialect) -> tuple[bool, str, 
         warn(f"{where}: no regexp: skipping this rule")
         return None
     delimiter = text[0]
+    if not delimiter.isascii():
+        # To Postfix a delimiter is an octet.
+        octets = key_bytes(text).decode("latin-1")
+        parts = _split_at(octets, octets[0], where, dialect)
+        return None if parts is None else (negated, *(key_text(part.encode("latin-1")) for part in parts))  # type: ignore[return-value]
+    parts = _split_at(text, delimiter, where, dialect)
+    return None if parts is None else (negated, *parts)
+
+
+def _split_at(text: str, delimiter: str, where: str, dialect: Dialect) -> tuple[str, str, str] | None:
+    """Pattern, flags and what follows at once."""
     position = 1
-    while position < len(text) and text[position] != delimiter:
+    while position < len(text):
         if text[position] == "\\":
             if position + 1 == len(text) and not dialect.perl:
                 break  # Postfix takes a backslash at the very end for the delimiter
             position += 1
+        elif text[position] == delimiter:
+            break
         position += 1
     if position >= len(text):
-        warn(f'{where}: no closing regexp delimiter "{delimiter}": {dialect.unclosed} this rule')
+        shown = delimiter if delimiter.isascii() else key_text(delimiter.encode("latin-1"))
+        warn(f'{where}: no closing regexp delimiter "{shown}": {dialect.unclosed} this rule')
         return None
     end = position + 1
     while end < len(text) and text[end] not in BLANKS and (dialect.perl or text[end] != "!"):
         if text[end] in dialect.obsolete:
             warn(f'{where}: ignoring obsolete regexp option "{text[end]}"')
         elif text[end] not in dialect.flags:
-            warn(f'{where}: unknown regexp option "{text[end]}": skipping this rule')
+            shown = text[end] if text[end].isascii() else key_text(key_bytes(text[end])[:1])
+            warn(f'{where}: unknown regexp option "{shown}": skipping this rule')
             return None
         end += 1
-    return negated, text[1:position], text[position + 1 : end], text[end:]
+    return text[1:position], text[position + 1 : end], text[end:]
 
 
 def _compile(pattern: str, flags: str, where: str, dialect: Dialect, *, groups: bool) -> Pattern | None:

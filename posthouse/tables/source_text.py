@@ -10,14 +10,15 @@ Standards: postmap(1), TABLE FORMAT.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from posthouse.tables.fold import is_utf8
+from posthouse.tables.fold import is_utf8, key_bytes, key_text
 from posthouse.tables.table import TableError
 from posthouse.tables.words import split_words, strip_braces
 
 BLANKS = " \t\n\v\f\r"
 """C's isspace(), which is what Postfix skips."""
-SHOWN = 100
-"""Characters of a bad line that a warning repeats."""
+BLANKS_AND_NOTHING = (*BLANKS, "")
+ORPHAN_SHOWN = 30
+"""Octets that a warning repeats of a line that continues nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +27,35 @@ class LogicalLine:
 
     text: str
     number: int
-    utf8: bool = True
-    """Whether all of it is UTF-8, what follows a NUL included."""
 
 
 def logical_lines(lines: Iterable[str], path: str, warn: Callable[[str], None]) -> Iterator[LogicalLine]:
     """Physical lines, with or without their ends, joined into logical ones. The path is for a warning."""
     parts: list[str] = []
     first = 0
+
+    def joined() -> Iterator[LogicalLine]:
+        text = "".join(parts)
+        shown = text.partition("\0")[0]
+        if text[:1] in BLANKS_AND_NOTHING:
+            if text:
+                start = key_text(key_bytes(shown)[:ORPHAN_SHOWN])
+                more = "..." if start != shown else ""
+                warn(f'{path}: logical line must not start with whitespace: "{start}{more}"')
+        else:
+            yield LogicalLine(shown, first)
+
     for number, line in enumerate(lines, 1):
         bare = line[:-1] if line.endswith("\n") else line
         stripped = bare.lstrip(BLANKS)
         if not stripped or stripped[0] == "#":
             continue
         if bare[0] in BLANKS:
-            if parts:
-                parts.append(bare)
-            else:
-                warn(f'{path}: logical line must not start with whitespace: "{bare[:SHOWN]}"')
+            parts.append(bare)
             continue
-        if parts:
-            yield _joined(parts, first)
+        yield from joined()
         parts, first = [bare], number
-    if parts:
-        yield _joined(parts, first)
-
-
-def _joined(parts: list[str], first: int) -> LogicalLine:
-    text = "".join(parts)
-    return LogicalLine(text.partition("\0")[0], first, is_utf8(text))
+    yield from joined()
 
 
 def read_lines(path: str) -> list[str]:
@@ -131,7 +132,7 @@ def entries(
     for line in logical_lines(lines, path, warn):
         where = f"{path}, line {line.number}"
         text = line.text
-        if utf8 and not line.utf8:
+        if utf8 and not is_utf8(text):
             warn(f'{where}: non-UTF-8 input "{text}" -- ignoring this line')
             continue
         split = split_entry(text)

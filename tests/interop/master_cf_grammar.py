@@ -20,7 +20,7 @@ FILE_RULES = (
         "{} word",
     ),
     *("duplicate", "bad field", "short", "open brace", "after brace", "no final newline", "leading blank", "odd bytes"),
-    *("-o at the end", "many words", "reference", "no = in -o"),
+    *("many words", "reference", "no = in -o"),
 )
 
 _NAMES = ("smtp", "submission", "127.0.0.1:10025", "relay", "slow", "a-b", "mailman")
@@ -73,7 +73,6 @@ def _entry(draw: st.DrawFn, kind: str) -> str:
         "after brace": " -o {d = e}f",
         "leading blank": "",
         "odd bytes": " argv=caf\u00e9\udcff\x01\x7f",
-        "-o at the end": " -o",
         "many words": " " + " ".join(f"word{number}" for number in range(draw(st.integers(5, 30)))),
         "reference": f" -o {name}={''.join(draw(expressions(1)).text.split())}",
         "no = in -o": f" -o {pick('plain', '{no equals}', '{ = x }', '=x')}",

@@ -90,9 +90,9 @@ def test_a_setting_is_changed_added_and_removed() -> None:
         parse_change("sub/inet/c", "P", "X"),
         parse_change("none/inet/a=b", "P", "e"),
     ]
-    text, unmatched = apply_changes(MASTER, changes, "M")
+    text, warnings = apply_changes(MASTER, changes, "M")
     assert text.endswith("smtpd\n    -o a=new\n    -o z=1\n")
-    assert unmatched == ["none/inet/a=b"]
+    assert warnings == ['unmatched service_name/type: "none/inet/a=b"']
 
 
 def test_a_rewrite_keeps_mode_and_leaves_no_temporary_file(tmp_path: Path) -> None:

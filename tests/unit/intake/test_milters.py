@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -283,16 +284,22 @@ async def test_what_milters_changed_is_in_the_journal(open_house: Any) -> None:
         ("WARN w", "X-N: 1", "milter-header-warning: header X-N: 1 {}: w"),
     ],
 )
-async def test_added_fields_pass_checks_of_their_own(action: str, header: str, line: str, open_house: Any) -> None:
-    house = open_house(milter_header_checks="inline:{{X-N: 1=" + action + "}}")
+async def test_added_fields_pass_checks_of_their_own(
+    action: str, header: str, line: str, open_house: Any, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text(f"/^X-N: 1$/ {action}\n")
+    house = open_house(milter_header_checks=f"regexp:{rules}")
     await send(house, scripted(AddHeader(b"X-N", b"1")))
     assert header_of(house)[-1] == header
     origin = TAIL.replace(": {};", ";")
     assert not line or any(found.endswith(line.format(origin)) for found in lines_of(house))
 
 
-async def test_checks_of_added_fields_refuse_and_redirect(open_house: Any) -> None:
-    house = open_house(milter_header_checks="inline:{{X-N: 1=REJECT 4.7.1 later}, {X-M: 1=REDIRECT a@example.net}}")
+async def test_checks_of_added_fields_refuse_and_redirect(open_house: Any, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text("/^X-N: 1$/ REJECT 4.7.1 later\n/^X-M: 1$/ REDIRECT a@example.net\n")
+    house = open_house(milter_header_checks=f"regexp:{rules}")
     refused = await send(house, scripted(AddHeader(b"X-N", b"1")))
     assert isinstance(refused, Refused)
     assert (refused.code, refused.text) == (451, "later")

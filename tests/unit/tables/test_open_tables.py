@@ -145,7 +145,8 @@ def test_keyed_files(tmp_path: Path, warnings: list[str], kind: str) -> None:
     ]
     assert sorted(dict(table.items())) == sorted(["a", "b b", "é", "x" * 300])
     table.close()
-    expected = f'{f"lmdb:{path}" if kind == "lmdb" else build.file}: duplicate entry: "a"'
+    where = {"lmdb": f"lmdb:{path}", "cdb": path}.get(kind, build.file)
+    expected = f'{where}: duplicate entry: "a"'
     assert warnings == [expected]
     again = Build(kind, path, replace=True)
     again.load()

@@ -1,7 +1,5 @@
 """postmap and postalias of Postfix and ours, given the same: `./dev differential tables [SEED] [COUNT]`.
 
-Not part of `./dev test` yet: it still finds differences that nobody has looked at.
-
 An input is a source (or a table's name) or a key asked of it. What the two make is also read by the other.
 """
 
@@ -9,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,13 +44,15 @@ def stdin(keys: Sequence[str]) -> bytes:
 
 
 # Debian's libpcre2 and the one that the pcre2 package brings along may be of different age.
-PCRE_WORDS = re.compile(r"error in regex at offset \d+: .*")
+PCRE_WORDS = re.compile(r"(?<=error in regex) at offset \d+: .*")
+# Debian's own addition.
+PACKAGE = re.compile(r"\. Is the postfix-.* package installed\?")
 
 
 def same(argv: list[str], data: bytes = b"", *, ordered: bool = True) -> Ran:
     """Both say the same; `ordered`: in the same order."""
     expected, found = (
-        ran._replace(err=tuple(PCRE_WORDS.sub("error in regex", line) for line in ran.err))
+        ran._replace(err=tuple(PCRE_WORDS.sub("", line) for line in ran.err))
         for ran in (theirs(argv, data), ours(argv, data))
     )
     if not ordered:
@@ -83,7 +83,11 @@ def build(tool: str, folder: Path, kind: str, text: str, flags: Sequence[str], d
             continue
         for reader in (theirs, ours) if kind != "cdb" else (ours,):  # Postfix does not list cdb files
             ran = reader([tool, "-c", str(folder), "-s", f"{kind}:{path}"])
-            rows = sorted(line for line in ran.out.split(b"\n") if not line.startswith(b"YP_LAST_MODIFIED"))
+            rows = [line for line in ran.out.split(b"\n") if not line.startswith(b"YP_LAST_MODIFIED")]
+            if kind == "cdb":
+                # Postfix's cdb files keep all rows of a key, of which only the first is ever found.
+                rows = list({row.partition(b"\t")[0]: row for row in reversed(rows)}.values())
+            rows.sort()
             listed.append([str(ran.status).encode(), *rows])
     agree(argv, said[0], said[1])
     assert all(one == listed[0] for one in listed), (argv, text, listed)
@@ -113,7 +117,10 @@ def test_files_are_changed_alike(folder: Path, kind: str) -> None:
     if not supported(kind):
         pytest.skip(f"this Postfix has no {kind} tables")
 
-    @generated(st.tuples(grammar.source(), grammar.source(), MAKING), 0.012, 4)
+    # Without -n and -N: Postfix mixes rows that end in NUL and rows that do not, here a file has one kind.
+    @generated(
+        st.tuples(grammar.source(), grammar.source(), st.sampled_from([[], ["-f"], ["-r"], ["-w"], ["-u"]])), 0.012, 4
+    )
     def check(made: tuple[grammar.Made, grammar.Made, list[str]]) -> None:
         first, second, flags = made
         tried(kind, (*first.rules, *second.rules, "-i", "-d"), 2 + len(second.keys))
@@ -265,6 +272,8 @@ def test_command_lines(folder: Path, made: tuple[str, list[str], list[str]]) -> 
     tried("command line", [option.partition(" ")[0] for option in options])
     write(folder / "source", "a b\n")
     flags = [word for option in options for word in option.split()]
+    if "-F" in flags and not all(one.startswith("hash:") for one in maps):
+        return  # with -F Postfix also takes the values of other tables for names of files
     argv = [tool, "-c", str(folder), *flags, *(one.format(folder) for one in maps)]
     said: list[Ran] = []
     for run in (theirs, ours):
@@ -273,7 +282,8 @@ def test_command_lines(folder: Path, made: tuple[str, list[str], list[str]]) -> 
                 (folder / name).unlink()
         write(folder / "made", "x y\na: b\n")
         run(["postmap", "-w", "-c", str(folder), f"hash:{folder}/made"])
-        said.append(run(argv, b"x\nx q\n"))
+        ran = run(argv, b"x\nx q\n")
+        said.append(ran._replace(err=tuple(PACKAGE.sub("", line) for line in ran.err)))
     agree(argv, said[0], said[1])
 
 
@@ -281,6 +291,3 @@ def test_every_rule_was_tried_often_enough() -> None:
     for kind in TALLY:
         if kind in {*KEYED, "texthash", "cidr", "regexp", "pcre", "inline", "static", "randmap", "pipemap", "unionmap"}:
             assert not scarce(kind, [""]), scarce(kind, [""])
-
-
-Check = Callable[..., None]
