@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
@@ -65,25 +65,27 @@ class Report:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
+        self._log: Callable[[str, str], None] | None = None
         self.counts: dict[str, int] = {}
 
     def say(self, text: str, level: str = "info") -> None:
         """One line."""
         prefix = "" if level == "info" else f"{level}: "
         _say(f"{prefix}{text}")
+        if self._log is None:
+            self._log = self._open_log()
+        self._log(text, level)
+
+    def _open_log(self) -> Callable[[str, str], None]:
         from posthouse.service import maillog
 
         try:
-            descriptor = maillog.open_descriptor(self._configuration)
-            try:
-                sink = maillog.open_sink(self._configuration, descriptor)
-                log = maillog.program_log(self._configuration, sink, "postsuper")
-                (log.info if level == "info" else log.warning)(text)
-            finally:
-                if descriptor is not None:
-                    os.close(descriptor)
+            # Open as long as the command runs: a hundred thousand ids are as many lines.
+            sink = maillog.open_sink(self._configuration, maillog.open_descriptor(self._configuration))
+            log = maillog.program_log(self._configuration, sink, "postsuper")
         except (OSError, ConfigError):
-            pass  # what was done was said on standard error; the log is a copy
+            return lambda text, level: None  # what is done is said on standard error; the log is a copy
+        return lambda text, level: (log.info if level == "info" else log.warning)(text)
 
     def done(self, operation: str, queue_id: str, *, each: bool) -> None:
         """One message."""
