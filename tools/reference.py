@@ -13,10 +13,11 @@ from posthouse.config.catalog.parameters import ADDED_FAMILIES, FAMILIES, PARAME
 from posthouse.config.catalog.service_parameters import TIME_LIMIT_SUFFIX, TRANSPORT_SUFFIXES
 from posthouse.config.effect import state
 from posthouse.config.parameter import Parameter
+from tools.meanings import meaning
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTICE = "<!-- Made by tools/reference.py from posthouse/config/catalog; do not edit. -->\n"
-HEADINGS = "| parameter | kind | default | here |\n|---|---|---|---|\n"
+HEADINGS = "| parameter | what it is | kind | default | here |\n|---|---|---|---|---|\n"
 
 
 def pages() -> dict[str, str]:
@@ -48,7 +49,8 @@ def _row(parameter: Parameter) -> str:
     kind = parameter.kind
     if kind in ("int", "time") and (parameter.minimum or parameter.maximum):
         kind += f" {parameter.minimum or ''}..{parameter.maximum or ''}"
-    return f"| `{parameter.name}` | {kind} | {_code(parameter.default)} | {what} |\n"
+    sentence = meaning(parameter.name).replace("|", "\\|")
+    return f"| `{parameter.name}` | {sentence} | {kind} | {_code(parameter.default)} | {what} |\n"
 
 
 def _code(text: str) -> str:

@@ -1,6 +1,7 @@
 """Pages that are made from the source say what the source says now. `./dev pages` makes them anew."""
 
 from tools import catalog, readme, reference
+from tools.meanings import meaning
 
 
 def test_the_rows_that_commands_load_are_those_of_the_families() -> None:
@@ -16,6 +17,12 @@ def test_every_parameter_has_a_row() -> None:
 
     text = "".join(reference.pages().values())
     assert [name for name in PARAMETERS if f"| `{name}` |" not in text] == []
+
+
+def test_every_parameter_is_explained_in_a_sentence() -> None:
+    from posthouse.config.catalog.parameters import PARAMETERS
+
+    assert [name for name in PARAMETERS if not meaning(name).endswith(".")] == []
 
 
 def test_the_readme_has_the_figures_of_today() -> None:
