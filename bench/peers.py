@@ -12,6 +12,7 @@ import sys
 import time
 
 from bench.peer import PeerFailed, free_port, wait_for_port
+from posthouse.testkit.master_lines import SERVICES
 
 MAIN_CF = """\
 compatibility_level = 3.6
@@ -41,32 +42,7 @@ initial_destination_concurrency = 20
 default_process_limit = 100
 """
 
-MASTER_CF = """\
-127.0.0.1:{port} inet n - n - - smtpd
-pickup    unix  n       -       n       60      1       pickup
-cleanup   unix  n       -       n       -       0       cleanup
-qmgr      unix  n       -       n       300     1       qmgr
-tlsmgr    unix  -       -       n       1000?   1       tlsmgr
-rewrite   unix  -       -       n       -       -       trivial-rewrite
-bounce    unix  -       -       n       -       0       bounce
-defer     unix  -       -       n       -       0       bounce
-trace     unix  -       -       n       -       0       bounce
-verify    unix  -       -       n       -       1       verify
-flush     unix  n       -       n       1000?   0       flush
-proxymap  unix  -       -       n       -       -       proxymap
-smtp      unix  -       -       n       -       -       smtp
-relay     unix  -       -       n       -       -       smtp
-showq     unix  n       -       n       -       -       showq
-error     unix  -       -       n       -       -       error
-retry     unix  -       -       n       -       -       error
-discard   unix  -       -       n       -       -       discard
-local     unix  -       n       n       -       -       local
-virtual   unix  -       n       n       -       -       virtual
-lmtp      unix  -       -       n       -       -       lmtp
-anvil     unix  -       -       n       -       1       anvil
-scache    unix  -       -       n       -       1       scache
-postlog   unix-dgram n  -       n       -       1       postlogd
-"""
+MASTER_CF = "127.0.0.1:{port} inet n - n - - smtpd\n" + SERVICES
 
 STORE_MASTER_CF = "127.0.0.1:{port} inet n - n - - lmtpd\nstore unix - - n - - store\n"
 STORE_MAIN_CF = """\

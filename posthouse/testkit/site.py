@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posthouse.testkit.certificate import write_certificate
+from posthouse.testkit.master_lines import SERVICES, STORE
 
 DESKTOP = "127.0.0.2"
 RELAY = "127.0.0.3"
@@ -41,32 +42,6 @@ broken.test                SERVFAIL
 3.0.0.127.in-addr.arpa     PTR   smtp12.example.com
 4.0.0.127.in-addr.arpa     PTR   mail.tony.test
 localhost                  A     127.0.0.1
-"""
-
-HELPERS = """\
-pickup    unix  n       -       n       60      1       pickup
-cleanup   unix  n       -       n       -       0       cleanup
-qmgr      unix  n       -       n       300     1       qmgr
-tlsmgr    unix  -       -       n       1000?   1       tlsmgr
-rewrite   unix  -       -       n       -       -       trivial-rewrite
-bounce    unix  -       -       n       -       0       bounce
-defer     unix  -       -       n       -       0       bounce
-trace     unix  -       -       n       -       0       bounce
-verify    unix  -       -       n       -       1       verify
-flush     unix  n       -       n       1000?   0       flush
-proxymap  unix  -       -       n       -       -       proxymap
-smtp      unix  -       -       n       -       -       smtp
-relay     unix  -       -       n       -       -       smtp
-showq     unix  n       -       n       -       -       showq
-error     unix  -       -       n       -       -       error
-retry     unix  -       -       n       -       -       error
-discard   unix  -       -       n       -       -       discard
-local     unix  -       n       n       -       -       local
-virtual   unix  -       n       n       -       -       virtual
-lmtp      unix  -       -       n       -       -       lmtp
-anvil     unix  -       -       n       -       1       anvil
-scache    unix  -       -       n       -       1       scache
-store     unix  -       -       n       -       -       store
 """
 
 
@@ -161,7 +136,9 @@ def build(folder: Path, offset: int, *, local_users: bool, owner: str = "") -> S
         host.configuration.mkdir(parents=True)
         (host.folder / "spool").mkdir()  # data_directory is mail_owner's: the first start makes it.
         (host.configuration / "aliases").write_text("postmaster: root\n")
-        (host.configuration / "master.cf").write_text(f"{host.address}:{ports[25]} inet n - n - - smtpd\n{HELPERS}")
+        (host.configuration / "master.cf").write_text(
+            f"{host.address}:{ports[25]} inet n - n - - smtpd\n{SERVICES}{STORE}"
+        )
     who = f"mail_owner = {owner}\n" if owner else ""
     _write(site.desktop, _main_cf(site.desktop, ports, "example.com", who))
     _write(site.relay, _main_cf(site.relay, ports, "example.com", who))

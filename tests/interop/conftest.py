@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.testkit.certificate import write_certificate
+from posthouse.testkit.master_lines import SERVICES, STORE
 from tests.interop.peers import Ours, Real
 from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually
@@ -25,18 +26,6 @@ OURS_MASTER_CF = """\
 127.0.0.1:{pop3s} inet n - n - - pop3d -o pop3d_tls_wrappermode=yes
 127.0.0.1:{imap} inet n - n - - imapd
 127.0.0.1:{imaps} inet n - n - - imapd -o imapd_tls_wrappermode=yes
-pickup    unix  n       -       n       60      1       pickup
-cleanup   unix  n       -       n       -       0       cleanup
-qmgr      unix  n       -       n       300     1       qmgr
-rewrite   unix  -       -       n       -       -       trivial-rewrite
-bounce    unix  -       -       n       -       0       bounce
-smtp      unix  -       -       n       -       -       smtp
-relay     unix  -       -       n       -       -       smtp
-error     unix  -       -       n       -       -       error
-retry     unix  -       -       n       -       -       error
-local     unix  -       n       n       -       -       local
-virtual   unix  -       n       n       -       -       virtual
-store     unix  -       -       n       -       -       store
 """
 
 OURS_MAIN_CF = """\
@@ -76,29 +65,7 @@ smtpd_error_sleep_time = 0s
 biff = no
 """
 
-REAL_MASTER_CF = """\
-127.0.0.1:{port} inet n - n - - smtpd
-pickup    unix  n       -       n       60      1       pickup
-cleanup   unix  n       -       n       -       0       cleanup
-qmgr      unix  n       -       n       300     1       qmgr
-tlsmgr    unix  -       -       n       1000?   1       tlsmgr
-rewrite   unix  -       -       n       -       -       trivial-rewrite
-bounce    unix  -       -       n       -       0       bounce
-defer     unix  -       -       n       -       0       bounce
-trace     unix  -       -       n       -       0       bounce
-verify    unix  -       -       n       -       1       verify
-proxymap  unix  -       -       n       -       -       proxymap
-smtp      unix  -       -       n       -       -       smtp
-relay     unix  -       -       n       -       -       smtp
-showq     unix  n       -       n       -       -       showq
-error     unix  -       -       n       -       -       error
-retry     unix  -       -       n       -       -       error
-discard   unix  -       -       n       -       -       discard
-virtual   unix  -       n       n       -       -       virtual
-anvil     unix  -       -       n       -       1       anvil
-scache    unix  -       -       n       -       1       scache
-postlog   unix-dgram n  -       n       -       1       postlogd
-"""
+REAL_MASTER_CF = "127.0.0.1:{port} inet n - n - - smtpd\n" + SERVICES
 
 REAL_MAIN_CF = """\
 compatibility_level = 3.6
@@ -152,7 +119,7 @@ def ours() -> Iterator[Ours]:
     master = OURS_MASTER_CF
     for name, port in ports.items():
         master = master.replace("{" + name + "}", str(port))
-    (folder / "etc" / "master.cf").write_text(master)
+    (folder / "etc" / "master.cf").write_text(master + SERVICES + STORE)
     (folder / "etc" / "accounts").write_text("ann@virt.test:{PLAIN}annspw::::\njoe@virt.test:{PLAIN}joespw::::\n")
     instance = Instance(folder / "etc", folder / "mail.log", folder / "spool")
     try:

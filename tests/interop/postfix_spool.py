@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.testkit.master_lines import SERVICES
 from tests.system.kill9 import free_port
 from tests.system.machine import Ran, eventually, run
 
@@ -32,28 +33,6 @@ MASTER_CF = """\
     -o syslog_name=postfix/sink -o cleanup_service_name=dropped
 dropped   unix  n       -       n       -       0       cleanup -o header_checks=static:DISCARD
     -o syslog_name=postfix/sink
-pickup    unix  n       -       n       60      1       pickup
-cleanup   unix  n       -       n       -       0       cleanup
-qmgr      unix  n       -       n       300     1       qmgr
-tlsmgr    unix  -       -       n       1000?   1       tlsmgr
-rewrite   unix  -       -       n       -       -       trivial-rewrite
-bounce    unix  -       -       n       -       0       bounce
-defer     unix  -       -       n       -       0       bounce
-trace     unix  -       -       n       -       0       bounce
-verify    unix  -       -       n       -       1       verify
-flush     unix  n       -       n       1000?   0       flush
-proxymap  unix  -       -       n       -       -       proxymap
-smtp      unix  -       -       n       -       -       smtp
-relay     unix  -       -       n       -       -       smtp
-showq     unix  n       -       n       -       -       showq
-error     unix  -       -       n       -       -       error
-retry     unix  -       -       n       -       -       error
-discard   unix  -       -       n       -       -       discard
-local     unix  -       n       n       -       -       local
-virtual   unix  -       n       n       -       -       virtual
-anvil     unix  -       -       n       -       1       anvil
-scache    unix  -       -       n       -       1       scache
-postlog   unix-dgram n  -       n       -       1       postlogd
 """
 
 MAIN_CF = """\
@@ -220,7 +199,9 @@ def postfix_spool(more: str = "") -> Iterator[PostfixSpool]:
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
     (folder / "etc" / "main.cf").write_text(MAIN_CF.format(folder=folder, more=more, **ports))
-    (folder / "etc" / "master.cf").write_text(MASTER_CF.format(**ports).replace("{{", "{").replace("}}", "}"))
+    (folder / "etc" / "master.cf").write_text(
+        MASTER_CF.format(**ports).replace("{{", "{").replace("}}", "}") + SERVICES
+    )
     (folder / "etc" / "header_checks").write_text(HEADER_CHECKS.format(dead=ports["dead"]))
     made = PostfixSpool(folder, ports["port"], ports["plain"], ports["dead"])
     with _Server(("127.0.0.1", ports["milter"]), _Milter) as milter:
