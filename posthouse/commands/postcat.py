@@ -17,9 +17,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from posthouse.commands.complaint import Fatal, complain, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
-from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
@@ -38,34 +38,16 @@ USAGE = (
 Record = tuple[str, str, str]
 
 
-class Fatal(Exception):
-    """The command cannot go on."""
-
-
-def _say(text: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.buffer.write(f"postcat: {text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
-
-
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
-    try:
-        return _run(arguments)
-    except Fatal as error:
-        _say(f"fatal: {error}")
-    except ConfigError as error:
-        for text in error.warnings:
-            _say(f"warning: {text}")
-        _say(f"fatal: {error.text}")
-    return 1
+    return run("postcat", _run, arguments)
 
 
 def _run(arguments: list[str]) -> int:
     try:
         options, names = split_options(arguments, "bc:dehoqrs:v")
     except WrongOption as error:
-        _say(str(error))
+        complain("postcat", str(error))
         raise Fatal(USAGE) from error
     chosen = dict(options)
     flags = {option[1] for option in chosen}
@@ -229,7 +211,7 @@ def _print(records: Iterable[tuple[int, str, str]], title: str, flags: set[str],
         if kind in TITLES:
             if section != BEFORE[kind] and envelope:
                 out.flush()
-                _say(f"warning: {title}: out-of-order {OUT_OF_ORDER[kind]} marker")
+                complain("postcat", f"warning: {title}: out-of-order {OUT_OF_ORDER[kind]} marker")
             section = kind
             if kind == "X" and not envelope:
                 break
@@ -274,7 +256,7 @@ def _show_file(name: str, flags: set[str], start: int) -> None:
             with open(name, "rb") as file:
                 data = file.read()
         except IsADirectoryError:
-            _say(f"warning: close {name}: {os.strerror(errno.EISDIR)}")
+            complain("postcat", f"warning: close {name}: {os.strerror(errno.EISDIR)}")
             return
         except OSError as error:
             raise Fatal(f"open {name}: {error.strerror}") from error
@@ -286,18 +268,18 @@ def _show_file(name: str, flags: set[str], start: int) -> None:
         try:
             records = list(records_of(*_dropped(name)))
         except (NotADrop, OSError) as error:
-            _say(f"warning: {name}: {error}")
+            complain("postcat", f"warning: {name}: {error}")
             return
         _print(records, name, flags, start)
         return
     if start == 0 and data and chr(data[0]) not in FIRST:
-        _say(f"warning: {title}: input is not a valid queue file")
+        complain("postcat", f"warning: {title}: input is not a valid queue file")
         return
     try:
         _print(walk(data, start, follow=not {"r", "v"} <= flags), title, flags, start)
     except Truncated as error:
         sys.stdout.flush()
-        _say(f"warning: {title}: {error}")
+        complain("postcat", f"warning: {title}: {error}")
         raise Fatal("record read error") from error
 
 

@@ -9,11 +9,10 @@ needs no kick, and gets none. Exit status 1 when the system is down or there is 
 
 import getopt
 import os
-import sys
 
+from posthouse.commands.complaint import Fatal, complain, run
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all
 from posthouse.config.configuration import Configuration
-from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
@@ -24,26 +23,9 @@ FLUSHING = frozenset("FD")
 """qmgr's requests that a flush carries out: forget who is down, and scan the deferred queue."""
 
 
-class Fatal(Exception):
-    """The command cannot go on."""
-
-
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
-    try:
-        return _run(arguments)
-    except Fatal as error:
-        _say(f"fatal: {error}")
-    except ConfigError as error:
-        for text in error.warnings:
-            _say(f"warning: {text}")
-        _say(f"fatal: {error.text}")
-    return 1
-
-
-def _say(text: str) -> None:
-    sys.stderr.buffer.write(f"postkick: {text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
+    return run("postkick", _run, arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -51,7 +33,7 @@ def _run(arguments: list[str]) -> int:
         options, words = getopt.getopt(arguments, "c:v")
     except getopt.GetoptError as error:
         kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
-        _say(f"{kind} -- '{error.opt}'")
+        complain("postkick", f"{kind} -- '{error.opt}'")
         raise Fatal(USAGE) from error
     if len(words) != 3:
         raise Fatal(USAGE)
@@ -60,14 +42,16 @@ def _run(arguments: list[str]) -> int:
     configuration = read_configuration(configuration_directory(chosen.get("-c")))
     require_everywhere(configuration)
     if "-v" in chosen:
-        _say(f"kick {kind}/{service}: {request}")
+        complain("postkick", f"kick {kind}/{service}: {request}")
     try:
         if not _known(configuration, kind, service):
             raise SystemDown(os.strerror(2))
         _kick(configuration.value("queue_directory"), service, request)
     except SystemDown as down:
-        _say(f"warning: unable to look up {kind}/{service}: {down}")
-        _say(f"warning: Cannot contact class {kind} service {service} - perhaps the mail system is down")
+        complain("postkick", f"warning: unable to look up {kind}/{service}: {down}")
+        complain(
+            "postkick", f"warning: Cannot contact class {kind} service {service} - perhaps the mail system is down"
+        )
         return 1
     except Refused as refusal:
         raise Fatal(str(refusal)) from refusal

@@ -9,10 +9,9 @@ command's (1 when a signal ended it), and 75 when the file cannot be locked.
 import getopt
 import os
 import signal
-import sys
 from dataclasses import dataclass
 
-from posthouse.config.error import ConfigError
+from posthouse.commands.complaint import Fatal, complain, run
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.config.settings import read_settings
@@ -35,27 +34,9 @@ class PostlockSettings:
     stale_lock_time: int
 
 
-class Fatal(Exception):
-    """The command cannot go on."""
-
-
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
-    try:
-        return _run(arguments)
-    except Fatal as error:
-        _say(f"fatal: {error}")
-    except ConfigError as error:
-        for text in error.warnings:
-            _say(f"warning: {text}")
-        _say(f"fatal: {error.text}")
-    return TEMPORARY_FAILURE
-
-
-def _say(text: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.buffer.write(f"postlock: {text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
+    return run("postlock", _run, arguments, TEMPORARY_FAILURE)
 
 
 def _run(arguments: list[str]) -> int:
@@ -63,7 +44,7 @@ def _run(arguments: list[str]) -> int:
         options, words = getopt.getopt(arguments, "c:l:v")
     except getopt.GetoptError as error:
         kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
-        _say(f"{kind} -- '{error.opt}'")
+        complain("postlock", f"{kind} -- '{error.opt}'")
         raise Fatal(USAGE) from error
     if len(words) < 2:
         raise Fatal(USAGE)
@@ -77,7 +58,7 @@ def _run(arguments: list[str]) -> int:
         if style not in STYLES:
             raise Fatal(f'unknown mailbox_delivery_lock value "{style}" in "{value}"')
     if "-v" in chosen:
-        _say(f"lock {words[0]} style {' '.join(styles) or 'none'}")
+        complain("postlock", f"lock {words[0]} style {' '.join(styles) or 'none'}")
     return _locked(words[0], words[1:], settings, styles)
 
 
@@ -116,7 +97,7 @@ def _command(command: list[str]) -> int:
                 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
                 os.execvp(command[0], command)
             except OSError as error:
-                _say(f"fatal: execvp {command[0]}: {error.strerror}")
+                complain("postlock", f"fatal: execvp {command[0]}: {error.strerror}")
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)

@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Iterator
 
+from posthouse.commands.complaint import Fatal, complain, run
 from posthouse.config.configuration import Configuration
-from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.host.log import FileSink, ProcessLog, SyslogSink
@@ -33,27 +33,9 @@ LEVELS = {
 """Priorities by name, in any case, and what they are called in a record."""
 
 
-class Fatal(Exception):
-    """The command cannot go on."""
-
-
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
-    try:
-        return _run(arguments)
-    except Fatal as error:
-        _say(f"postfix/postlog: fatal: {error}")
-    except ConfigError as error:
-        for text in error.warnings:
-            _say(f"postfix/postlog: warning: {text}")
-        _say(f"postfix/postlog: fatal: {error.text}")
-    return 1
-
-
-def _say(text: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
+    return run("postfix/postlog", _run, arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -61,7 +43,7 @@ def _run(arguments: list[str]) -> int:
         options, words = getopt.getopt(arguments, "c:ip:t:v")
     except getopt.GetoptError as error:
         kind = "option requires an argument" if "requires argument" in error.msg else "invalid option"
-        _say(f"postlog: {kind} -- '{error.opt}'")
+        complain("postlog", f"{kind} -- '{error.opt}'")
         raise Fatal(USAGE) from error
     # -i asks for the process id, which every record has.
     chosen = dict(options)
@@ -80,7 +62,7 @@ def _run(arguments: list[str]) -> int:
         if not (echo and isinstance(sink, FileSink) and os.isatty(sink.descriptor)):
             sink.write(log.name, level, text, log.number)
         if echo:
-            _say(f"{tag}: " + ("" if level == "info" else f"{level}: ") + text)
+            complain(tag, ("" if level == "info" else f"{level}: ") + text)
     return 0
 
 
@@ -96,9 +78,9 @@ def _sink(configuration: Configuration, *, verbose: bool) -> FileSink | SyslogSi
     facility = configuration.value("syslog_facility")
     path = configuration.value("maillog_file")
     if verbose:
-        _say(f"postfix/postlog: logging to {path or f'syslog facility {facility}'}")
+        complain("postfix/postlog", f"logging to {path or f'syslog facility {facility}'}")
     try:
         return maillog.open_sink(configuration, maillog.open_descriptor(configuration))
     except OSError as error:
-        _say(f"postfix/postlog: warning: open {path}: {error.strerror}: logging to syslog instead")
+        complain("postfix/postlog", f"warning: open {path}: {error.strerror}: logging to syslog instead")
         return SyslogSink(facility)

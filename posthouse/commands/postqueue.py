@@ -14,10 +14,10 @@ import re
 import sys
 from collections.abc import Iterator
 
+from posthouse.commands.complaint import Fatal, complain, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
-from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
 from posthouse.wire.control import ControlRequest
@@ -35,33 +35,15 @@ LINES = 500
 """Lines in one write."""
 
 
-class Fatal(Exception):
-    """The command cannot go on."""
-
-
-def _say(text: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.buffer.write(f"postqueue: {text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
-
-
 def _usage(complaint: str = "") -> NoReturn:
     if complaint:
-        _say(complaint)
+        complain("postqueue", complaint)
     raise Fatal(USAGE)
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
-    try:
-        return _run(arguments)
-    except Fatal as error:
-        _say(f"fatal: {error}")
-    except ConfigError as error:
-        for text in error.warnings:
-            _say(f"warning: {text}")
-        _say(f"fatal: {error.text}")
-    return UNAVAILABLE
+    return run("postqueue", _run, arguments, UNAVAILABLE)
 
 
 def _run(arguments: list[str]) -> int:
@@ -87,7 +69,7 @@ def _run(arguments: list[str]) -> int:
     require_everywhere(configuration)
     queue_directory = configuration.value("queue_directory")
     if verbose:
-        _say(f"connect to subsystem {queue_directory}/posthouse/control")
+        complain("postqueue", f"connect to subsystem {queue_directory}/posthouse/control")
     if mode in ("-p", "-j"):
         return _list(configuration, queue_directory, as_json=mode == "-j")
     if mode == "-f":
@@ -107,7 +89,7 @@ def _flush(queue_directory: str, request: ControlRequest) -> None:
             pass
     except SystemDown as down:
         if request.ids or request.site:
-            _say(f"warning: connect to public/flush: {down}")
+            complain("postqueue", f"warning: connect to public/flush: {down}")
         raise Fatal("Cannot flush mail queue - mail system is down") from down
     except Refused as refusal:
         raise Fatal(str(refusal)) from refusal
@@ -147,9 +129,12 @@ def _list(configuration: Configuration, queue_directory: str, *, as_json: bool) 
     except SystemDown as error:
         down = error
     if not may_open(queue_directory):
-        _say(f"warning: Connect to the Postfix showq service: {down}")
+        complain("postqueue", f"warning: Connect to the Postfix showq service: {down}")
         raise Fatal("Queue report unavailable - mail system is down")
-    _say(f"warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq service: {down})")
+    complain(
+        "postqueue",
+        f"warning: Mail system is down -- accessing queue directly (Connect to the Postfix showq service: {down})",
+    )
     _write(
         itertools.chain(_maildrop_rows(queue_directory), _offline_rows(queue_directory)), configuration, as_json=as_json
     )
@@ -195,7 +180,7 @@ def _offline_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
     queue = OfflineQueue(root)
     try:
         for path in queue.locked:
-            _say(f"warning: {path} is in use")
+            complain("postqueue", f"warning: {path} is in use")
         for message in queue.messages():
             yield row_of(message, message.state.value)
     finally:

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
+from posthouse.commands.complaint import Fatal, complain, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
@@ -56,10 +57,6 @@ DONE = {
 """What is said of one message and of all, in the order of the report."""
 
 
-class Fatal(Exception):
-    """The command cannot go on."""
-
-
 class Report:
     """What was done, said to standard error and the mail log."""
 
@@ -71,7 +68,7 @@ class Report:
     def say(self, text: str, level: str = "info") -> None:
         """One line."""
         prefix = "" if level == "info" else f"{level}: "
-        _say(f"{prefix}{text}")
+        complain("postsuper", f"{prefix}{text}")
         if self._log is None:
             self._log = self._open_log()
         self._log(text, level)
@@ -94,22 +91,9 @@ class Report:
             self.say(f"{queue_id}: {DONE[operation][0]}")
 
 
-def _say(text: str) -> None:
-    sys.stderr.buffer.write(f"postsuper: {text}\n".encode("utf-8", "surrogateescape"))
-    sys.stderr.flush()
-
-
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
-    try:
-        return _run(arguments)
-    except Fatal as error:
-        _say(f"fatal: {error}")
-    except ConfigError as error:
-        for text in error.warnings:
-            _say(f"warning: {text}")
-        _say(f"fatal: {error.text}")
-    return 1
+    return run("postsuper", _run, arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -124,7 +108,7 @@ def _run(arguments: list[str]) -> int:
             raise Fatal(RESERVED) from error
         if isinstance(error, ConfigError):
             raise
-        _say(str(error))
+        complain("postsuper", str(error))
         raise Fatal(USAGE) from error
     queue_directory = configuration.value("queue_directory")
     if not may_open(queue_directory):
@@ -147,7 +131,7 @@ def _run(arguments: list[str]) -> int:
     if not asked or {"-p", "-s", "-S"} & chosen.keys():
         if "-v" in chosen:
             for name in queues or CHECKED_QUEUES:
-                _say(f"queue: {name}")
+                complain("postsuper", f"queue: {name}")
         check(queue_directory, report)
     return 0
 
@@ -200,7 +184,7 @@ def operate(queue_directory: str, operation: str, ids: list[str], queues: tuple[
     queue = OfflineQueue(root)
     try:
         for path in queue.locked:
-            _say(f"warning: {path} is in use")
+            complain("postsuper", f"warning: {path} is in use")
         yield from queue.operate(operation, tuple(ids), frozenset(queues))
     finally:
         queue.close()

@@ -1,0 +1,32 @@
+"""How a command of the queue ends badly: "name: fatal: …" on standard error, and its exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from posthouse.config.error import ConfigError
+
+
+class Fatal(Exception):
+    """The command cannot go on."""
+
+
+def complain(name: str, text: str) -> None:
+    """One line, behind what was already written to standard output."""
+    sys.stdout.flush()
+    sys.stderr.buffer.write(f"{name}: {text}\n".encode("utf-8", "surrogateescape"))
+    sys.stderr.flush()
+
+
+def run(name: str, command: Callable[[list[str]], int], arguments: list[str], failure: int = 1) -> int:
+    """The command's own exit status, or `failure` when it or the configuration gives up."""
+    try:
+        return command(arguments)
+    except Fatal as error:
+        complain(name, f"fatal: {error}")
+    except ConfigError as error:
+        for text in error.warnings:
+            complain(name, f"warning: {text}")
+        complain(name, f"fatal: {error.text}")
+    return failure
