@@ -17,14 +17,15 @@ from posthouse.config.error import ConfigError
 from posthouse.dns.resolver import DnsRetry
 from posthouse.envelope.verdict import Evidence
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
-from posthouse.policy.milter.decision import Decision, Kind, is_status
+from posthouse.policy.milter.decision import Decision, Kind, well_formed
 from posthouse.policy.milter.endpoint import Endpoint
 from posthouse.policy.milter.macros import MacroNames, Value
 from posthouse.policy.reach import Reach
 from posthouse.wire.milter import command
 from posthouse.wire.milter.answer import NAMES as ANSWERS
 from posthouse.wire.milter.answer import Edit, Quarantine, ReplaceBody, ReplyCode, Word, parse_answer
-from posthouse.wire.milter.flags import ACTIONS_6, VERSIONS, Protocol
+from posthouse.wire.milter.command import NAMES as EVENTS
+from posthouse.wire.milter.flags import ACTIONS_6, SKIPS, VERSIONS, Protocol
 from posthouse.wire.milter.packet import MilterProtocolError, PacketReader, packet
 
 REJECTED = "550 5.7.1 Command rejected"
@@ -36,34 +37,6 @@ BUFFERED = 131072
 
 Apply = Callable[[Edit, "MilterConnection"], Awaitable[Decision | None]]
 """Makes a change to the message; a decision when that cannot be done."""
-
-NAMES = {
-    command.OPTIONS: "SMFIC_OPTNEG",
-    command.CONNECT: "SMFIC_CONNECT",
-    command.HELO: "SMFIC_HELO",
-    command.MAIL: "SMFIC_MAIL",
-    command.RCPT: "SMFIC_RCPT",
-    command.DATA: "SMFIC_DATA",
-    command.UNKNOWN: "SMFIC_UNKNOWN",
-    command.HEADER: "SMFIC_HEADER",
-    command.END_OF_HEADERS: "SMFIC_EOH",
-    command.BODY: "SMFIC_BODY",
-    command.END_OF_BODY: "SMFIC_BODYEOB",
-}
-SKIPS = {
-    command.CONNECT: (Protocol.NO_CONNECT, Protocol.NR_CONNECT),
-    command.HELO: (Protocol.NO_HELO, Protocol.NR_HELO),
-    command.MAIL: (Protocol.NO_MAIL, Protocol.NR_MAIL),
-    command.RCPT: (Protocol.NO_RCPT, Protocol.NR_RCPT),
-    command.DATA: (Protocol.NO_DATA, Protocol.NR_DATA),
-    command.UNKNOWN: (Protocol.NO_UNKNOWN, Protocol.NR_UNKNOWN),
-    command.HEADER: (Protocol.NO_HEADERS, Protocol.NR_HEADERS),
-    command.END_OF_HEADERS: (Protocol.NO_END_OF_HEADERS, Protocol.NR_END_OF_HEADERS),
-    command.BODY: (Protocol.NO_BODY, Protocol.NR_BODY),
-    command.END_OF_BODY: (Protocol(0), Protocol(0)),
-}
-"""The bits that say that a command is not sent, and that it is not answered."""
-CONTENT = (command.HEADER, command.END_OF_HEADERS, command.BODY, command.END_OF_BODY)
 
 
 class State(Enum):
@@ -229,7 +202,7 @@ class MilterConnection:
             return self.settled  # the version does not have it, or the milter has seen enough of these
         self._skipped = b""
         unseen = bool(unwanted & self._protocol)
-        if unseen and letter in CONTENT:
+        if unseen and letter in command.CONTENT:
             return self.settled
         # Macros of an envelope's command go out even when the command itself does not.
         self._buffer.append(command.macros(letter, await self._macros.values(letter, value)))
@@ -245,7 +218,7 @@ class MilterConnection:
         except MilterFailed as error:
             self._fail(str(error))
         except MilterProtocolError as error:
-            self._fail(f"{error} after event {NAMES[letter]}" if "filter response" in str(error) else str(error))
+            self._fail(f"{error} after event {EVENTS[letter]}" if "filter response" in str(error) else str(error))
         return self.settled
 
     async def message(self, message: Inspected, value: Value, apply: Apply) -> Decision | None:
@@ -324,13 +297,13 @@ class MilterConnection:
                     shown = why.decode("utf-8", "replace")
                     self.settled = self._decision(Kind.HOLD, "", letter, f"quarantine: {shown}")
                 case Word.CONNECTION_FAILURE:
-                    raise MilterFailed(f"unexpected filter response SMFIR_CONN_FAIL after event {NAMES[letter]}")
+                    raise MilterFailed(f"unexpected filter response SMFIR_CONN_FAIL after event {EVENTS[letter]}")
                 case Word():
                     raise AssertionError(answer)
                 case _:
                     if not edits.allowed:
                         raise MilterFailed(
-                            f"unexpected filter response {edits.name(answer)} after event {NAMES[letter]}"
+                            f"unexpected filter response {edits.name(answer)} after event {EVENTS[letter]}"
                         )
                     problem = await edits.make(answer)
                     if problem:
@@ -346,7 +319,7 @@ class MilterConnection:
 
     def _decision(self, kind: Kind, line: str, letter: bytes, fact: str = "") -> Decision:
         said = fact or line or kind.value.removeprefix("milter-")
-        return Decision(kind, line, self.evidence(f"{NAMES[letter]}: {said}"))
+        return Decision(kind, line, self.evidence(f"{EVENTS[letter]}: {said}"))
 
     def evidence(self, fact: str) -> Evidence:
         """A reason of this milter's, for the journal."""
@@ -404,7 +377,7 @@ class MilterConnection:
             self._stream.write(data)
 
     def _timeout(self, letter: bytes) -> int:
-        return self.endpoint.content_timeout if letter in CONTENT else self.endpoint.command_timeout
+        return self.endpoint.content_timeout if letter in command.CONTENT else self.endpoint.command_timeout
 
     async def _drain(self, letter: bytes) -> None:
         self._flush()
@@ -424,9 +397,9 @@ class MilterConnection:
                 await self._stream.drain(timeout)
                 data = await self._stream.read(timeout)
             except (StreamTimeout, StreamClosed) as error:
-                raise MilterFailed(f"can't read {NAMES[letter]} reply packet header: {reason(error)}") from error
+                raise MilterFailed(f"can't read {EVENTS[letter]} reply packet header: {reason(error)}") from error
             if not data:
-                raise MilterFailed(f"can't read {NAMES[letter]} reply packet header: {END_OF_FILE}")
+                raise MilterFailed(f"can't read {EVENTS[letter]} reply packet header: {END_OF_FILE}")
             self._packets.receive_data(data)
         return found
 
@@ -466,14 +439,6 @@ class Edits:
         if self.failed is None:
             self.failed = await self._apply(edit, self._asker)
         return ""
-
-
-def well_formed(line: str) -> bool:
-    """Whether a milter's reply is one: 4 or 5, two digits, a blank or a dash, a status of the same class or none."""
-    code, mark, rest = line[:3], line[3:4], line[4:]
-    if not (code.isascii() and code.isdigit() and code[0] in "45" and len(code) == 3 and mark in (" ", "-")):
-        return False
-    return not (is_status(rest.partition(" ")[0]) and rest[0] != code[0])
 
 
 async def rechunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -49,3 +49,11 @@ def is_status(word: str) -> bool:
     """RFC 3463 section 2: class "." subject "." detail."""
     parts = word.split(".")
     return len(parts) == 3 and parts[0] in ("2", "4", "5") and all(p.isascii() and p.isdigit() for p in parts)
+
+
+def well_formed(line: str) -> bool:
+    """Whether a milter's reply is one: 4 or 5, two digits, a blank or a dash, a status of the same class or none."""
+    code, mark, rest = line[:3], line[3:4], line[4:]
+    if not (code.isascii() and code.isdigit() and code[0] in "45" and len(code) == 3 and mark in (" ", "-")):
+        return False
+    return not (is_status(rest.partition(" ")[0]) and rest[0] != code[0])

@@ -20,6 +20,24 @@ OPTIONS, MACROS, CONNECT, HELO, MAIL, RCPT = b"O", b"D", b"C", b"H", b"M", b"R"
 DATA, UNKNOWN, HEADER, END_OF_HEADERS, BODY, END_OF_BODY = b"T", b"U", b"L", b"N", b"B", b"E"
 ABORT, QUIT, QUIT_NEW_CONNECTION = b"A", b"Q", b"K"
 
+NAMES = {
+    OPTIONS: "SMFIC_OPTNEG",
+    CONNECT: "SMFIC_CONNECT",
+    HELO: "SMFIC_HELO",
+    MAIL: "SMFIC_MAIL",
+    RCPT: "SMFIC_RCPT",
+    DATA: "SMFIC_DATA",
+    UNKNOWN: "SMFIC_UNKNOWN",
+    HEADER: "SMFIC_HEADER",
+    END_OF_HEADERS: "SMFIC_EOH",
+    BODY: "SMFIC_BODY",
+    END_OF_BODY: "SMFIC_BODYEOB",
+}
+"""libmilter's names of what is answered."""
+
+CONTENT = (HEADER, END_OF_HEADERS, BODY, END_OF_BODY)
+"""What may take a milter as long as a message is."""
+
 BODY_CHUNK = 65535
 """Bytes of a body that go in one packet (MILTER_CHUNK_SIZE)."""
 

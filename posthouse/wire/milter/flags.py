@@ -5,6 +5,8 @@ Standards: none; the bits are libmilter's (SMFIF_… and SMFIP_…).
 
 from enum import IntFlag
 
+from posthouse.wire.milter import command
+
 
 class Action(IntFlag):
     """What a milter may change at the end of a message (SMFIF_…)."""
@@ -64,3 +66,17 @@ EVENTS_6 = Protocol(0x1FFFFF)
 
 VERSIONS = {2: EVENTS_2, 3: EVENTS_3, 4: EVENTS_4, 6: EVENTS_6}
 """The versions that are spoken, and the protocol bits that each knows."""
+
+SKIPS = {
+    command.CONNECT: (Protocol.NO_CONNECT, Protocol.NR_CONNECT),
+    command.HELO: (Protocol.NO_HELO, Protocol.NR_HELO),
+    command.MAIL: (Protocol.NO_MAIL, Protocol.NR_MAIL),
+    command.RCPT: (Protocol.NO_RCPT, Protocol.NR_RCPT),
+    command.DATA: (Protocol.NO_DATA, Protocol.NR_DATA),
+    command.UNKNOWN: (Protocol.NO_UNKNOWN, Protocol.NR_UNKNOWN),
+    command.HEADER: (Protocol.NO_HEADERS, Protocol.NR_HEADERS),
+    command.END_OF_HEADERS: (Protocol.NO_END_OF_HEADERS, Protocol.NR_END_OF_HEADERS),
+    command.BODY: (Protocol.NO_BODY, Protocol.NR_BODY),
+    command.END_OF_BODY: (Protocol(0), Protocol(0)),
+}
+"""The bits that say that a command is not sent, and that it is not answered."""
