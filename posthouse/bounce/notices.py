@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from posthouse.address.verp import verp_sender
 from posthouse.bounce.prose import POSTMASTER_SUBJECT, Kind, prose
 from posthouse.bounce.report import Notice, render
 from posthouse.bounce.settings import BounceSettings
@@ -100,7 +101,13 @@ class BounceNotices:
         if wanted:
             limit = self._settings.bounce_size_limit
             whole = message.envelope.ret != "HDRS" and (limit <= 0 or content.size <= limit)
-            await self._to_sender(Kind.FAILURE, message, content, wanted, whole=whole)
+            verp = message.envelope.verp
+            if verp and not self._settings.disable_verp_bounces:
+                for one in wanted:
+                    to = verp_sender(sender, verp, one.recipient.original or one.recipient.address)
+                    await self._to_sender(Kind.FAILURE, message, content, [one], whole=whole, to=to)
+            else:
+                await self._to_sender(Kind.FAILURE, message, content, wanted, whole=whole)
         if "bounce" in classes:
             to = self._settings.bounce_notice_recipient
             await self._to_postmaster(Kind.FAILURE, to, message, content, recipients, whole=False)
@@ -140,6 +147,7 @@ class BounceNotices:
         recipients: Sequence[StoredRecipient],
         *,
         whole: bool,
+        to: str = "",
     ) -> None:
         settings = self._settings
         template = self._templates.get(kind)
@@ -150,7 +158,7 @@ class BounceNotices:
                 kind, settings.myhostname, waited=settings.delay_warning_time, lifetime=settings.maximal_queue_lifetime
             )
         subject = (template.subject if template is not None else "") or kind.value
-        notice = self._notice(kind, subject, message, message.envelope.sender, "auto-replied", text, whole)
+        notice = self._notice(kind, subject, message, to or message.envelope.sender, "auto-replied", text, whole)
         queue_id = await self._send(notice, "", message, content, recipients)
         self._log.info(f"{message.queue_id}: sender {_NAMES[kind]}: {queue_id}")
 

@@ -22,3 +22,4 @@ class BounceSettings:
     delay_warning_time: int = 0
     maximal_queue_lifetime: int = 432000
     bounce_template_file: str = ""
+    disable_verp_bounces: bool = False

@@ -14,6 +14,7 @@ Log lines: qmgr's (queue active, removed, expired) and each agent's.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from posthouse.address.verp import verp_sender
 from posthouse.envelope.content import Content
 from posthouse.envelope.envelope import Recipient, Trace
 from posthouse.envelope.outcome import Dsn, Outcome
@@ -239,7 +240,7 @@ class Schedule:
                 return
             by_transport.setdefault(transport, {}).setdefault(destination, []).append(queued)
         for transport, groups in by_transport.items():
-            size = transport.settings.recipient_limit or len(routes)
+            size = 1 if active.message.envelope.verp else transport.settings.recipient_limit or len(routes)
             deliveries = sum(-(-len(group) // size) for group in groups.values())
             large = deliveries > 1 and transport.slots.is_large(deliveries)
             jobs: dict[Destination, Job] = {}
@@ -318,6 +319,10 @@ class Schedule:
         active = entry.active
         message = active.message
         envelope = message.envelope
+        sender = envelope.sender
+        if envelope.verp:  # then an entry has one recipient
+            recipient = entry.recipients[0].recipient
+            sender = verp_sender(sender, envelope.verp, recipient.original or recipient.address)
         content = await self.store.load_content(message.queue_id)
         started = self.clock.now()
         if content is None:
@@ -329,7 +334,7 @@ class Schedule:
                 DeliveryRequest(
                     message.queue_id,
                     message.arrival_time,
-                    envelope.sender,
+                    sender,
                     entry.recipients,
                     transport.service.name,
                     entry.destination.nexthop,

@@ -209,6 +209,17 @@ async def test_a_delay_says_until_when():
     ]
 
 
+async def test_each_recipient_of_a_verp_message_is_told_of_at_an_address_of_its_own():
+    two = [recipient("a@x.example", UNKNOWN), recipient("b@y.example", UNKNOWN, 1, original="all@x.example")]
+    house = House()
+    await house.notices.failed(message(verp="+="), CONTENT, two)
+    assert house.envelopes == [("", "ann+a=x.example@v.example"), ("", "ann+all=x.example@v.example")]
+    assert ["b@y.example" in text for text in house.texts] == [False, True]
+    house = House(disable_verp_bounces=True)
+    await house.notices.failed(message(verp="+="), CONTENT, two)
+    assert house.envelopes == [("", "ann@v.example")]
+
+
 async def test_never_a_notice_to_the_null_sender():
     house = House()
     await house.notices.failed(message(""), CONTENT, [recipient("b@x", UNKNOWN)])

@@ -119,13 +119,15 @@ class House:
             clock=self.clock,
         )
 
-    async def send(self, *recipients: str, sender: str = "s@example.com", trace: Trace = Trace.NONE) -> str:
+    async def send(
+        self, *recipients: str, sender: str = "s@example.com", trace: Trace = Trace.NONE, verp: str = ""
+    ) -> str:
         queue_id = self.store.new_queue_id()
         who = tuple(Recipient(address, address) for address in recipients)
         message = QueuedMessage(
             queue_id,
             self.clock.now(),
-            Envelope(sender, who, trace=trace),
+            Envelope(sender, who, trace=trace, verp=verp),
             tuple(StoredRecipient(i, r) for i, r in enumerate(who)),
             20,
         )
@@ -196,6 +198,18 @@ async def test_recipients_of_one_destination_share_a_delivery(make) -> None:
     assert [[r.recipient.address for r in q.recipients] for q in house.agent.requests] == [
         ["a@example.net", "b@example.net"],
         ["c@example.org"],
+    ]
+
+
+async def test_each_recipient_of_a_verp_message_has_a_delivery_and_a_sender_of_its_own(make) -> None:
+    house = await make()
+    await house.send("a@example.net", "b@example.net", verp="+=")
+    await house.send("c@example.net", verp="-=")
+    await house.quiet()
+    assert [(q.sender, [r.recipient.address for r in q.recipients]) for q in house.agent.requests] == [
+        ("s+a=example.net@example.com", ["a@example.net"]),
+        ("s+b=example.net@example.com", ["b@example.net"]),
+        ("s-c=example.net@example.com", ["c@example.net"]),
     ]
 
 
