@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.testkit.site import HELPERS
+from posthouse.testkit.master_lines import SERVICES, STORE
 from tests.system.machine import Instance, Ran, add_user, descendants, eventually, foreign_user, remove_user, uids
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a user of the system")
@@ -50,7 +50,7 @@ MASTER = f"""\
 127.0.0.1:{SMTP} inet n - n - - smtpd
 127.0.0.1:{IMAP} inet n - n - - imapd
 127.0.0.1:{POP3} inet n - n - - pop3d
-{HELPERS}"""
+{SERVICES}{STORE}"""
 
 
 @dataclass(frozen=True, slots=True)
