@@ -95,7 +95,8 @@ def parse_options(tool: Tool, arguments: list[str]) -> Options:
         elif option in ("-n", "-N"):
             options.nul = option == "-N"
         else:
-            if options.sequence or options.query is not None or options.delete is not None:
+            others = options.query is not None or options.delete is not None
+            if others or (options.sequence and option != "-s"):
                 either = "-s or -q or -d" if option == "-s" else "-s -q or -d"
                 raise Fatal(f"specify only one of {either}")
             if option == "-s":

@@ -11,7 +11,7 @@ from posthouse.config.error import ConfigError
 from posthouse.config.fold import braced, print_service
 from posthouse.config.logical_line import BLANKS, words_of
 from posthouse.config.main_cf import split_name_value
-from posthouse.config.master_cf import FIELDS, Service, check_field, parse_master_cf, parse_service
+from posthouse.config.master_cf import FIELDS, Service, check_field, parse_service, service_of_file
 
 Pattern = tuple[str, ...]
 
@@ -96,8 +96,11 @@ def new_entry(argument: str) -> tuple[Pattern, str]:
     return pattern, print_service(service.fields, service.words, fold=True)
 
 
-def edit_entries(text: str, edit: Callable[[Service], Service | None]) -> tuple[str, list[str]]:
-    """Each entry through `edit`; None leaves it as it stands. Also the warnings about what was read."""
+def edit_entries(
+    text: str, path: str, wanted: Callable[[str, str], bool], edit: Callable[[Service], Service | None]
+) -> tuple[str, list[str]]:
+    """Each entry of a wanted name and type through `edit`; None leaves it as it stands, and so does not being wanted,
+    whether the entry is sound or not. Also the warnings about what was read."""
     warnings: list[str] = []
     out: list[str] = []
     lines = _physical_lines(text)
@@ -117,8 +120,10 @@ def edit_entries(text: str, edit: Callable[[Service], Service | None]) -> tuple[
             else:
                 parts.append(lines[position])
             position += 1
-        service = parse_service("".join(parts), first, position)
-        changed = edit(service)
+        changed: Service | None = None
+        if wanted(*_first_two("".join(parts))):
+            service = service_of_file(path, "".join(parts), first, position)
+            changed = edit(service)
         if changed is None:
             out += lines[first - 1 : position]
         else:
@@ -221,8 +226,6 @@ def require_field(field: str, value: str) -> None:
 
 def apply_changes(text: str, changes: list[Change], path: str) -> tuple[str, list[str]]:
     """The text with all changes made, and warnings: of reading, and about arguments that matched nothing."""
-    # The whole file must be sound before anything is written: an entry that cannot be read cannot be kept.
-    parse_master_cf(text, path)
     matched: set[str] = set()
 
     def edit(service: Service) -> Service | None:
@@ -239,6 +242,9 @@ def apply_changes(text: str, changes: list[Change], path: str) -> tuple[str, lis
                 changed = with_setting(current, change.name, change.value)
         return changed
 
-    result, warnings = edit_entries(text, edit)
+    def wanted(name: str, kind: str) -> bool:
+        return any(matches(change.pattern, name, kind) for change in changes)
+
+    result, warnings = edit_entries(text, path, wanted, edit)
     unmatched = [change.argument for change in changes if change.argument not in matched]
     return result, [*warnings, *(f'unmatched service_name/type: "{argument}"' for argument in unmatched)]

@@ -47,10 +47,10 @@ class _Lines:
         """Whatever comes next begins a new line."""
         self.full = True
 
-    def add(self, text: str) -> None:
-        """One more piece, kept whole."""
+    def add(self, text: str, *, apart: bool = False) -> None:
+        """One more piece, kept whole; `apart`: whatever stands before it."""
         # Postfix takes a line no longer than the indent for one that holds nothing: -Fh shows "smtp -v" as "smtp-v".
-        holds = len(self.line) > len(INDENT)
+        holds = apart or len(self.line) > len(INDENT)
         if (
             self.fold
             and self.line != INDENT
@@ -97,7 +97,7 @@ def _add_arguments(lines: _Lines, words: tuple[str, ...], *, indented: bool) -> 
             options = False
         if options and word == "-o" and position < len(words):
             lines.wrap()
-            lines.add(f"-o {braced(words[position])}")
+            lines.add(f"-o {braced(words[position])}", apart=lines.line != INDENT)
             lines.wrap()
             position += 1
             continue

@@ -195,6 +195,16 @@ def bare(word: str) -> str:
     return word
 
 
+def service_of_file(path: str, text: str, first: int, last: int) -> Service:
+    """One service of a file. ConfigError, which says where when there are not enough fields."""
+    try:
+        return parse_service(text, first, last)
+    except ConfigError as error:
+        if error.text != "bad field count":
+            raise
+        raise ConfigError(f"file {path}: line {first}: bad field count", error.warnings) from error
+
+
 def parse_master_cf(text: str, path: str) -> MasterCf:
     """The services of a master.cf. ConfigError in the words of the reading command."""
     services: list[Service] = []
@@ -204,12 +214,9 @@ def parse_master_cf(text: str, path: str) -> MasterCf:
             warnings.append(orphan_warning(path, line.text))
             continue
         try:
-            service = parse_service(line.text, line.first, line.last)
+            service = service_of_file(path, line.text, line.first, line.last)
         except ConfigError as error:
-            text_of = error.text
-            if text_of == "bad field count":
-                text_of = f"file {path}: line {line.first}: bad field count"
-            raise ConfigError(text_of, (*warnings, *error.warnings)) from error
+            raise ConfigError(error.text, (*warnings, *error.warnings)) from error
         warnings += service.warnings
         services.append(service)
     return MasterCf(path, services, warnings)

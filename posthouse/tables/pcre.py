@@ -40,7 +40,7 @@ FLAGS = {
 class PcrePattern:
     """One compiled expression."""
 
-    __slots__ = ("_bytes", "_pattern", "groups")
+    __slots__ = ("_bytes", "_find", "_pattern", "groups")
 
     def __init__(self, pattern: str, bits: int) -> None:
         self._pattern = pattern
@@ -50,11 +50,13 @@ class PcrePattern:
             words = error.msg.partition("; ")[2] or error.msg
             raise BadPattern(f"error in regex at offset {error.pos}: {words}") from error
         self.groups: int = self._bytes.groups
+        # search() of the package looks on behind the start whatever ANCHORED says.
+        self._find: Any = self._bytes.match if bits & ANCHORED else self._bytes.search
 
     def match(self, key: str, groups: int) -> Sequence[str | None] | None:
         """None, or the groups up to that number."""
         try:
-            found = self._bytes.search(key_bytes(key))
+            found = self._find(key_bytes(key))
             if found is None:
                 return None
             spans = [found.group(n) for n in range(groups + 1)]

@@ -135,3 +135,12 @@ def test_edits_in_many_processes_lose_nothing(tmp_path: Path) -> None:
     for child in children:
         os.waitpid(child, 0)
     assert len(path.read_text().splitlines()) == 40
+
+
+def test_an_entry_that_nobody_asked_about_need_not_be_sound() -> None:
+    text, warnings = apply_changes("bad pass y n\n" + MASTER, [parse_change("sub/inet/a=new", "P", "e")], "M")
+    assert text.startswith("bad pass y n\n")
+    assert "    -o a=new\n" in text
+    assert warnings == []
+    with pytest.raises(ConfigError, match="file M: line 1: bad field count"):
+        apply_changes("bad pass y n\n" + MASTER, [parse_change("bad/pass/a=new", "P", "e")], "M")
