@@ -10,6 +10,7 @@ import pytest
 
 from posthouse.testkit.certificate import write_certificate
 from posthouse.testkit.master_lines import SERVICES, STORE
+from tests.interop.differential import COUNT, report
 from tests.interop.peers import Ours, Real
 from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually
@@ -163,3 +164,10 @@ def _runs(pid: Path) -> bool:
     """Whether the process of a pid file runs."""
     words = pid.read_text().split()
     return bool(words) and Path("/proc", words[0]).exists() and "master" in Path("/proc", words[0], "comm").read_text()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many inputs were given to both, by rule, in the long form of the differential tests."""
+    if COUNT:
+        for line in report():
+            terminalreporter.write_line(line)
