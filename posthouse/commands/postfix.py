@@ -3,7 +3,8 @@
     postfix [-c config_dir] [-Dv] start|start-fg|stop|abort|reload|flush|check|status|logrotate|
                                   set-permissions|upgrade-configuration
 
-start returns when every listener listens. check prints errors (exit status 1) and warnings
+start returns when every listener listens, reload when new processes have taken over, or with exit status 1
+and the reason when they cannot and the old ones stay. check prints errors (exit status 1) and warnings
 (exit status 0) with file and line, to standard error. Only root may run this, or the owner of
 the queue directory when the instance runs without root.
 
@@ -129,8 +130,8 @@ class Script:
         if not self.check():
             return self.fatal("the configuration is broken: it was not read anew")
         self.say(f"refreshing {TITLE}")
-        instance.reload(self.queue_directory)
-        return 0
+        reason = instance.reload(self.queue_directory)
+        return 0 if reason is None else self.fatal(f"reload failed, the old configuration stays: {reason}")
 
     def status(self) -> int:
         """status."""

@@ -56,7 +56,7 @@ OnStream = Callable[[TcpStream], Awaitable[None]]
 
 
 class Listener:
-    """One listening socket being served. The socket stays open when the listener closes."""
+    """One listening socket being served. The socket stays open when the listener closes; leave() closes it."""
 
     def __init__(
         self,
@@ -88,6 +88,14 @@ class Listener:
         """Accept no more. Sessions go on."""
         self._closed = True
         self._pause()
+
+    def leave(self) -> None:
+        """Take what waits in the socket, for it may be that nobody else will; accept no more, and close the socket in
+        this process. Sessions go on."""
+        if not self._closed:
+            self._accept()
+            self.close()
+            self._sock.close()
 
     def abort(self) -> None:
         """Accept no more and cancel every session."""

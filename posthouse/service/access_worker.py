@@ -41,7 +41,7 @@ from posthouse.service.authentication import open_accounts
 from posthouse.service.child import Inheritance
 from posthouse.service.keeper_client import start_session
 from posthouse.service.keeper_wire import SessionStart
-from posthouse.service.listeners import Listener
+from posthouse.service.listeners import BACKLOG, Listener
 from posthouse.service.loop import Work, run_worker
 from posthouse.service.mail_place import MailPlaces, UserMail
 from posthouse.service.people import AccountPeople
@@ -228,6 +228,7 @@ class AccessWorker:
         for listener, bound in self._sockets:
             handler = self._handlers[id(listener.service)]
             limit = listener.service.maxproc or CONNECTION_LIMIT
+            bound.listen(BACKLOG)
             self._serving.append(
                 await start_server(bound, handler.on_stream, limit=limit, on_error=self._accept_failed)
             )
@@ -253,7 +254,7 @@ class AccessWorker:
     async def retire(self, grace: float) -> None:
         """Accept no more, let sessions finish within grace seconds."""
         for serving in self._serving:
-            serving.close()
+            serving.leave()
         until = time.monotonic() + grace
         for serving in self._serving:
             await serving.wait(max(0.0, until - time.monotonic()))

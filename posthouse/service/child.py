@@ -11,7 +11,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.master_cf import Service
@@ -62,7 +62,6 @@ class Child:
     started: float
     ready: bool = False
     retiring: bool = False
-    failure: str = field(default="")
     control: str = ""
     """The name of its control socket."""
 

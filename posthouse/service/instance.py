@@ -10,8 +10,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+from posthouse.service.reload_record import read_reload_record
+
 STOP_PATIENCE = 60.0
 """Seconds that `postfix stop` waits for the master to end, before it says so and goes."""
+
+RELOAD_PATIENCE = 90.0
+"""Seconds that `postfix reload` waits: those that the master gives new processes, and more for a busy machine."""
 
 END = b"\0"
 """Ends what a starting master says."""
@@ -110,11 +115,25 @@ def abort(queue_directory: str) -> None:
             time.sleep(0.02)
 
 
-def reload(queue_directory: str) -> None:
-    """Ask the master to read its configuration anew."""
+def reload(queue_directory: str, *, clock: Callable[[], float] = time.monotonic) -> str | None:
+    """Have the master read its configuration anew; returns None once all new processes listen, or why they do not."""
+    before = read_reload_record(queue_directory).begun
     pid = running_pid(queue_directory)
-    if pid is not None:
-        os.kill(pid, signal.SIGHUP)
+    if pid is None:
+        return "the mail system is not running"
+    os.kill(pid, signal.SIGHUP)
+    until = clock() + RELOAD_PATIENCE
+    begun = 0
+    while clock() < until:
+        record = read_reload_record(queue_directory)
+        # Of two reloads at once the later one may swallow the earlier one, which then never ends by itself.
+        begun = begun or (record.begun if record.begun > before else 0)
+        if begun and record.ended >= begun:
+            return record.failure or None
+        if running_pid(queue_directory) is None:
+            return "the master ended"
+        time.sleep(0.02)
+    return f"the new processes did not listen within {RELOAD_PATIENCE:.0f} seconds"
 
 
 def reopen_log(queue_directory: str) -> None:

@@ -156,7 +156,13 @@ def claim(endpoint: Endpoint, *, patience: float = CLAIM_PATIENCE) -> None:
             return
 
 
-def bind(endpoint: Endpoint, *, shared: bool) -> socket.socket:
+def bind_shared(endpoint: Endpoint) -> socket.socket:
+    """One of the sockets of workers that share an endpoint. It listens when its worker is there to serve it: the kernel
+    divides connections among the sockets that listen. Raises OSError."""
+    return bind(endpoint, shared=True, listen=False)
+
+
+def bind(endpoint: Endpoint, *, shared: bool, listen: bool = True) -> socket.socket:
     """A listening socket. Raises OSError."""
     listening = socket.socket(endpoint.family, socket.SOCK_STREAM)
     try:
@@ -175,7 +181,8 @@ def bind(endpoint: Endpoint, *, shared: bool) -> socket.socket:
             if endpoint.family == socket.AF_INET6:
                 listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listening.bind((endpoint.host, endpoint.port))
-        listening.listen(BACKLOG)
+        if listen:
+            listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise

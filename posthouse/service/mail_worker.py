@@ -50,7 +50,7 @@ from posthouse.service.child import Inheritance
 from posthouse.service.direct import DirectDoor, DirectStore
 from posthouse.service.hands import OwnHands, Workbench
 from posthouse.service.keeper_client import KeeperClient
-from posthouse.service.listeners import Listener, own_addresses
+from posthouse.service.listeners import BACKLOG, Listener, own_addresses
 from posthouse.service.loop import Work, run_worker
 from posthouse.service.people import open_people
 from posthouse.service.queue_rights import QueueRights
@@ -108,6 +108,7 @@ class MailWorker:
         self._intake_socket = intake_socket
         self._control_socket = control_socket
         self._serving: list[Serving] = []
+        self._control_serving: Serving | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._queue_directory = configuration.value("queue_directory")
@@ -290,13 +291,14 @@ class MailWorker:
             smtp = self._listeners[id(listener.service)]
             limit = listener.service.maxproc
             limit = default if limit is None else limit
+            bound.listen(BACKLOG)
             self._serving.append(
                 await start_server(bound, smtp.on_stream, limit=limit or 10000, on_error=self._accept_failed)
             )
         if self._intake_socket is not None:
             self._serving.append(await start_server(self._intake_socket, self._serve_intake))
         if self._control_socket is not None:
-            self._serving.append(await start_server(self._control_socket, self._serve_control))
+            self._control_serving = await start_server(self._control_socket, self._serve_control)
         if self._picks_up:
             self._spawn(self._pick_up_forever)
         self._spawn(self._tend_journal_forever)
@@ -353,10 +355,11 @@ class MailWorker:
             self._schedule.feeder.run_queue(incoming=True, deferred=True, until=None)
 
     async def retire(self, grace: float) -> None:
-        """Accept no more, let sessions and attempts finish within grace seconds, then stop."""
+        """Accept no more, let sessions and attempts finish within grace seconds, then stop. The queue's commands are
+        answered to the end: what this worker has is still its own."""
         self._picks_up = False  # The maildrop is the successor's.
         for serving in self._serving:
-            serving.close()
+            serving.leave()
         until = time.monotonic() + grace
         for serving in self._serving:
             await serving.wait(max(0.0, until - time.monotonic()))
@@ -366,6 +369,8 @@ class MailWorker:
         """End: sessions break off, what was acknowledged is on disk."""
         for serving in self._serving:
             serving.abort()
+        if self._control_serving is not None:
+            self._control_serving.abort()
         self._stopping = True
         for task in self._tasks:
             task.cancel()

@@ -7,6 +7,9 @@ does nothing that a peer's bytes could reach.
 * queue_directory/pid/master.pid and data_directory/master.lock are locked as Postfix's master
   locks them (flock, exclusive), so that the two never run at once on one spool.
 * A child that dies is started anew; one that dies within THROTTLE seconds of its start waits that long.
+* A reload starts new processes beside the old ones, which serve until all new ones listen. When one of the new
+  ones cannot start, or not in time, the new ones go and the old ones stay. The outcome is written down
+  (service/reload_record.py).
 """
 
 import fcntl
@@ -16,27 +19,16 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
-from posthouse.config.master_cf import Service, read_master_cf
-from posthouse.config.read import read_configuration
-from posthouse.config.settings import read_settings
 from posthouse.host.log import FileSink, SyslogSink
-from posthouse.host.users import Identity, own_identity, user_identity
 from posthouse.service import maillog, spool
+from posthouse.service.bound_sockets import BindFailed, BoundSockets
 from posthouse.service.channel import ADOPT, FATAL, LOG, READY, RETIRE, STOP, Channel
 from posthouse.service.child import Child, Inheritance, spawn
-from posthouse.service.listeners import (
-    ACCESS_COMMANDS,
-    MAIL_COMMANDS,
-    Endpoint,
-    Listener,
-    bind,
-    claim,
-    service_endpoints,
-)
+from posthouse.service.generation import Generation, read_generation
+from posthouse.service.listeners import bind_shared, claim
+from posthouse.service.reload_record import ReloadRecord, write_reload_record
 
 THROTTLE = 1.0
 """Seconds: a child that lived less long waits as long before its successor starts, so that a fault does not spin."""
@@ -45,22 +37,9 @@ STOP_GRACE = 5.0
 """Seconds between asking children to stop and killing them."""
 
 START_GRACE = 60.0
-"""Seconds that children have to report that they listen."""
+"""Seconds that the children of a generation have to report that they listen."""
 
 Main = Callable[[Inheritance], int]
-
-
-@dataclass(frozen=True, slots=True)
-class MasterSettings:
-    """What the master itself needs."""
-
-    queue_directory: str
-    data_directory: str
-    mail_owner: str
-    mail_version: str
-    posthouse_workers: int
-    posthouse_access_workers: int
-    mail_store_directory: str
 
 
 class AlreadyRunning(Exception):
@@ -69,19 +48,6 @@ class AlreadyRunning(Exception):
 
 class StartFailed(Exception):
     """A child or a listener did not come up. The text says which."""
-
-
-def mail_identity(settings: MasterSettings) -> Identity:
-    """mail_owner when we are root, else ourselves. Raises ConfigError."""
-    if os.geteuid() != 0:
-        return own_identity()
-    try:
-        identity = user_identity(settings.mail_owner)
-    except KeyError:
-        raise ConfigError(f"parameter mail_owner: unknown user name value: {settings.mail_owner}") from None
-    if identity.uid == 0:
-        raise ConfigError(f"parameter mail_owner: user {settings.mail_owner} has privileged user ID")
-    return identity
 
 
 def lock_file(path: str) -> int:
@@ -95,21 +61,6 @@ def lock_file(path: str) -> int:
     return descriptor
 
 
-@dataclass(slots=True)
-class Generation:
-    """One reading of the configuration, and the sockets that it wants."""
-
-    number: int
-    configuration: Configuration
-    settings: MasterSettings
-    services: tuple[Service, ...]
-    identity: Identity
-    roles: dict[str, int]
-    """Role to how many."""
-    sockets: dict[tuple[str, int], list[tuple[Listener, socket.socket]]] = field(default_factory=dict)
-    """(role, index) to its listeners."""
-
-
 class Master:
     """One running instance. `mains` maps a role to what its child runs."""
 
@@ -117,10 +68,17 @@ class Master:
         self._directory = directory
         self._mains = mains
         self._ready = ready
-        self._announced = False
+        self._settled: Generation | None = None
+        """The last generation of which all processes listened: what a reload that fails goes back to."""
+        self._failure = ""
+        """Why the generation that starts cannot."""
+        self._patience = 0.0
+        """Until when it may take."""
+        self._last_number = 0
+        self._reloads = ReloadRecord()
         self._children: dict[int, Child] = {}
         self._waiting: list[tuple[float, str, int]] = []
-        self._bound: dict[tuple[Endpoint, str, int], socket.socket] = {}
+        self._sockets = BoundSockets(claim, bind_shared)
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._locks: list[int] = []
@@ -132,7 +90,7 @@ class Master:
     def run(self) -> int:
         """Start, serve, stop; returns the exit status. Raises AlreadyRunning, ConfigError, StartFailed, OSError."""
         os.environ["MAIL_CONFIG"] = self._directory  # as export_environment gives it to commands
-        self._generation = self._read(0)
+        self._generation = read_generation(self._directory, 0, self._mains)
         settings = self._generation.settings
         self._log_descriptor = maillog.open_descriptor(self._generation.configuration)
         self._open_log()
@@ -142,6 +100,7 @@ class Master:
         os.ftruncate(self._locks[1], 0)
         os.write(self._locks[1], f"{os.getpid()}\n".encode())
         self._spool_sockets = spool.bind_sockets(settings.queue_directory, self._generation.identity)
+        self._note_reload(self._reloads)
         self._bind(self._generation)
         wake_in, wake_out = socket.socketpair()
         wake_in.setblocking(False)
@@ -152,83 +111,67 @@ class Master:
             signal.signal(expected, lambda *_: None)
         self._selector.register(wake_in, selectors.EVENT_READ)
         self._log.info(f"daemon started -- version {settings.mail_version}, configuration {self._directory}")
-        started = time.monotonic()
         self._start_all()
         while True:
             for key, _ in self._selector.select(self._pause()):
                 if key.fileobj is wake_in:
-                    for number in wake_in.recv(64):
+                    for number in self._drain_wake():
                         self._signalled(number)
                 elif isinstance(key.data, Child):
                     self._hear(key.data)
             self._start_waiting()
             if self._stopping:
                 return self._stop()
-            if not self._announced:
-                failures = [child.failure for child in self._children.values() if child.failure]
-                if failures or time.monotonic() - started > START_GRACE:
+            if self._generation is not self._settled:
+                if time.monotonic() > self._patience:
+                    self._failure = self._failure or "a process did not come up in time"
+                if self._failure and self._settled is not None:
+                    self._go_back(self._settled, self._failure)
+                elif self._failure:
                     self._stop()
-                    raise StartFailed(failures[0] if failures else "a process did not come up in time")
+                    raise StartFailed(self._failure)
+
+    def _drain_wake(self) -> bytes:
+        """The numbers of the signals that came."""
+        try:
+            return self._wake[0].recv(4096)
+        except BlockingIOError:
+            return b""
 
     def _open_log(self) -> None:
         sink: FileSink | SyslogSink = maillog.open_sink(self._generation.configuration, self._log_descriptor)
         self._log = maillog.program_log(self._generation.configuration, sink, "master")
 
-    def _read(self, number: int) -> Generation:
-        configuration = read_configuration(self._directory)
-        settings = read_settings(MasterSettings, configuration)
-        services = tuple(read_master_cf(os.path.join(self._directory, "master.cf")))
-        roles: dict[str, int] = {"mail": max(1, settings.posthouse_workers)}
-        if any(service.command in ACCESS_COMMANDS for service in services):
-            roles["access"] = settings.posthouse_access_workers or os.cpu_count() or 1
-        elif "access" in self._mains and any(service.command == "store" for service in services):
-            roles["access"] = 1  # For mail(1), which reads the store by way of it.
-        if os.geteuid() == 0 and "keeper" in self._mains:
-            roles = {"keeper": 1, **roles}
-        return Generation(number, configuration, settings, services, mail_identity(settings), roles)
-
     def _bind(self, generation: Generation) -> None:
-        """Bind what is new, keep what stays. Raises StartFailed."""
-        wanted: dict[tuple[Endpoint, str, int], Listener] = {}
-        for service in generation.services:
-            role = (
-                "mail" if service.command in MAIL_COMMANDS else "access" if service.command in ACCESS_COMMANDS else None
-            )
-            if role is None:
-                continue
-            for endpoint in service_endpoints(service, generation.configuration):
-                for index in range(generation.roles[role]):
-                    wanted[endpoint, role, index] = Listener(service, endpoint)
-        ours = {endpoint for endpoint, _, _ in self._bound}
-        for key, listener in wanted.items():
-            if key not in self._bound:
-                endpoint = key[0]
-                try:
-                    if endpoint not in ours:
-                        claim(endpoint)
-                        ours.add(endpoint)
-                    self._bound[key] = bind(endpoint, shared=True)
-                except OSError as error:
-                    raise StartFailed(f"bind {endpoint.host} port {endpoint.port}: {error.strerror}") from error
-            generation.sockets.setdefault(key[1:], []).append((listener, self._bound[key]))
-        if any(service.command == "store" for service in generation.services):
-            settings = generation.settings
+        """Bind what is new for a generation. Raises StartFailed, OSError."""
+        settings = generation.settings
+        if generation.has_store:
             spool.prepare_store(settings.mail_store_directory, settings.data_directory, generation.identity)
         if "access" in generation.roles and spool.MAILBOX not in self._spool_sockets:
-            queue_directory = generation.settings.queue_directory
-            self._spool_sockets[spool.MAILBOX] = spool.bind_mailbox(queue_directory, generation.identity)
+            self._spool_sockets[spool.MAILBOX] = spool.bind_mailbox(settings.queue_directory, generation.identity)
+        try:
+            self._sockets.open(generation)
+        except BindFailed as error:
+            raise StartFailed(str(error)) from error
 
     def _start_all(self) -> None:
+        """Start the processes of the present generation that are neither there nor waited for."""
+        self._failure = ""
+        self._patience = time.monotonic() + START_GRACE
+        number = self._generation.number
+        there = {(c.role, c.index) for c in self._children.values() if c.generation == number and not c.retiring}
+        there |= {(role, index) for _, role, index in self._waiting}
         for role, count in self._generation.roles.items():
             for index in range(count):
-                self._start_or_wait(role, index)
+                if (role, index) not in there:
+                    self._start_or_wait(role, index)
 
     def _start_or_wait(self, role: str, index: int) -> None:
         """A machine without room for a process has some later; while starting up, that is why it fails."""
         try:
             self._start(role, index)
         except OSError as error:
-            if not self._announced:
+            if self._settled is None:
                 raise StartFailed(f"cannot start a {role} worker: {error.strerror}") from error
             self._log.error(f"cannot start a {role} worker: {error.strerror}; trying again")
             self._waiting.append((time.monotonic() + THROTTLE, role, index))
@@ -246,7 +189,7 @@ class Master:
             count=generation.roles[role],
             configuration=generation.configuration,
             services=generation.services,
-            sockets=tuple(generation.sockets.get((role, index), ())),
+            sockets=self._sockets.of(generation, role, index),
             identity=generation.identity,
             log_descriptor=self._log_descriptor,
             channel=theirs,
@@ -257,7 +200,7 @@ class Master:
             keeper_socket=self._spool_sockets["keeper"] if role == "keeper" else None,
         )
         others = [child.channel for child in self._children.values()]
-        own: list[socket.socket | selectors.BaseSelector] = [*self._bound.values(), *self._spool_sockets.values()]
+        own: list[socket.socket | selectors.BaseSelector] = [*self._sockets.all, *self._spool_sockets.values()]
         own += [*self._wake, self._selector]
         child = spawn(inheritance, self._mains[role], others, own, self._locks, ours, time.monotonic())
         if control is not None:
@@ -275,21 +218,44 @@ class Master:
             child.channel.close()
         elif message.data == READY:
             child.ready = True
-            current = [c for c in self._children.values() if c.generation == self._generation.number]
-            if all(c.ready for c in current) and len(current) == sum(self._generation.roles.values()):
-                self._all_ready()
+            number = self._generation.number
+            ready = {(c.role, c.index) for c in self._children.values() if c.ready and c.generation == number}
+            if not self._stopping and self._generation is not self._settled and ready == self._generation.processes:
+                self._settle()
         elif message.data.startswith(FATAL):
-            child.failure = message.data[len(FATAL) :].decode("utf-8", "replace")
-            self._log.fatal(f"{child.role} worker {child.pid}: {child.failure}")
+            failure = message.data[len(FATAL) :].decode("utf-8", "replace")
+            self._log.fatal(f"{child.role} worker {child.pid}: {failure}")
+            self._fail(child, failure)
 
-    def _all_ready(self) -> None:
+    def _fail(self, child: Child, failure: str) -> None:
+        """A process of the generation that starts could not."""
+        if self._generation is not self._settled and child.generation == self._generation.number:
+            self._failure = self._failure or failure
+
+    def _settle(self) -> None:
+        """All processes of the new generation listen: the old ones go."""
+        first, self._settled = self._settled is None, self._generation
+        self._retire(lambda child: child.generation != self._generation.number)
+        self._sockets.settle(self._generation)
+        if first:
+            self._ready()
+            return
+        self._close_mailbox()
+        settings = self._generation.settings
+        self._log.info(f"reload -- version {settings.mail_version}, configuration {self._directory}")
+        self._note_reload(ReloadRecord(self._reloads.begun, self._reloads.begun))
+
+    def _retire(self, chosen: Callable[[Child], bool]) -> None:
         for child in self._children.values():
-            if child.generation != self._generation.number and not child.retiring:
+            if chosen(child) and not child.retiring:
                 child.retiring = True
                 child.channel.send(RETIRE)
-        if not self._announced:
-            self._announced = True
-            self._ready()
+
+    def _close_mailbox(self) -> None:
+        """Let go of the local socket that only another generation served."""
+        if "access" not in self._generation.roles and spool.MAILBOX in self._spool_sockets:
+            self._spool_sockets.pop(spool.MAILBOX).close()
+            spool.unlink_socket(self._generation.settings.queue_directory, spool.MAILBOX)
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -309,10 +275,9 @@ class Master:
         except (OSError, ConfigError) as error:
             self._log.error(f"cannot open the mail log: {error}")
             return
-        if descriptor is None:
-            return
-        for child in self._children.values():
-            child.channel.send(LOG, descriptor)
+        if descriptor is not None:  # Without maillog_file, those who have a file keep it to their end.
+            for child in self._children.values():
+                child.channel.send(LOG, descriptor)
         if self._log_descriptor is not None:
             os.close(self._log_descriptor)
         self._log_descriptor = descriptor
@@ -341,17 +306,16 @@ class Master:
             code = os.waitstatus_to_exitcode(status)
             how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
             self._log.warning(f"process {self._directory} {child.role} worker pid {pid} {how}")
-            if not self._announced:
-                self._children[pid] = child
-                child.failure = child.failure or f"{child.role} worker: {how}"
-                return
-            lived = time.monotonic() - child.started
-            self._waiting.append((time.monotonic() + (THROTTLE if lived < THROTTLE else 0.0), child.role, child.index))
+            self._fail(child, f"{child.role} worker: {how}")
+            if self._settled is not None:
+                lived = time.monotonic() - child.started
+                pause = THROTTLE if lived < THROTTLE else 0.0
+                self._waiting.append((time.monotonic() + pause, child.role, child.index))
 
     def _pause(self) -> float:
-        if self._waiting:
-            return max(0.0, min(at for at, _, _ in self._waiting) - time.monotonic())
-        return 1.0 if not self._announced else 60.0
+        now = time.monotonic()
+        longest = 1.0 if self._generation is not self._settled else 60.0
+        return max(0.0, min([now + longest, *(at for at, _, _ in self._waiting)]) - now)
 
     def _start_waiting(self) -> None:
         now = time.monotonic()
@@ -362,43 +326,65 @@ class Master:
                 self._start_or_wait(role, index)
 
     def _reload(self) -> None:
-        """A new generation of workers; a configuration that is broken changes nothing."""
+        """Start a new generation; a configuration that is broken changes nothing."""
+        self._note_reload(ReloadRecord(self._reloads.begun + 1, self._reloads.ended, self._reloads.failure))
+        before = self._generation
         try:
-            generation = self._read(self._generation.number + 1)
+            generation = read_generation(self._directory, self._last_number + 1, self._mains)
+            if generation.settings.queue_directory != before.settings.queue_directory:
+                raise StartFailed("to change queue_directory, stop and start the mail system")
             self._bind(generation)
         except (ConfigError, StartFailed, OSError) as error:
-            self._log.error(f"reload: {error}; going on with the old configuration")
+            self._reload_failed(str(error))
             return
-        old, self._generation = self._generation, generation
+        # One that had not settled is passed over.
+        self._retire(lambda child: before is not self._settled and child.generation == before.number)
+        self._last_number = generation.number
+        self._generation = generation
         self._waiting.clear()
         self._reopen_log()
-        self._log.info(f"reload -- version {generation.settings.mail_version}, configuration {self._directory}")
         self._start_all()
-        kept = {id(bound) for entries in generation.sockets.values() for _, bound in entries}
-        for key, bound in list(self._bound.items()):
-            if id(bound) not in kept:
-                self._bound.pop(key).close()
-        if "access" not in generation.roles and spool.MAILBOX in self._spool_sockets:
-            self._spool_sockets.pop(spool.MAILBOX).close()
-            spool.unlink_socket(generation.settings.queue_directory, spool.MAILBOX)
-        del old
+
+    def _go_back(self, settled: Generation, failure: str) -> None:
+        """The new generation cannot start: it goes, and of the old one is started what died meanwhile."""
+        failed, self._generation = self._generation, settled
+        self._waiting.clear()
+        self._retire(lambda child: child.generation == failed.number)
+        self._reopen_log()
+        self._sockets.go_back()
+        self._close_mailbox()
+        self._start_all()
+        self._reload_failed(failure)
+
+    def _reload_failed(self, failure: str) -> None:
+        self._log.error(f"reload: {failure}; going on with the old configuration")
+        self._note_reload(ReloadRecord(self._reloads.begun, self._reloads.begun, failure))
+
+    def _note_reload(self, record: ReloadRecord) -> None:
+        self._reloads = record
+        try:
+            write_reload_record(self._generation.settings.queue_directory, record)
+        except OSError as error:
+            self._log.error(f"cannot write down what became of a reload: {error}")
 
     def _stop(self) -> int:
+        self._stopping = True
         for child in self._children.values():
             child.channel.send(STOP)
         until = time.monotonic() + STOP_GRACE
         while self._children and time.monotonic() < until:
-            self._stopping = True
+            for key, _ in self._selector.select(0.05):
+                if isinstance(key.data, Child):
+                    self._hear(key.data)
+            self._drain_wake()
             self._reap()
-            for pid in [pid for pid, child in self._children.items() if child.failure]:
-                self._children.pop(pid)
-            self._selector.select(0.05)
         for pid in self._children:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        for bound in (*self._bound.values(), *self._spool_sockets.values()):
+        self._sockets.close()
+        for bound in self._spool_sockets.values():
             bound.close()
         for path in self._spool_sockets:
             spool.unlink_socket(self._generation.settings.queue_directory, path)

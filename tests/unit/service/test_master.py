@@ -5,21 +5,35 @@ import select
 import selectors
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from posthouse.config.configuration import Configuration
+from posthouse.config.settings import read_settings
 from posthouse.host.log import MemorySink, ProcessLog
+from posthouse.host.users import own_identity
+from posthouse.service import instance
 from posthouse.service import master as module
-from posthouse.service.channel import READY, RETIRE, STOP, Channel
+from posthouse.service.channel import FATAL, READY, RETIRE, STOP, Channel
 from posthouse.service.child import Child, Inheritance
+from posthouse.service.generation import Generation, MasterSettings
 from posthouse.service.instance import running_pid
 from posthouse.service.master import AlreadyRunning, Master, StartFailed, lock_file
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds for what takes milliseconds."""
+
+
+def generation(number: int) -> Generation:
+    """One that wants a mail worker and no listener."""
+    configuration = Configuration("/nowhere", {})
+    return Generation(
+        number, configuration, read_settings(MasterSettings, configuration), (), own_identity(), {"mail": 1}
+    )
 
 
 class House:
@@ -191,7 +205,7 @@ def test_without_room_for_a_process_a_running_master_tries_again(monkeypatch: py
     monkeypatch.setattr(master, "_start", no_room)
     with pytest.raises(StartFailed, match="cannot start a mail worker: Resource temporarily unavailable"):
         master._start_or_wait("mail", 0)
-    master._announced = True
+    master._settled = generation(1)
     master._start_or_wait("mail", 0)
     assert [(role, index) for _, role, index in master._waiting] == [("mail", 0)]
     assert len(sink.lines) == 1
@@ -208,10 +222,183 @@ def test_the_socket_of_mail_is_there_while_somebody_serves_it(house: House) -> N
     path = house.folder / "spool" / "posthouse" / "mailbox"
     assert path.stat().st_mode & 0o777 == 0o666
     master_cf.write_text(lines)
-    os.kill(house.pid, signal.SIGHUP)
+    assert instance.reload(str(house.folder / "spool")) is None
     assert house.hear()[0] == "born"
     assert {house.hear()[1], house.hear()[1]} == born
     assert not path.exists()
     os.kill(house.pid, signal.SIGTERM)
     assert house.hear()[0] == "stop"
     assert house.end() == 0
+
+
+def serving(house: House) -> Callable[[Inheritance], int]:
+    """A worker that greets whoever connects with its pid, until it is retired."""
+
+    def worker(inheritance: Inheritance) -> int:
+        if "refuse" in inheritance.configuration.value("mail_name"):
+            inheritance.channel.send(FATAL + b"no table")
+            return 1
+        selector = selectors.DefaultSelector()
+        selector.register(inheritance.channel.socket, selectors.EVENT_READ)
+        for _, bound in inheritance.sockets:
+            bound.listen(100)
+            selector.register(bound, selectors.EVENT_READ, bound)
+        inheritance.channel.send(READY)
+        while True:
+            for key, _ in selector.select():
+                if key.data is None:
+                    message = inheritance.channel.receive()
+                    if message is not None and message.data not in (RETIRE, STOP):
+                        continue
+                    for _, bound in inheritance.sockets:
+                        while greet(bound):
+                            pass
+                    return 0
+                greet(key.data)
+
+    def greet(bound: socket.socket) -> bool:
+        try:
+            connection, _ = bound.accept()
+        except BlockingIOError:
+            return False
+        with connection:
+            connection.sendall(b"%d" % os.getpid())
+        return True
+
+    return worker
+
+
+class Callers:
+    """Calls all the time, in a thread; each must be answered."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answered: set[bytes] = set()
+        self.failures: list[str] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                self.answered.add(call(self.port))
+            except OSError as error:
+                self.failures.append(str(error))
+
+    def __enter__(self) -> "Callers":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def call(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        said = connection.recv(100)
+        if not said:
+            raise OSError("no greeting")
+        return said
+
+
+@pytest.fixture
+def port(house: House) -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    (house.folder / "master.cf").write_text(f"127.0.0.1:{number} inet n - n - - smtpd\n")
+    return number
+
+
+def set_parameter(house: House, name: str, value: str) -> None:
+    with (house.folder / "main.cf").open("a") as file:
+        file.write(f"{name} = {value}\n")
+
+
+def test_reloads_to_more_and_to_fewer_workers_drop_no_connection(house: House, port: int) -> None:
+    house.start(mail=serving(house))
+    assert house.hear() == ["ready"]
+    queue = str(house.folder / "spool")
+    with Callers(port) as callers:
+        for workers in (3, 1, 2, 2, 1):
+            set_parameter(house, "posthouse_workers", str(workers))
+            assert instance.reload(queue) is None
+            before = call(port)
+            callers.answered.clear()
+            assert instance.reload(queue) is None
+            assert call(port) != before, "one that had been retired answered"
+    assert callers.failures == []
+    os.kill(house.pid, signal.SIGTERM)
+    assert house.end() == 0
+
+
+def test_a_reload_that_fails_in_a_worker_says_so_and_the_old_one_serves(house: House, port: int) -> None:
+    house.start(mail=serving(house))
+    assert house.hear() == ["ready"]
+    queue = str(house.folder / "spool")
+    before = call(port)
+    with Callers(port) as callers:
+        set_parameter(house, "posthouse_workers", "2")
+        set_parameter(house, "mail_name", "refuse")
+        assert instance.reload(queue) == "no table"
+        assert {call(port) for _ in range(20)} == {before}
+        set_parameter(house, "mail_name", "Postfix")
+        assert instance.reload(queue) is None
+        assert before not in {call(port) for _ in range(20)}
+    assert callers.failures == []
+    text = (house.folder / "log").read_text()
+    assert "reload: no table; going on with the old configuration" in text
+    assert text.count("reload -- version") == 1
+    os.kill(house.pid, signal.SIGTERM)
+    assert house.end() == 0
+
+
+def test_what_died_during_a_reload_that_failed_is_started_anew(house: House, port: int) -> None:
+    house.start(mail=serving(house))
+    assert house.hear() == ["ready"]
+    before = int(call(port))
+    set_parameter(house, "mail_name", "refuse")
+    os.kill(house.pid, signal.SIGSTOP)
+    os.kill(house.pid, signal.SIGHUP)
+    os.kill(before, signal.SIGKILL)
+    os.kill(house.pid, signal.SIGCONT)
+    # It is started with the configuration that the master has; the broken one was never taken.
+    assert int(call(port)) != before
+
+
+def test_a_broken_configuration_is_what_a_reload_says(house: House) -> None:
+    house.start()
+    house.hear()
+    assert house.hear() == ["ready"]
+    (house.folder / "master.cf").write_text("this is no service\n")
+    said = instance.reload(str(house.folder / "spool"))
+    assert said is not None
+    assert "master.cf" in said
+    os.kill(house.pid, signal.SIGTERM)
+    house.hear()
+    assert house.end() == 0
+
+
+def test_an_endpoint_that_is_no_longer_wanted_is_closed(house: House, port: int) -> None:
+    house.start(mail=serving(house))
+    assert house.hear() == ["ready"]
+    call(port)
+    (house.folder / "master.cf").write_text("127.0.0.1:0 inet n - n - - smtpd\n")
+    assert instance.reload(str(house.folder / "spool")) is None
+    with pytest.raises(ConnectionRefusedError):
+        for _ in range(1000):  # the retired worker lets go of it when it has heard of it
+            call(port)
+    os.kill(house.pid, signal.SIGTERM)
+    assert house.end() == 0
+
+
+def test_a_reload_of_a_master_that_is_gone_says_so(house: House) -> None:
+    house.start()
+    house.hear()
+    assert house.hear() == ["ready"]
+    queue = str(house.folder / "spool")
+    os.kill(house.pid, signal.SIGSTOP)
+    killer = threading.Timer(0.1, os.kill, (house.pid, signal.SIGKILL))
+    killer.start()
+    assert instance.reload(queue) == "the master ended"
+    killer.join()
