@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from posthouse.config.catalog.legacy_names import LEGACY_NAMES
 from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
 from posthouse.config.configuration import COMPUTED, Configuration
 from posthouse.config.edit_master import Pattern, matches, split_pattern
@@ -109,7 +110,8 @@ class Listing:
             self.warn(text)
 
     def _is_known(self, name: str) -> bool:
-        return self.names.is_builtin(name) or name in self.names.by_user
+        # Names of old are found when asked for, and have no value unless somebody sets them.
+        return self.names.is_builtin(name) or name in self.names.by_user or name in LEGACY_NAMES
 
     def _all_names(self, selection: Selection) -> set[str]:
         names: set[str] = set()

@@ -29,20 +29,12 @@ from typing import NamedTuple, TypeVar
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
-SEED = int(os.environ.get("DIFFERENTIAL_SEED", "1"))
-COUNT = int(os.environ.get("DIFFERENTIAL_COUNT", "0"))
-"""Inputs in all, about; 0 is the short form."""
+from tests.interop.fair_choice import COUNT, LEAST, LONG, SEED
 
 SHRINK = "DIFFERENTIAL_SHRINK" in os.environ
 """Whether to look for the smallest input that shows a difference: that takes minutes."""
 
 REAL = Path("/usr/sbin")
-LEAST = 100
-"""How often each rule is tried in the long form, at least."""
-
-LONG = 5000
-"""From this number of inputs on it is the long form."""
-
 TALLY: dict[str, Counter[str]] = {}
 """By kind of input ("main.cf", "hash"): how many inputs, and how many of each rule."""
 
@@ -66,10 +58,10 @@ def tried(kind: str, rules: Iterable[str], number: int = 1) -> None:
 
 def scarce(kind: str, rules: Iterable[str]) -> list[str]:
     """The rules that the long form tried too seldom."""
-    if COUNT < LONG:
-        return []
     counts = TALLY.get(kind, Counter())
-    return [f"{rule}: {counts[rule]}" for rule in rules if counts[rule] < LEAST]
+    if not LONG or not counts:
+        return []
+    return [f"{kind}: {rule}: {counts[rule]}" for rule in rules if counts[rule] < LEAST]
 
 
 def generated(
@@ -124,7 +116,8 @@ def theirs(argv: list[str], stdin: bytes = b"") -> Ran:
 
 def _without(pid: int, out: bytes) -> bytes:
     """A listing without the process id in it."""
-    return re.sub(rb"(?m)^(process_id = )?%d$" % pid, rb"\1PID", out)
+    out = re.sub(rb"(?m)^(process_id = )?%d$" % pid, rb"\1PID", out)
+    return re.sub(rb"(/postconf) %d &" % pid, rb"\1 PID &", out)  # in the usual debugger_command
 
 
 def ours(argv: list[str], stdin: bytes = b"") -> Ran:

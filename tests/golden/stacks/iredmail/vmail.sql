@@ -1,0 +1,13 @@
+CREATE DATABASE vmail;
+CREATE USER 'vmail'@'localhost' IDENTIFIED BY 'secret';
+CREATE USER 'vmail'@'127.0.0.1' IDENTIFIED BY 'secret';
+GRANT SELECT ON vmail.* TO 'vmail'@'localhost';
+GRANT SELECT ON vmail.* TO 'vmail'@'127.0.0.1';
+CREATE TABLE vmail.domain (domain VARCHAR(255) PRIMARY KEY, transport VARCHAR(255), backupmx TINYINT, active TINYINT);
+CREATE TABLE vmail.mailbox (username VARCHAR(255) PRIMARY KEY, storagenode VARCHAR(255), maildir VARCHAR(255), transport VARCHAR(255), active TINYINT);
+CREATE TABLE vmail.forwardings (address VARCHAR(255), forwarding VARCHAR(255), active TINYINT);
+CREATE TABLE vmail.sender_relayhost (account VARCHAR(255), relayhost VARCHAR(255));
+CREATE TABLE vmail.bcc (kind VARCHAR(255), username VARCHAR(255), bcc_address VARCHAR(255));
+INSERT INTO vmail.domain VALUES ('example.com', 'dovecot', 0, 1);
+INSERT INTO vmail.mailbox VALUES ('user@example.com', 'vmail1', 'example.com/u/user', '', 1), ('postmaster@example.com', 'vmail1', 'example.com/p/postmaster', '', 1);
+INSERT INTO vmail.forwardings VALUES ('user@example.com', 'user@example.com', 1), ('postmaster@example.com', 'postmaster@example.com', 1), ('sales@example.com', 'user@example.com', 1);

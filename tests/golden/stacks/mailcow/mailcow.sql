@@ -1,0 +1,17 @@
+CREATE DATABASE mailcow;
+CREATE USER 'mailcow'@'localhost' IDENTIFIED BY 'secret';
+GRANT SELECT ON mailcow.* TO 'mailcow'@'localhost';
+CREATE TABLE mailcow.domain (domain VARCHAR(255) PRIMARY KEY, backupmx TINYINT, active TINYINT);
+CREATE TABLE mailcow.alias_domain (alias_domain VARCHAR(255) PRIMARY KEY, target_domain VARCHAR(255), active TINYINT);
+CREATE TABLE mailcow.mailbox (username VARCHAR(255) PRIMARY KEY, tls_enforce_in TINYINT, tls_enforce_out TINYINT, active TINYINT);
+CREATE TABLE mailcow.alias (address VARCHAR(255) PRIMARY KEY, goto VARCHAR(255), active TINYINT);
+CREATE TABLE mailcow.tls_policy_override (dest VARCHAR(255), policy VARCHAR(255), parameters VARCHAR(255), active TINYINT);
+CREATE TABLE mailcow.relayhosts (hostname VARCHAR(255), username VARCHAR(255), password VARCHAR(255));
+CREATE TABLE mailcow.transports (destination VARCHAR(255), nexthop VARCHAR(255), username VARCHAR(255), password VARCHAR(255), active TINYINT);
+CREATE TABLE mailcow.bcc_maps (local_dest VARCHAR(255), bcc_dest VARCHAR(255), type VARCHAR(255), active TINYINT);
+CREATE TABLE mailcow.recipient_maps (old_dest VARCHAR(255), new_dest VARCHAR(255), active TINYINT);
+INSERT INTO mailcow.domain VALUES ('example.com', 0, 1);
+INSERT INTO mailcow.alias_domain VALUES ('example.org', 'example.com', 1);
+INSERT INTO mailcow.mailbox VALUES ('user@example.com', 0, 0, 1), ('strict@example.com', 1, 1, 1);
+INSERT INTO mailcow.alias VALUES ('sales@example.com', 'user@example.com', 1), ('user@example.com', 'user@example.com', 1), ('strict@example.com', 'strict@example.com', 1);
+INSERT INTO mailcow.bcc_maps VALUES ('strict@example.com', 'audit@example.com', 'rcpt', 1);
