@@ -19,9 +19,11 @@ import getopt
 import os
 import sys
 import time
+from dataclasses import dataclass
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
+from posthouse.config.settings import read_settings
 from posthouse.service import instance
 
 MISSING = ("tls",)
@@ -29,6 +31,19 @@ MISSING = ("tls",)
 COMMANDS = "start (or stop, reload, abort, flush, check, status, set-permissions, upgrade-configuration, logrotate)"
 
 TITLE = "the Postfix mail system"
+
+
+REOPEN_TIME = 1.0
+"""Seconds for every process to go on in the new log, before the old one is compressed: as in Postfix."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotationSettings:
+    """What logrotate reads."""
+
+    maillog_file: str
+    maillog_file_compressor: str
+    maillog_file_rotate_suffix: str
 
 
 class Script:
@@ -151,19 +166,32 @@ class Script:
         status: int = postqueue.main(["-c", self.configuration.directory, "-f"])
         return status
 
-    def logrotate(self) -> int:
-        """logrotate: maillog_file moves aside under a time stamp, and a new one is opened."""
-        path = self.configuration.value("maillog_file")
+    def logrotate(self, extra: list[str]) -> int:
+        """logrotate: maillog_file moves aside under a time stamp, a new one is opened, the old one is compressed."""
+        if extra:
+            return self.fatal("usage postfix logrotate (no arguments)")
+        import subprocess
+
+        try:
+            settings = read_settings(RotationSettings, self.configuration)
+        except ConfigError as error:  # an empty suffix or compressor
+            return self.fatal(str(error))
+        path = settings.maillog_file
         if not path:
             return self.fatal("empty 'maillog_file' parameter value - logfile rotation failed")
-        if path == "/dev/stdout":
-            return self.fatal("logrotate: maillog_file is not a file")
-        aside = f"{path}.{time.strftime(self.configuration.value('maillog_file_rotate_suffix'))}"
+        if path.startswith("/dev/"):
+            return self.fatal(f"not rotating '{path}'")
+        aside = f"{path}.{time.strftime(settings.maillog_file_rotate_suffix)}"
         try:
             os.rename(path, aside)
+            instance.reopen_log(self.queue_directory)
+            time.sleep(REOPEN_TIME)
+            done = subprocess.run([settings.maillog_file_compressor, aside], capture_output=True, check=False)
         except OSError as error:
-            return self.fatal(f"logrotate: {path}: {error.strerror}")
-        instance.reopen_log(self.queue_directory)
+            return self.fatal(f"logfile '{path}' rotation failed: {error.filename}: {error.strerror}")
+        if done.returncode:
+            said = (done.stderr + done.stdout).decode("utf-8", "replace").strip()
+            return self.fatal(f"logfile '{path}' rotation failed: {said}")
         return 0
 
     def set_permissions(self) -> int:
@@ -246,7 +274,7 @@ def main(arguments: list[str]) -> int:
         case "flush":
             return script.flush()
         case "logrotate":
-            return script.logrotate()
+            return script.logrotate(words[1:])
         case "check":
             return 0 if script.check() else 1
         case "set-permissions":

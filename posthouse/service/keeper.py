@@ -7,6 +7,7 @@ mail_owner can connect, and what travels says for whom, never what (transport/ha
 Runs only where the master is root.
 """
 
+import contextlib
 import os
 import selectors
 import signal
@@ -83,7 +84,7 @@ class Keeper:
                 if message is None or message.data == STOP:
                     return 0
                 if message.data == LOG and message.descriptor is not None:
-                    os.close(message.descriptor)  # The parent logs to the descriptor it has until it is started anew.
+                    self._change_log(message.descriptor)
                 if message.data == RETIRE and not self._retiring:
                     self._retiring = True
                     selector.unregister(self._listening)
@@ -92,6 +93,13 @@ class Keeper:
                     self._children.clear()
             if self._reap() and self._retiring:
                 return 0
+
+    def _change_log(self, new: int) -> None:
+        """The log goes on in a new file, for the children, too. (One that asks PAM ends soon enough.)"""
+        for ours in self._children.values():
+            with contextlib.suppress(OSError):  # a child that is gone
+                keeper_wire.send(ours, keeper_wire.LOG, new)
+        maillog.go_on_in(new, self._inheritance.log_descriptor)
 
     def _reap(self) -> bool:
         """Collect dead children; True when none is left."""
@@ -180,7 +188,7 @@ class Keeper:
                 if sessions:
                     status = serve_sessions(theirs, self._inheritance, self._places, self._people, identity.uid)
                 else:
-                    status = _serve(theirs, self._workbench, identity)
+                    status = _serve(theirs, self._workbench, identity, self._inheritance.log_descriptor)
             except BaseException as error:
                 self._log.error(f"keeper child for uid {identity.uid}: {type(error).__name__}: {error}")
             finally:
@@ -216,13 +224,17 @@ class Keeper:
             os._exit(0)
 
 
-def _serve(requests: socket.socket, workbench: Workbench, identity: Identity) -> int:
-    """A child's life: errands until the parent closes its end, then those that are under way."""
+def _serve(requests: socket.socket, workbench: Workbench, identity: Identity, log: int | None) -> int:
+    """A child's life: errands until the parent closes its end, then those that are under way. `log` is the descriptor
+    of the mail log."""
     with ThreadPoolExecutor(THREADS) as pool:
         while True:
             data, descriptors = keeper_wire.receive(requests, 3)
             if not data:
                 return 0
+            if data == keeper_wire.LOG and len(descriptors) == 1:
+                maillog.go_on_in(descriptors[0], log)
+                continue
             errand = keeper_wire.decode_request(data)
             if not isinstance(errand, Errand) or len(descriptors) not in (2, 3):
                 for descriptor in descriptors:

@@ -6,7 +6,8 @@ On a connection of its own, a worker sends one of
 * P, a PasswordCheck: the answer is "yes" or "no"
 * S, a SessionStart, with a stream socket: a child of that user speaks on it; no answer
 
-and the other side closes when it is done.
+and the other side closes when it is done. The keeper passes requests on to its children over a pair, and beside
+them tells them LOG, with the new descriptor of the mail log.
 """
 
 import array
@@ -21,6 +22,10 @@ from posthouse.transport.hands import Errand, Report
 
 MESSAGE_LIMIT = 128 * 1024
 """Bytes of one message: a pipe errand of fifty long recipients fits many times over."""
+
+
+LOG = b"L"
+"""To a child: the mail log goes on in the file of this descriptor."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,13 @@ def open_descriptor(configuration: Configuration) -> int | None:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, mode)
 
 
+def go_on_in(new: int, descriptor: int | None) -> None:
+    """The log goes on in a new file: under the number to which everything in this process writes."""
+    if descriptor is not None:
+        os.dup2(new, descriptor, inheritable=False)
+    os.close(new)
+
+
 def open_sink(configuration: Configuration, descriptor: int | None, *, buffered: bool = False) -> FileSink | SyslogSink:
     """The sink over an open descriptor, or syslog."""
     settings = read_settings(MailLogSettings, configuration)

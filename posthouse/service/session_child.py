@@ -107,6 +107,9 @@ class SessionChild:
                 loop.remove_reader(requests)
                 ended.set()
                 return
+            if data == keeper_wire.LOG and len(descriptors) == 1:
+                maillog.go_on_in(descriptors[0], self._inheritance.log_descriptor)
+                return
             start = keeper_wire.decode_request(data)
             if isinstance(start, keeper_wire.SessionStart) and len(descriptors) == 2:
                 os.close(descriptors[0])
