@@ -354,6 +354,7 @@ def import_queue(
 ) -> Report:
     """The whole of it, for this command and for takeover. Raises CannotImport, ConfigError, OSError."""
     from posthouse.host.maildrop import dropped, make_maildrop, take_postfix_drops
+    from posthouse.queue.handed_back import settle_broken_off
     from posthouse.service.spool import prepare
 
     queue_directory = configuration.value("queue_directory")
@@ -362,17 +363,20 @@ def import_queue(
     run = Import(queue_directory, spool or queue_directory, owner, report, remove)
     if not os.path.isdir(run.spool_path):
         raise CannotImport(f"{run.spool_path}: no such folder")
+    own = os.path.realpath(run.spool_path) == os.path.realpath(queue_directory)
     lock = lock_spool(run.spool_path, queue_directory)
     try:
         if dry_run:
             run.dry_run()
             return report
         prepare(queue_directory, configuration.value("data_directory"), owner)
+        if lock is not None and own:
+            settle_broken_off(queue_directory, long_ids=configuration.boolean("enable_long_queue_ids"))
         try:
             run.run()
         except ImportRunning as running:
             raise CannotImport(f"another import runs ({running})") from running
-        if os.path.realpath(run.spool_path) == os.path.realpath(queue_directory):
+        if own:
             report.maildrop = sum(1 for one in dropped(queue_directory) if "-" not in os.path.basename(one.path))
         else:
             make_maildrop(queue_directory, owner.uid, owner.gid)

@@ -1,16 +1,20 @@
-"""A message of ours as a file of Postfix's queue: what import-queue reads, written.
+"""A message of ours as files of Postfix's queue: what import-queue reads, written.
 
 The records are those that postcat shows (queue/records.py), with what only matters to who
-delivers: the warning that was sent, the report that was asked for, the flags of SMTPUTF8.
+delivers: the warning that was sent or is to come, the report that was asked for, the flags of
+SMTPUTF8. Beside it come the logs of Postfix's bounce daemon: why a recipient waits (mailq shows
+it), and whose bounce or success notice is still owed (Postfix sends them with the next attempt).
 """
 
-import re
+from dataclasses import replace
 
-from posthouse.envelope.envelope import Trace
+from posthouse.envelope.envelope import Notify, Trace
 from posthouse.queue.records import envelope_records
-from posthouse.queue.store import QueuedMessage, RecipientState
+from posthouse.queue.store import QueuedMessage, RecipientState, StoredRecipient, wants_notice
+from posthouse.wire.bounce_log import bounce_log_block
 from posthouse.wire.intake import Submission
-from posthouse.wire.queue_file import TraceFlags
+from posthouse.wire.queue_file import TraceFlags, parse_queue_file
+from posthouse.wire.xtext import decode_xtext
 
 LINE_LIMIT = 2048
 """Bytes in one record of content: line_length_limit's default."""
@@ -51,15 +55,8 @@ def encode_content(content: bytes) -> bytes:
     return b"".join(out)
 
 
-def is_settled(message: QueuedMessage) -> bool:
-    """Whether nothing but deliveries is owed: a file of Postfix's cannot say that a notice is."""
-    return all(
-        stored.state is RecipientState.PENDING or stored.reported or stored.dsn is None for stored in message.recipients
-    )
-
-
-def queue_file_of(message: QueuedMessage, header: bytes, body: bytes) -> bytes:
-    """The whole file."""
+def queue_file_of(message: QueuedMessage, header: bytes, body: bytes, delay_warning_time: int = 0) -> bytes:
+    """The whole file. The sender is warned of a delay after `delay_warning_time` seconds; 0: never."""
     content = encode_content(header + b"\r\n" + body)
     before: list[bytes] = []
     recipients: list[bytes] = []
@@ -74,10 +71,15 @@ def queue_file_of(message: QueuedMessage, header: bytes, body: bytes) -> bytes:
         if text.startswith("log_ident="):
             continue  # the file gets another name
         (recipients if begun else before).append(_text(kind, text))
-    if envelope.trace is not Trace.NONE:
-        before.append(_text("A", f"trace_flags={_TRACES[envelope.trace]}"))
+    trace = envelope.trace
+    if trace is Trace.NONE and any(wants_notice(stored) and not _failed(stored) for stored in message.recipients):
+        trace = Trace.RECORD  # else Postfix sends what stands in the trace log only if somebody waits for success, too
+    if trace is not Trace.NONE:
+        before.append(_text("A", f"trace_flags={_TRACES[trace]}"))
     if message.delay_warned:
-        before.append(_text("W", "             -1"))
+        before.append(_text("W", f"{-1:>15}"))
+    elif delay_warning_time:
+        before.append(_text("W", f"{int(message.arrival_time) + delay_warning_time:>15}"))
     flags = 0
     if envelope.smtputf8:
         flags = REQUESTED | (0 if header.isascii() else IN_HEADER) | (0 if envelope.sender.isascii() else IN_SENDER)
@@ -87,23 +89,41 @@ def queue_file_of(message: QueuedMessage, header: bytes, body: bytes) -> bytes:
     return b"".join([size, middle, content, _text("X", ""), _text("E", "")])
 
 
+def _failed(stored: StoredRecipient) -> bool:
+    return stored.dsn is not None and stored.dsn.action == "failed"
+
+
+def logs_of(message: QueuedMessage, file: bytes) -> dict[str, bytes]:
+    """What lies in defer, bounce and trace beside a message's file; only logs with something in them."""
+    logs: dict[str, list[bytes]] = {}
+    for stored, written in zip(message.recipients, parse_queue_file(file).recipients, strict=True):
+        dsn, recipient = stored.dsn, stored.recipient
+        if dsn is None:
+            continue
+        if stored.state is RecipientState.PENDING:
+            log, dsn = "defer", replace(dsn, action=dsn.action or "delayed")
+        elif not wants_notice(stored):
+            continue
+        elif not _failed(stored):
+            log, dsn = "trace", replace(dsn, action=dsn.action or "delivered")
+        elif recipient.notify is Notify.NONE or Notify.FAILURE in recipient.notify:
+            log = "bounce"
+        else:
+            continue  # NOTIFY=NEVER: the daemon never writes down what nobody is to be told
+        logs.setdefault(log, []).append(bounce_log_block(recipient, written.offset, dsn, decode_xtext(recipient.orcpt)))
+    return {log: b"".join(blocks) for log, blocks in logs.items()}
+
+
 def _sizes(message: QueuedMessage, offset: int, flags: int) -> str:
     numbers = (message.size, offset, len(message.recipients), 0, message.size, flags)
     return " ".join(f"{number:>15}" for number in numbers)
-
-
-_XTEXT = re.compile(r"\+([0-9A-F]{2})")
-
-
-def _plain(text: str) -> str:
-    return _XTEXT.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def drop_file_of(submission: Submission, content: bytes, arrival_time: float) -> bytes:
     """A submission that waits in our maildrop, as postdrop would have written it."""
     seconds, microseconds = divmod(round(arrival_time * 1_000_000), 1_000_000)
     attributes = {
-        "envelope_id": _plain(submission.envid),
+        "envelope_id": decode_xtext(submission.envid),
         "ret_flags": {"FULL": "1", "HDRS": "2"}.get(submission.ret, ""),
         "rewrite_context": "local" if submission.local_rewrite else "remote",
         "encoding": {"8BITMIME": "8bit", "7BIT": "7bit"}.get(submission.body, ""),
@@ -121,6 +141,6 @@ def drop_file_of(submission: Submission, content: bytes, arrival_time: float) ->
         if recipient.notify:
             records.append(_text("A", f"notify_flags={int(recipient.notify)}"))
         if recipient.orcpt:
-            records.append(_text("A", f"dsn_orig_rcpt={_plain(recipient.orcpt)}"))
+            records.append(_text("A", f"dsn_orig_rcpt={decode_xtext(recipient.orcpt)}"))
         records.append(_text("R", recipient.address))
     return b"".join([*records, _text("M", ""), encode_content(content), _text("X", ""), _text("E", "")])

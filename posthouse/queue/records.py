@@ -6,12 +6,11 @@ for the arrival microseconds behind them. Of what an SMTP client brings along, t
 and port are not kept, so there are no records of them.
 """
 
-import re
-
 from posthouse.address.local_part import quote_address
 from posthouse.envelope.envelope import Notify, Recipient
 from posthouse.queue.store import QueuedMessage, RecipientState
 from posthouse.wire.postfix_record import record_size
+from posthouse.wire.xtext import decode_xtext
 
 Record = tuple[str, str, str]
 """Type byte, its name, its text."""
@@ -31,7 +30,7 @@ def envelope_records(message: QueuedMessage) -> list[Record]:
     attributes = [
         ("log_ident", message.queue_id),
         ("rewrite_context", "local" if envelope.local_rewrite else "remote"),
-        ("envelope_id", _unxtext(envelope.envid)),
+        ("envelope_id", decode_xtext(envelope.envid)),
         ("ret_flags", {"FULL": "1", "HDRS": "2"}.get(envelope.ret, "")),
     ]
     records += [("A", "named_attribute", f"{name}={value}") for name, value in attributes if value]
@@ -96,10 +95,5 @@ def _sizes(message: QueuedMessage, offset: int) -> str:
 def _original(recipient: Recipient, *, by_smtp: bool) -> str:
     """What a notice names: as ORCPT had it, or what the client gave in RCPT TO."""
     if recipient.orcpt or not by_smtp:
-        return _unxtext(recipient.orcpt)
+        return decode_xtext(recipient.orcpt)
     return f"rfc822;{quote_address(recipient.original)}" if recipient.original else ""
-
-
-def _unxtext(text: str) -> str:
-    # RFC 3461 section 4: "+" and two hexadecimal digits stand for a character.
-    return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)

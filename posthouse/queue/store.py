@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from posthouse.envelope.content import Body, Content
-from posthouse.envelope.envelope import Envelope, Recipient
+from posthouse.envelope.envelope import Envelope, Notify, Recipient
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.value import value
 
@@ -56,6 +56,16 @@ class StoredRecipient:
     log_recipient: str = ""
     reported: bool = False
     """Whether its bounce (or success notice) is already in a committed notice."""
+
+
+def wants_notice(recipient: StoredRecipient) -> bool:
+    """Whether a notice about this recipient is still owed."""
+    if recipient.state is not RecipientState.DONE or recipient.reported or recipient.dsn is None:
+        return False
+    if recipient.dsn.action == "failed":
+        return True
+    notify = recipient.recipient.notify
+    return notify is not Notify.NONE and bool(notify & Notify.SUCCESS)
 
 
 @value

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from posthouse.envelope.content import Content, MemoryBody
-from posthouse.envelope.envelope import Notify, Trace
+from posthouse.envelope.envelope import Trace
 from posthouse.envelope.outcome import Dsn
 from posthouse.host.clock import Clock
 from posthouse.host.log import ProcessLog
@@ -21,6 +21,7 @@ from posthouse.queue.store import (
     RecipientState,
     State,
     StoredRecipient,
+    wants_notice,
 )
 from posthouse.schedule.active import ActiveMessage
 from posthouse.schedule.backoff import ClockWatch, is_expired, next_attempt
@@ -168,13 +169,3 @@ class Settlement:
     def _withdraw(self, active: ActiveMessage) -> None:
         active.concluding = True
         self._recorder.add(Fate(active.queue_id, active.take_changed()), active)
-
-
-def wants_notice(recipient: StoredRecipient) -> bool:
-    """Whether a notice about this recipient is still owed."""
-    if recipient.state is not RecipientState.DONE or recipient.reported or recipient.dsn is None:
-        return False
-    if recipient.dsn.action == "failed":
-        return True
-    notify = recipient.recipient.notify
-    return notify is not Notify.NONE and bool(notify & Notify.SUCCESS)

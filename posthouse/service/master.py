@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 from posthouse.config.error import ConfigError
 from posthouse.host.log import FileSink, SyslogSink
+from posthouse.queue.handed_back import settle_broken_off
 from posthouse.service import maillog, spool
 from posthouse.service.bound_sockets import BindFailed, BoundSockets
 from posthouse.service.channel import ADOPT, FATAL, LOG, READY, RETIRE, STOP, Channel
@@ -99,6 +100,8 @@ class Master:
         self._locks = [lock_file(os.path.join(settings.data_directory, "master.lock")), lock_file(pid_path)]
         os.ftruncate(self._locks[1], 0)
         os.write(self._locks[1], f"{os.getpid()}\n".encode())
+        long_ids = self._generation.configuration.boolean("enable_long_queue_ids")
+        settle_broken_off(settings.queue_directory, long_ids=long_ids)  # of a give-back that was killed
         self._spool_sockets = spool.bind_sockets(settings.queue_directory, self._generation.identity)
         self._note_reload(self._reloads)
         self._bind(self._generation)

@@ -7,10 +7,16 @@ are written line by line, so that a cut last block is no news: it is read as far
 Standard: RFC 3464 section 2.3 names what the values are for; the layout was observed.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from posthouse.address.local_part import quote_address
+from posthouse.envelope.envelope import Recipient
 from posthouse.envelope.outcome import Dsn
+
+_LINE_END = re.compile(r"[\r\n\0]+")
+"""In a value it would begin another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +55,27 @@ def parse_bounce_log(data: bytes) -> Iterator[LoggedOutcome]:
                 remote_mta=values.get("mta_mname", ""),
             ),
         )
+
+
+def bounce_log_block(recipient: Recipient, offset: int, dsn: Dsn, orcpt: str = "") -> bytes:
+    """One block: what `dsn` says of the recipient whose record is at `offset`. Its original recipient is `orcpt`,
+    in plain text."""
+    address = quote_address(recipient.address) if recipient.address else "<>"
+    original = recipient.original if recipient.original.lower() != recipient.address.lower() else ""
+    values = {
+        "recipient": address,
+        "original_recipient": original,
+        "offset": str(offset) if offset > 0 else "",
+        "dsn_orig_rcpt": orcpt,
+        "notify_flags": str(int(recipient.notify)) if recipient.notify else "",
+        "status": dsn.status,
+        "action": dsn.action,
+    }
+    if dsn.diagnostic:
+        values |= {"diag_type": dsn.diagnostic_type, "diag_text": dsn.diagnostic}
+    if dsn.remote_mta:
+        values |= {"mta_type": dsn.remote_mta_type, "mta_mname": dsn.remote_mta}
+    values["reason"] = dsn.reason
+    lines = [f"<{recipient.address and address}>: {dsn.reason}", *(f"{k}={v}" for k, v in values.items() if v)]
+    text = "".join(_LINE_END.sub(" ", line) + "\n" for line in lines)
+    return f"\n{text}\n".encode("utf-8", "surrogateescape")

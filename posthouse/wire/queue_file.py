@@ -271,7 +271,7 @@ def _time(text: str, offset: int) -> float:
     words = text.split()
     if not words or not all(word.isascii() and word.isdigit() and len(word) < 13 for word in words[:2]):
         raise DamagedQueueFile(f"bad time at offset {offset}")
-    return int(words[0]) + (int(words[1]) / 1e6 if len(words) > 1 else 0.0)
+    return (int(words[0]) * 1_000_000 + (int(words[1]) if len(words) > 1 else 0)) / 1_000_000
 
 
 def parse_queue_file(data: Buffer) -> QueueFile:

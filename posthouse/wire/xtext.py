@@ -7,12 +7,20 @@ import re
 
 # xchar: any CHAR between "!" and "~", except "+" and "=".
 _NO_XCHAR = re.compile(r"[^!-*,-<>-~]")
+_HEXCHARS = re.compile(r"(?:\+[0-9A-F]{2})+")
 
 
 def encode_xtext(text: str) -> str:
     """Text as xtext; what is not ASCII as the bytes of its UTF-8."""
     return _NO_XCHAR.sub(
         lambda found: "".join(f"+{byte:02X}" for byte in found.group().encode("utf-8", "surrogateescape")), text
+    )
+
+
+def decode_xtext(text: str) -> str:
+    """The text that xtext stands for. A "+" without its digits stays."""
+    return _HEXCHARS.sub(
+        lambda found: bytes.fromhex(found.group().replace("+", "")).decode("utf-8", "surrogateescape"), text
     )
 
 

@@ -5,16 +5,23 @@ header checks and by a milter, held ones, ones that reached some of their recipi
 delivered, one by itself and one by us, to servers that remember everything.
 """
 
+import json
 import random
+import shutil
 import smtplib
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from posthouse.commands.export_queue import Export
+from posthouse.commands.import_queue import import_queue
+from posthouse.config.read import read_configuration
 from tests.interop.capture_server import Capture, capture_server
 from tests.interop.postfix_spool import CHECKS, PostfixSpool, postfix_spool
+from tests.queue_files import defer_log, put, queue_file, record
 from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually
 
@@ -110,7 +117,8 @@ def _send(real: PostfixSpool, dice: random.Random, number: int) -> None:
 
 
 def _submit(real: PostfixSpool, dice: random.Random, number: int) -> None:
-    options = dice.sample((["-F", "Full Name"], ["-N", "failure"], ["-V", "envid"], ["-R", "hdrs"]), dice.randrange(4))
+    known = (["-F", "Full Name"], ["-N", "failure"], ["-V", "envid"], ["-R", "hdrs"], ["-XV"])
+    options = dice.sample(known, dice.randrange(5))
     words = [word for option in options for word in option]
     ran = real.run("sendmail", *words, "-f", "me@x.test", "a@dead.test", stdin=f"Subject: submitted {number}\n\nb\n")
     assert ran.status == 0, ran
@@ -130,13 +138,28 @@ def filled(request: pytest.FixtureRequest) -> Iterator[PostfixSpool]:
         held = [path.name for path in real.files("deferred")][:5]
         real.run("postsuper", "-h", *held)
         real.stop()
+        subprocess.run(["cp", "-a", str(real.spool), str(_pristine(real))], check=True)
         yield real
+
+
+def _pristine(real: PostfixSpool) -> Path:
+    """A copy of the spool as it was filled."""
+    return real.folder / "pristine"
+
+
+def _restore(real: PostfixSpool) -> None:
+    """The spool as it was filled. Files get other inodes, and by that other names when Postfix starts."""
+    shutil.rmtree(real.spool)
+    subprocess.run(["cp", "-a", str(_pristine(real)), str(real.spool)], check=True)
+    shutil.chown(real.folder / "mail.log", "postfix")  # postsuper tells of the new names before postlogd runs
 
 
 def _route(real: PostfixSpool) -> str:
     """Everything to one server."""
     text = (real.folder / "etc" / "main.cf").read_text()
-    head, _, rest = text.partition("transport_maps =")
+    head, found, rest = text.partition("transport_maps =")
+    if not found:
+        return text
     rest = rest[rest.index("header_checks") :]
     route = f"smtp:[127.0.0.1]:{real.dead}"
     return f"{head}{rest}default_transport = {route}\nrelay_transport = {route}\n"
@@ -156,13 +179,12 @@ def _postfix_delivers(real: PostfixSpool, sink: Capture) -> Counter[object]:
 
 
 def test_what_we_deliver_is_what_postfix_delivers(filled: PostfixSpool) -> None:
-    ours = filled.folder / "copy"
-    subprocess.run(["cp", "-a", str(filled.spool), str(ours)], check=True)
     instance = _instance(filled)
+    _restore(filled)
     with capture_server(filled.dead) as sink:
         expected = _postfix_delivers(filled, sink)
     with capture_server(filled.dead) as sink:
-        imported = instance.run("posthouse", "import-queue", str(ours))
+        imported = instance.run("posthouse", "import-queue", str(_pristine(filled)))
         assert imported.status == 0, imported
         try:
             instance.start()
@@ -173,6 +195,64 @@ def test_what_we_deliver_is_what_postfix_delivers(filled: PostfixSpool) -> None:
             instance.kill()
         assert Counter(sink.got) - expected == Counter()
         assert expected - Counter(sink.got) == Counter()
+
+
+def test_what_we_hand_back_is_what_postfix_would_have_delivered(filled: PostfixSpool) -> None:
+    _restore(filled)
+    with capture_server(filled.dead) as sink:
+        expected = _postfix_delivers(filled, sink)
+    _restore(filled)
+    reasons = _reasons(filled)
+    configuration = read_configuration(str(filled.folder / "etc"))
+    import_queue(configuration, None, dry_run=False, remove=True, say=lambda _: None)
+    assert not filled.files("incoming", "active", "deferred", "hold", "defer", "bounce", "trace")
+    export = Export(configuration, lambda _: None)
+    export.run()
+    assert (export.left, export.written) == (0, len(filled.files("incoming", "deferred", "hold")))
+    assert _reasons(filled) == reasons
+    with capture_server(filled.dead) as sink:
+        found = _postfix_delivers(filled, sink)
+    assert found - expected == Counter()
+    assert expected - found == Counter()
+
+
+def test_postfix_sends_the_notices_that_we_owe() -> None:
+    with postfix_spool() as real:
+        real.start()
+        real.stop()
+        (real.folder / "etc" / "main.cf").write_text(_route(real))
+        wish = record("A", "notify_flags=2")
+        data = queue_file(b"Subject: t\r\n\r\nb\r\n", done=("lost@x.test",), recipients=("late@x.test",))
+        put(real.spool, "hold", "4E2F623E290", data)
+        failed = defer_log("lost@x.test", "no such user").replace(b"4.4.1", b"5.1.1").replace(b"delayed", b"failed")
+        put(real.spool, "bounce", "4E2F623E290", failed, 0o600)
+        data = queue_file(b"Subject: t\r\n\r\nb\r\n", done=("there@x.test",), recipients=(), extra=(wish,))
+        put(real.spool, "hold", "4E2F623E291", data)
+        sent = failed.replace(b"lost", b"there").replace(b"5.1.1", b"2.0.0").replace(b"failed", b"relayed")
+        put(real.spool, "trace", "4E2F623E291", sent, 0o600)
+        for path in real.files("hold", "bounce", "trace"):
+            shutil.chown(path, "postfix")
+        configuration = read_configuration(str(real.folder / "etc"))
+        import_queue(configuration, None, dry_run=False, remove=True, say=lambda _: None)
+        export = Export(configuration, lambda _: None)
+        export.run()
+        assert (export.written, export.left) == (2, 0)
+        with capture_server(real.dead) as sink:
+            found = _postfix_delivers(real, sink)
+        senders = Counter((one.sender.split()[0], one.recipient.split()[0]) for one in found)
+        assert senders == {(b"<s@x.test>", b"<late@x.test>"): 1, (b"<>", b"<s@x.test>"): 2}
+        notices = b"".join(one.content for one in found if one.sender.startswith(b"<>"))
+        assert b"lost@x.test" in notices and b"there@x.test" in notices, notices
+
+
+def _reasons(real: PostfixSpool) -> Counter[bytes]:
+    """What Postfix's own mailq says of every message, but for its id."""
+    (real.folder / "etc" / "main.cf").write_text(_route(real))
+    rows = [json.loads(line) for line in real.run("postqueue", "-j").out.splitlines()]
+    for row in rows:
+        del row["queue_id"]
+        row["recipients"].sort(key=str)
+    return Counter(json.dumps(row, sort_keys=True).encode() for row in rows)
 
 
 def _instance(real: PostfixSpool) -> Instance:
