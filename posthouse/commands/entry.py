@@ -9,6 +9,7 @@ library imports without need comes late, garbage is not looked for among modules
 command that leaves nothing behind ends without taking the interpreter down piece by piece.
 """
 
+import _collections_abc
 import gc
 import os
 import sys
@@ -27,14 +28,18 @@ SHORT = frozenset(
 
 
 class Late(ModuleType):
-    """A module that is imported when something of it is asked for.
+    """A module that is imported when something of it is asked for. Its submodules may be given beforehand."""
 
-    dataclasses imports inspect (10 ms of a command's 40) for the sake of classes without a docstring.
-    """
+    def __init__(self, name: str, **submodules: ModuleType) -> None:
+        super().__init__(name)
+        self._submodules = submodules
+        self.__dict__.update(submodules)
 
     def __getattr__(self, name: str) -> object:
+        submodules = self._submodules
         sys.modules.pop(self.__name__, None)
         real = __import__(self.__name__)
+        real.__dict__.update(submodules)
         self.__dict__.update(real.__dict__)
         self.__class__ = ModuleType  # type: ignore[assignment]  # from now on like any other module
         return getattr(real, name)
@@ -44,8 +49,8 @@ def run(name: str) -> int:
     """Run the command of this name with the process's arguments; returns its exit status."""
     if not sys.flags.isolated and any(os.environ.get(variable) for variable in LEADING):
         os.execv(sys.executable, [sys.executable, "-I", *sys.argv])
-    sys.modules.setdefault("inspect", Late("inspect"))
     gc.disable()
+    _import_late(short=name in SHORT)
     module = __import__(f"posthouse.commands.{name.replace('-', '_')}", fromlist=["main"])
     gc.freeze()
     gc.enable()
@@ -61,6 +66,22 @@ def run(name: str) -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
+
+
+def _import_late(*, short: bool) -> None:
+    """Keep out what the standard library imports for others: see each."""
+    # dataclasses imports it (10 ms) for the sake of classes without a docstring.
+    sys.modules.setdefault("inspect", Late("inspect"))
+    # Named at the top of modules that may never match anything (5 ms).
+    sys.modules.setdefault("re", Late("re"))
+    if "collections" not in sys.modules:
+        # collections.abc, which everybody names in annotations, is _collections_abc: without the rest, 2 ms less.
+        sys.modules["collections.abc"] = _collections_abc
+        sys.modules["collections"] = Late("collections", abc=_collections_abc)
+    if short and "dataclasses" not in sys.modules:
+        from posthouse.commands import quick_dataclasses
+
+        sys.modules["dataclasses"] = quick_dataclasses
 
 
 def __getattr__(name: str) -> object:

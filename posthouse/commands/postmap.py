@@ -5,10 +5,8 @@ postalias runs this too, with its own source format. It imports no more than it 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from posthouse.commands.postmap_options import Fatal, Options, Tool, Usage, parse_options
@@ -16,11 +14,8 @@ from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
-from posthouse.host.log import printable
-from posthouse.tables.build import Build, exclusive, require_creatable
 from posthouse.tables.fold import key_bytes
-from posthouse.tables.open import KEYED, SUSPENDING, TYPES, Opening, loose_split, open_now, opening, split_spec
-from posthouse.tables.source_text import Entry, entries, read_lines
+from posthouse.tables.open import SUSPENDING, Opening, open_now, opening, split_spec
 from posthouse.tables.table import Row, Table, TableError, TableRetry, drive
 from posthouse.tables.warning import send_warnings_to, warn
 
@@ -28,10 +23,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
     from typing import Any, TypeVar
 
+    from posthouse.tables.source_text import Entry
+
     T = TypeVar("T")
 
 
 def _parse_postmap(lines: Iterable[str], path: str, utf8: bool) -> Iterator[Entry]:
+    from posthouse.tables.source_text import entries
+
     return entries(lines, path, warn, utf8=utf8)
 
 
@@ -53,6 +52,8 @@ def run(tool: Tool, arguments: list[str]) -> int:
     """Run postmap or postalias."""
 
     def say(text: str) -> None:
+        from posthouse.host.log import printable  # 4 ms, and most commands say nothing
+
         sys.stdout.flush()
         sys.stderr.buffer.write(key_bytes(f"{tool.name}: {printable(text)}\n"))
         sys.stderr.flush()
@@ -96,13 +97,17 @@ def _run(tool: Tool, options: Options, say: Callable[[str], None]) -> int:
         for spec in options.maps:
             say(f"dict_open: {':'.join(split_spec(spec, how.default_type))}")
     if options.delete is not None:
-        return _delete(options, how)
+        from posthouse.commands.postmap_make import delete_rows
+
+        return delete_rows(options, how)
     if options.query is not None:
         return _query(tool, options, how)
     if options.sequence:
         return _list(tool, options, how)
+    from posthouse.commands.postmap_make import make_table  # queries, the most frequent use, do without
+
     for spec in options.maps:
-        _make(tool, spec, options, how, configuration)
+        make_table(tool, spec, options, how, configuration)
     return 0
 
 
@@ -232,112 +237,3 @@ def _list(tool: Tool, options: Options, how: Opening) -> int:
             break
         _show(f"{key}{tool.separator}{text}")
     return 0
-
-
-# Deleting
-
-
-def _delete(options: Options, how: Opening) -> int:
-    assert options.delete is not None
-    if options.delete == "-":
-        keys = [data.decode("utf-8", "surrogateescape").rstrip("\n") for data in sys.stdin.buffer]
-    else:
-        keys = [options.delete]
-    found = False
-    for spec in options.maps:
-        kind, path = split_spec(spec, how.default_type)
-        if kind not in KEYED:
-            if kind not in TYPES:
-                raise TableError(f"unsupported dictionary type: {kind}")
-            raise Fatal(f"{kind}:{path} map requires O_RDONLY access mode")
-        build = Build(kind, path, fold=how.fold, unicode=how.unicode, nul=options.nul)
-        try:
-            owner = os.stat(build.file)
-        except OSError as error:
-            raise Fatal(f"open database {build.file}: {error.strerror}") from error
-        with as_owner(owner, keep_root=options.keep_root), exclusive(build.file):
-            build.load()
-            before = len(build.rows)
-            for key in keys:
-                found = build.remove(key) or found
-            if len(build.rows) != before:
-                build.write(None)
-    return 0 if found else 1
-
-
-# Making
-
-
-def _make(tool: Tool, spec: str, options: Options, how: Opening, configuration: Configuration) -> None:
-    kind, path = loose_split(spec, how.default_type)
-    source: os.stat_result | None = None
-    if options.incremental:
-        require_creatable(kind)
-        shown = "stdin"
-        lines: Iterable[str] = (data.decode("utf-8", "surrogateescape") for data in sys.stdin.buffer)
-    else:
-        shown = path
-        try:
-            source = os.stat(path)
-            lines = [] if os.path.isdir(path) else read_lines(path)
-        except OSError as error:
-            raise Fatal(f"open {path}: {error.strerror}") from error
-        require_creatable(kind)
-    build = Build(
-        kind,
-        path,
-        fold=how.fold,
-        unicode=how.unicode,
-        nul=options.nul,
-        replace=options.replace,
-        quiet=options.quiet,
-    )
-    encode = _encoder(shown) if options.files else None
-    owner = source
-    if owner is None and os.path.exists(path):
-        owner = os.stat(path)
-    with as_owner(owner, keep_root=options.keep_root), exclusive(build.file):
-        if options.incremental:
-            build.load()
-        for entry in tool.parse(lines, shown, how.unicode):
-            build.add(entry, encode)
-        if tool.bookkeeping is not None:
-            tool.bookkeeping(build, configuration)
-        build.write(None if source is None or options.plain_mode else source.st_mode)
-
-
-def _encoder(shown: str) -> Callable[[str, int], str | None]:
-    """-F: the value names files; what is stored is their content, with a line end between, in base64."""
-    import base64
-
-    def encode(value: str, line: int) -> str | None:
-        contents: list[bytes] = []
-        for name in value.replace(",", " ").split():
-            try:
-                with open(name, "rb") as file:
-                    contents.append(file.read())
-            except OSError as error:
-                warn(f"{shown}, line {line}: open {name}: {error.strerror}: skipping this entry")
-                return None
-        return base64.b64encode(b"\n".join(contents)).decode("ascii")
-
-    return encode
-
-
-@contextmanager
-def as_owner(owner: os.stat_result | None, *, keep_root: bool) -> Iterator[None]:
-    """As root, work as the owner of the source: whoever may write there must not steer root."""
-    if owner is None or keep_root or os.geteuid() != 0 or owner.st_uid == 0:
-        yield
-        return
-    group = os.getegid()
-    groups = os.getgroups()
-    os.setgroups([owner.st_gid])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)

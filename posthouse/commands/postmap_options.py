@@ -3,14 +3,19 @@
 Standards: postmap(1), postalias(1) of Postfix 3.7.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from posthouse.commands.option_letters import WrongOption, split_options
-from posthouse.config.configuration import Configuration
-from posthouse.tables.build import Build
-from posthouse.tables.source_text import Entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import; a query needs no Build
+    from collections.abc import Callable, Iterable, Iterator
+
+    from posthouse.config.configuration import Configuration
+    from posthouse.tables.build import Build
+    from posthouse.tables.source_text import Entry
 
 
 class Fatal(Exception):
@@ -67,8 +72,10 @@ def parse_options(tool: Tool, arguments: list[str]) -> Options:
     except WrongOption as error:
         # Options count one after the other: what is wrong before the bad one is said first.
         if len(arguments) > 1:
-            with suppress(Usage):
+            try:
                 parse_options(tool, arguments[:-1])
+            except Usage:
+                pass
         raise Usage(str(error)) from error
     options = Options(maps=tuple(rest))
     switches = {

@@ -6,9 +6,9 @@ control.1, control.2, … when there are more. Blocking sockets; no event loop.
 
 from __future__ import annotations
 
+import _socket as socket  # the C half: the other one makes enumerations for 7 ms, and we need a socket
 import errno
 import os
-import socket
 from collections.abc import Iterator
 
 from posthouse.wire.control import (

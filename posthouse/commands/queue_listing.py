@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
+
+from posthouse.wire.json_text import spaced_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
@@ -59,4 +60,4 @@ def table_lines(rows: Iterable[dict[str, Any]], *, long_ids: bool) -> Iterator[s
 def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """postqueue -j's output."""
     for row in rows:
-        yield json.dumps(row, ensure_ascii=False)
+        yield spaced_json(row)

@@ -1,7 +1,5 @@
 """Values read as yes or no, a number, or a time; refusals in Postfix's words."""
 
-import re
-
 from posthouse.config.error import ConfigError
 from posthouse.config.parameter import Parameter
 
@@ -11,8 +9,11 @@ LONG_PARAMETERS = frozenset({"mailbox_size_limit", "message_size_limit", "virtua
 """Sizes that may pass 2 GiB; posthouse_… sizes may as well."""
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_TIME = re.compile(r"\s*\+?(\d{1,19})([smhdwSMHDW]?)")
-_NUMBER = re.compile(r"\s*([+-]?\d{1,30})\Z")
+_BLANKS = " \t\r\n\v\f"
+_DIGITS = "0123456789"
+_NUMBER_DIGITS = 30
+_TIME_DIGITS = 19
+"""Digits that are still read: more are out of any range."""
 
 
 def boolean(name: str, value: str) -> bool:
@@ -27,10 +28,13 @@ def boolean(name: str, value: str) -> bool:
 
 def integer(name: str, value: str, parameter: Parameter | None = None) -> int:
     """A number within its bounds."""
-    match = _NUMBER.match(value)
-    number = int(match[1]) if match else 0
+    # blanks ["+" / "-"] digits, as strtol(3) reads it
+    text = value.lstrip(_BLANKS)
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    good = digits.isascii() and digits.isdigit() and len(digits) <= _NUMBER_DIGITS
+    number = int(text) if good else 0
     limit = LONG_MAX if name in LONG_PARAMETERS or name.startswith("posthouse_") else INT_MAX
-    if match is None or not -limit - 1 <= number <= limit:
+    if not good or not -limit - 1 <= number <= limit:
         raise ConfigError(f"bad numerical configuration: {name} = {value}")
     if parameter is not None:
         if number < parameter.minimum:
@@ -43,16 +47,19 @@ def integer(name: str, value: str, parameter: Parameter | None = None) -> int:
 def seconds(name: str, value: str, unit: str = "s", parameter: Parameter | None = None) -> int:
     """A time in seconds: numbers with s, m, h, d or w, one after the other; the unit given for a bare number."""
     total = 0
-    position = 0
-    while True:
-        match = _TIME.match(value, position)
-        if match is None:
-            break
-        total += int(match[1]) * UNITS[(match[2] or unit).lower()]
-        position = match.end()
-        if position == len(value):
-            break
-    if position != len(value) or not value or total > INT_MAX:
+    rest = value
+    good = bool(value)
+    while rest and good:
+        # blanks ["+"] digits [unit], and so on
+        text = rest.lstrip(_BLANKS).removeprefix("+")
+        after = text.lstrip(_DIGITS)
+        digits = text[: len(text) - len(after)]
+        good = digits != "" and len(digits.lstrip("0")) <= _TIME_DIGITS
+        if good:
+            written = after[:1].lower() in UNITS
+            total += int(digits) * UNITS[after[0].lower() if written else unit.lower()]
+            rest = after[1:] if written else after
+    if not good or total > INT_MAX:
         raise ConfigError(f"parameter {name}: bad time value or unit: {value}")
     if parameter is not None:
         if total < parameter.minimum:

@@ -1,15 +1,14 @@
 """Lists in a value: words split at commas and blanks, but not between braces."""
 
-import re
-
 SEPARATORS = ", \t\r\n"
-_PLAIN = re.compile(f"[^{SEPARATORS}]+")
+_TO_SPACE = dict.fromkeys(map(ord, SEPARATORS), " ")
+"""(No pattern: re takes 5 ms to import, and every command reads lists.)"""
 
 
 def split_words(text: str) -> tuple[str, ...]:
     """The words of a list. Braces stay, and keep what is between them together; an open one, all that follows."""
     if "{" not in text:
-        return tuple(_PLAIN.findall(text))
+        return tuple(word for word in text.translate(_TO_SPACE).split(" ") if word)
     words: list[str] = []
     start = -1
     depth = 0

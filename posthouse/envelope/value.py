@@ -7,10 +7,21 @@ fields are plain slots. Equality and hash are by fields, as with frozen=True. Fo
 once, frozen=True is as good and also holds at run time.
 """
 
-from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from __future__ import annotations
 
-T = TypeVar("T")
+from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import, and sendmail starts here
+    from collections.abc import Callable
+    from typing import TypeVar, dataclass_transform
+
+    T = TypeVar("T")
+else:
+
+    def dataclass_transform(*, frozen_default: bool) -> Callable[[T], T]:
+        """For mypy's eyes only."""
+        return lambda decorator: decorator
 
 
 @dataclass_transform(frozen_default=True)

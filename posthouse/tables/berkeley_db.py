@@ -4,12 +4,17 @@ The very files that Postfix reads and writes on Debian: keys and values end in N
 that; it moves bytes. Without the library `available()` is False and hash: files get another content.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from posthouse.tables.table import TableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
+    from typing import Any
 
 LIBRARIES = ("libdb-5.3.so", "libdb-5.3.dylib")
 

@@ -6,11 +6,15 @@ warning; a value that is not UTF-8 is a fault of the table.
 Standards: postconf(5), "smtputf8_enable"; the standard of UTF-8 section 3.
 """
 
-from typing import Any
+from __future__ import annotations
 
 from posthouse.tables.fold import is_utf8
 from posthouse.tables.table import Row, Table, TableRetry
 from posthouse.tables.warning import warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
+    from typing import Any
 
 WRONG = "malformed UTF-8 or invalid codepoint"
 

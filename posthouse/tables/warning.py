@@ -7,8 +7,7 @@ warns in its name for good.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 
 def _to_standard_error(text: str) -> None:
@@ -28,15 +27,20 @@ def send_warnings_to(listener: Callable[[str], None]) -> Callable[[str], None]:
 _speaker: Callable[[str], None] | None = None
 
 
-@contextmanager
-def speaking(listener: Callable[[str], None]) -> Iterator[None]:
-    """What is opened within warns through this function, now and later."""
-    global _speaker
-    before, _speaker = _speaker, listener
-    try:
-        yield
-    finally:
-        _speaker = before
+class speaking:  # a verb: `with speaking(log.warning):`
+    """What is opened within warns through this function, now and later. (postmap -q does without contextlib.)"""
+
+    def __init__(self, listener: Callable[[str], None]) -> None:
+        self._listener = listener
+        self._before: Callable[[str], None] | None = None
+
+    def __enter__(self) -> None:
+        global _speaker
+        self._before, _speaker = _speaker, self._listener
+
+    def __exit__(self, *exception: object) -> None:
+        global _speaker
+        _speaker = self._before
 
 
 def speaker() -> Callable[[str], None]:

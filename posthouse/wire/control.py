@@ -17,7 +17,7 @@ One request a connection:
 
 from __future__ import annotations
 
-import json
+from posthouse.wire.json_text import compact_json, parse_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # so spelled because the typing module takes milliseconds to import
@@ -60,7 +60,7 @@ class ControlRequest:
 
 def encode_line(value: dict[str, Any]) -> bytes:
     """One answer as a line. Undecodable bytes in text travel as their escapes."""
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return compact_json(value).encode() + b"\n"
 
 
 def encode_request(request: ControlRequest) -> bytes:
@@ -78,7 +78,7 @@ def encode_request(request: ControlRequest) -> bytes:
 def parse_line(line: bytes) -> dict[str, Any]:
     """One line of an answer. Raises ControlProtocolError."""
     try:
-        value = json.loads(line)
+        value = parse_json(line.decode())
     except (ValueError, RecursionError) as error:
         raise ControlProtocolError("not JSON") from error
     if not isinstance(value, dict):
