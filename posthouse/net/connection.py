@@ -26,10 +26,14 @@ CLOSE_LINGER = 60.0
 """Seconds that a closed connection may take to send its last bytes."""
 
 
-def _address(name: object) -> Address:
+NOWHERE = Address("", 0)
+
+
+def address_of(name: object) -> Address:
+    """What the system calls an end of a connection."""
     if isinstance(name, tuple):
         return Address(str(name[0]), int(name[1]))
-    return Address("", 0)
+    return NOWHERE
 
 
 class TcpStream(asyncio.Protocol):
@@ -59,10 +63,14 @@ class TcpStream(asyncio.Protocol):
         "loop",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, peer: Address | None = None, local: Address | None = None
+    ) -> None:
+        """Ends that are not given are asked for: a call to the system each, and as much as reading a packet."""
         self.loop = loop
         self._transport: asyncio.Transport | None = None
-        self._peer = self._local = Address("", 0)
+        self._peer = peer
+        self._local = local
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._out: list[bytes] = []
@@ -82,8 +90,10 @@ class TcpStream(asyncio.Protocol):
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH)
-        self._peer = _address(transport.get_extra_info("peername"))
-        self._local = _address(transport.get_extra_info("sockname"))
+        if self._peer is None:
+            self._peer = address_of(transport.get_extra_info("peername"))
+        if self._local is None:
+            self._local = address_of(transport.get_extra_info("sockname"))
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -152,12 +162,12 @@ class TcpStream(asyncio.Protocol):
     @property
     def peer(self) -> Address:
         """The other end."""
-        return self._peer
+        return self._peer or NOWHERE
 
     @property
     def local(self) -> Address:
         """Our end."""
-        return self._local
+        return self._local or NOWHERE
 
     @property
     def tls(self) -> TlsInfo | None:

@@ -10,8 +10,8 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
-from posthouse.net.connection import TcpStream
-from posthouse.net.stream import StreamClosed, StreamTimeout
+from posthouse.net.connection import TcpStream, address_of
+from posthouse.net.stream import Address, StreamClosed, StreamTimeout
 
 ACCEPT_BURST = 64
 """Connections taken in one turn of the loop: enough for a burst, few enough that sessions go on meanwhile."""
@@ -50,6 +50,9 @@ class AcceptedUnix(Accepted):
     family = socket.AF_UNIX
 
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+"""Addresses of a socket that takes connections for all of the machine's."""
+
 ACCEPTED = {kind.family: kind for kind in (AcceptedTcp4, AcceptedTcp6, AcceptedUnix)}
 
 OnStream = Callable[[TcpStream], Awaitable[None]]
@@ -71,6 +74,9 @@ class Listener:
         self._on_stream = on_stream
         self._family = sock.family
         self._accepted = ACCEPTED[self._family]
+        bound = address_of(sock.getsockname())
+        self._local: Address | None = None if bound.host in EVERYWHERE else bound
+        """Our end of every connection, where the socket is bound to one address."""
         self._limit = limit
         self._on_error = on_error
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,7 +132,7 @@ class Listener:
                 self._pause()
                 return
             try:
-                descriptor, _ = self._sock._accept()  # type: ignore[attr-defined]  # what accept() is made of; typeshed hides it
+                descriptor, name = self._sock._accept()  # type: ignore[attr-defined]  # what accept() is made of; typeshed hides it
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -136,13 +142,14 @@ class Listener:
                 self._loop.call_later(PAUSE_WITHOUT_DESCRIPTORS, self._resume)
                 return
             connection = self._accepted(self._family, socket.SOCK_STREAM, 0, descriptor)
-            task = self._loop.create_task(self._serve(connection))
+            task = self._loop.create_task(self._serve(connection, address_of(name)))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
-    async def _serve(self, connection: socket.socket) -> None:
+    async def _serve(self, connection: socket.socket, peer: Address) -> None:
+        stream = TcpStream(self._loop, peer, self._local)
         try:
-            _, stream = await self._loop.connect_accepted_socket(lambda: TcpStream(self._loop), connection)
+            await self._loop.connect_accepted_socket(lambda: stream, connection)
         except OSError:
             connection.close()
             return

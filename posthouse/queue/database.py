@@ -19,7 +19,7 @@ import apsw
 
 from posthouse.envelope.envelope import Envelope
 from posthouse.envelope.value import value
-from posthouse.host.many_rows import CHUNK, chunks, insert_rows
+from posthouse.host.many_rows import CHUNK, filled, insert_rows
 from posthouse.queue.pack import CorruptRow, unpack_message, unpack_outcome
 from posthouse.queue.queue_id import number_of
 from posthouse.queue.store import QueuedMessage, State
@@ -115,12 +115,11 @@ def _merged(changes: Sequence[Change]) -> Sequence[Change]:
 
 
 def _update(cursor: Any, rows: list[tuple[Any, ...]]) -> None:
-    for chunk in chunks(rows):
-        marks = ",".join(["(?,?,?,?)"] * len(chunk))
+    for marks, values in filled(rows):
         cursor.execute(
             f"WITH change(n,s,a,f) AS (VALUES {marks}) UPDATE message SET"
             " state=coalesce(s,state), next_attempt=coalesce(a,next_attempt), flags=flags|f FROM change WHERE number=n",
-            [value for row in chunk for value in row],
+            values,
         )
 
 
@@ -192,10 +191,10 @@ class ShardDatabase:
             if rows:
                 insert_rows(
                     cursor,
-                    "INSERT INTO message VALUES",
+                    "INSERT INTO message",
                     [(r.number, r.queue_id, r.state, r.next_attempt, r.flags, r.packed) for r in rows],
                 )
-                insert_rows(cursor, "INSERT INTO content VALUES", [(r.number, r.header, r.body) for r in rows])
+                insert_rows(cursor, "INSERT INTO content", [(r.number, r.header, r.body) for r in rows])
             if changes:
                 self._change(cursor, changes)
             cursor.execute("COMMIT")
@@ -209,7 +208,7 @@ class ShardDatabase:
         outcomes = [(c.number, i, packed) for c in changes if not c.remove for i, packed in c.outcomes]
         if outcomes:
             self._outcomes = True
-            insert_rows(cursor, "INSERT OR REPLACE INTO outcome VALUES", outcomes)
+            insert_rows(cursor, "INSERT OR REPLACE INTO outcome", outcomes)
         updates = [
             (c.number, c.state, c.next_attempt, c.set_flags)
             for c in changes

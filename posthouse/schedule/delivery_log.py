@@ -7,11 +7,16 @@ delays: before the schedule, in the schedule, connection set-up, transmission.
 
 SIGNIFICANT_DIGITS = 2
 
+_HUNDREDTHS = ["0", *(f"0.{number:02d}".rstrip("0") for number in range(1, 100)), "1"]
+"""Delays below a second at the usual resolution: five in each line."""
+
 
 def format_delay(seconds: float, resolution: int = 2) -> str:
     """Seconds with two significant digits, at most `resolution` after the point, no trailing zeros."""
     if seconds < 0.0005:
         return "0"
+    if resolution == 2 and seconds < 1:
+        return _HUNDREDTHS[int(seconds * 100 + 0.5)]
     digits = resolution
     whole = int(seconds)
     if whole:

@@ -39,7 +39,7 @@ def insert(file: AccountFile, row: MailboxRow, incoming: Sequence[Incoming]) -> 
     uids = list(range(row.uid_next, row.uid_next + len(incoming)))
     insert_rows(
         file.connection,
-        "INSERT INTO message VALUES",
+        "INSERT INTO message",
         [
             (
                 row.id,

@@ -77,7 +77,7 @@ class NativeBacking:
             found.append(
                 Incoming(number, "", arrival.flags, arrival.keywords, arrival.date, draft.size, draft.header_size)
             )
-        insert_rows(file.connection, "INSERT INTO content VALUES", rows)
+        insert_rows(file.connection, "INSERT INTO content", rows)
         return found
 
     def flags_changed(self, file: AccountFile, row: MailboxRow, message: MessageRow, flags: int, keywords: str) -> str:
