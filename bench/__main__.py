@@ -12,6 +12,7 @@ Every figure is appended to bench/results.tsv with machine and commit.
     lmtp-10         the same into ten mailboxes, two sessions each
     postconf        one `postconf -n`
     sendmail        one `sendmail`, message handed over
+    cpu-…           processor time of postconf, postqueue -p, mailq, postmap -q and sendmail, run in turns
 
 -k WORD runs only measures with that word in their name.
 """
@@ -22,7 +23,7 @@ import statistics
 import sys
 import tempfile
 
-from bench.commands import postconf_seconds, sendmail_seconds
+from bench.commands import CPU_COMMANDS, cpu_figures, postconf_seconds, sendmail_seconds
 from bench.latency import accept_latency
 from bench.peer import Peer, PeerFailed
 from bench.peers import DovecotPeer, PostfixPeer, posthouse_peer
@@ -79,15 +80,18 @@ def _relays(place: str, messages: int, rounds: int, only: str) -> list[Figure]:
     rates: dict[tuple[str, str], list[float]] = {}
     figures: list[Figure] = []
     running: list[Peer] = []
+    cpu = any(_wanted(measure, only) for measure in CPU_COMMANDS)
     measures = [m for m in ("relay", "relay-kept", "accept-p99", "postconf", "sendmail") if _wanted(m, only)]
     try:
-        for peer in peers if measures else []:
+        for peer in peers if measures or cpu else []:
             try:
                 peer.start()
                 running.append(peer)
             except PeerFailed as failure:
                 print(f"bench: {peer.name}: {failure}", file=sys.stderr)
                 figures += [Figure(measure, peer.name, [], _unit(measure)) for measure in measures]
+        if cpu:
+            figures += cpu_figures(running, rounds, only)
         for number in range(rounds):
             if _wanted("pipe", only):
                 for measure, kept in (("pipe", False), ("pipe-kept", True)):
