@@ -50,7 +50,7 @@ class AcceptedUnix(Accepted):
     family = socket.AF_UNIX
 
 
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+EVERYWHERE = ("0.0.0.0", "::")
 """Addresses of a socket that takes connections for all of the machine's."""
 
 ACCEPTED = {kind.family: kind for kind in (AcceptedTcp4, AcceptedTcp6, AcceptedUnix)}
