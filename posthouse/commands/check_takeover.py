@@ -190,7 +190,9 @@ def _tables(configuration: Configuration, services: tuple[Service, ...], finding
                     opened[word] = Line("ok", f"{name}: {word}: opens")
                 except (ConfigError, TableError, TableRetry, OSError, ValueError) as error:
                     opened[word] = Line("stops", f"{name}: {word}: {error}")
-    told = [line for line in _lines([f for f in findings if _about(f) == "tables"]) if line.level != "note"]
+    shut = [word for word, line in opened.items() if line.level == "stops"]
+    others = [f for f in findings if _about(f) == "tables" and not any(word in f.text for word in shut)]
+    told = [line for line in _lines(others) if line.level != "note"]
     return [*opened.values(), *told] or [Line("ok", "none")]
 
 
