@@ -1,4 +1,4 @@
-"""One message on its way in: the content as it comes, and what commit() does with it.
+"""One message on its way in, and what commit() does with it.
 
 Standards: RFC 5321 sections 4.1.1.4 and 6.3; RFC 5322 section 2.1.
 """
@@ -6,33 +6,27 @@ Standards: RFC 5321 sections 4.1.1.4 and 6.3; RFC 5322 section 2.1.
 from dataclasses import replace
 
 from posthouse.address.local_part import quote_address
-from posthouse.envelope.content import Body, Content, MemoryBody
+from posthouse.envelope.content import Body, Content
 from posthouse.envelope.envelope import Client, Envelope, Recipient
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.verdict import Evidence
-from posthouse.intake.body_checks import BodyPass
-from posthouse.intake.characters import Characters
 from posthouse.intake.content_checks import Decision
 from posthouse.intake.expansion import Expanded
 from posthouse.intake.filtering import Filtering
 from posthouse.intake.header_pass import HeaderPass
+from posthouse.intake.incoming import IncomingContent
 from posthouse.intake.milter_message import Draft, split_header
 from posthouse.intake.refusals import (
     EXPANSION_TROUBLE,
     NO_RECIPIENTS,
-    NO_ROOM,
     TABLE_TROUBLE,
-    TOO_LARGE,
     TOO_MANY_HOPS,
-    WRITE_ERROR,
 )
 from posthouse.intake.service import Cleanup, GiveBack
 from posthouse.intake.steps import record_discard, record_steps
 from posthouse.intake.transaction import Accepted, Handling, Refused
-from posthouse.message.header import Field, canonical, scan_fields, without_from_line
 from posthouse.policy.milter.chain import Chain
 from posthouse.queue.store import (
-    ContentWriter,
     NewMessage,
     QueuedMessage,
     QueueFault,
@@ -44,12 +38,6 @@ from posthouse.queue.store import (
 from posthouse.routing.canonical import CanonicalLoop
 from posthouse.routing.virtual_alias import ExpansionRefused
 from posthouse.tables.table import TableRetry
-
-HEADER_MEMORY_LIMIT = 1024 * 1024
-"""Bytes of a whole header that are kept in memory; a message with more of it is refused as too large. To look through
-a header of this size holds up the other sessions for a third of a second at worst."""
-LOOK_AGAIN = 65536
-"""Bytes without an empty line after which the header is searched for a line that is no field."""
 
 EXPANDED = Dsn("2.0.0", "alias expanded", action="expanded")
 """RFC 3461 section 5.2.7: what the sender of an alias with several members is told."""
@@ -74,17 +62,7 @@ class CleanupTransaction:
         self._cleanup = cleanup
         self._queue_id = cleanup.store.new_queue_id()
         self._arrival = cleanup.clock()
-        self._buffer = b""
-        self._look = LOOK_AGAIN
-        self._header: bytes | None = None
-        self._fields: list[Field] = []
-        self._carry = b""
-        self._size = 0
-        self._writer: ContentWriter | None = None
-        self._last = b"\r\n"
-        self._body_pass: BodyPass | None = None
-        self._failure: Refused | None = None
-        self._disallowed: Decision | None = None
+        self._content = IncomingContent(cleanup, self._queue_id)
 
     @property
     def queue_id(self) -> str:
@@ -93,130 +71,11 @@ class CleanupTransaction:
 
     async def write(self, chunk: bytes) -> None:
         """Content as it comes. Never raises; what goes wrong is told by commit()."""
-        if self._failure is not None:
-            return
-        if self._carry:
-            chunk, self._carry = self._carry + chunk, b""
-        if chunk.endswith(b"\r"):
-            chunk, self._carry = chunk[:-1], b"\r"  # it may be half a line end
-        chunk = canonical(chunk)
-        if self._cleanup.characters is not None:
-            chunk = self._restrict(chunk, self._cleanup.characters)
-        self._size += len(chunk)
-        limit = self._cleanup.settings.message_size_limit
-        if limit and self._size > limit:
-            self._cleanup.log.warning(f"{self._queue_id}: queue file size limit exceeded")
-            self._fail(TOO_LARGE)
-        elif self._header is None:
-            searched = max(0, len(self._buffer) - 3)
-            self._buffer = self._buffer + chunk if self._buffer else chunk
-            await self._find_body(searched)
-        else:
-            await self._body(chunk)
-
-    def _restrict(self, chunk: bytes, characters: Characters) -> bytes:
-        if self._disallowed is None:
-            self._disallowed = characters.decide(chunk)
-        return chunk.translate(None, characters.strip)
-
-    async def _find_body(self, searched: int = 0) -> None:
-        """Split the buffer when the header has ended; up to `searched` no empty line was found before."""
-        buffer = self._buffer
-        if buffer.startswith(b"\r\n"):
-            await self._begin_body(0, 2)
-            return
-        end = buffer.find(b"\r\n\r\n", searched)
-        if end >= 0:
-            fields, scanned = scan_fields(buffer, end + 2)
-            await self._begin_body(scanned, end + 4 if scanned == end + 2 else scanned, fields)
-        elif len(buffer) >= self._look:
-            whole = buffer.rfind(b"\r\n") + 2 if b"\r\n" in buffer else 0
-            fields, scanned = scan_fields(buffer, whole)
-            if scanned < whole or not whole:
-                await self._begin_body(scanned, scanned, fields)
-            elif len(buffer) > HEADER_MEMORY_LIMIT:
-                self._fail(TOO_LARGE)
-            else:
-                self._look *= 2
-
-    async def _begin_body(self, header_end: int, body_start: int, fields: list[Field] | None = None) -> None:
-        buffer, self._buffer = self._buffer, b""
-        header = buffer[:header_end]
-        marked = without_from_line(buffer) if not header and not buffer.startswith(b"\r\n") else buffer
-        if marked is not buffer:  # an mbox From line stood in front of the header
-            self._buffer = marked
-            await self._find_body()
-            if self._header is None and self._failure is None:
-                self._look = len(self._buffer) + LOOK_AGAIN
-            return
-        self._header = header
-        self._fields = fields if fields is not None else scan_fields(header)[0]
-        kind = next((f for f in self._fields if f.name == b"content-type"), None)
-        self._body_pass = self._cleanup.body_checks.begin(header[kind.value : kind.end] if kind is not None else b"")
-        await self._body(buffer[body_start:])
-
-    async def _body(self, chunk: bytes) -> None:
-        try:
-            if self._body_pass is not None:
-                chunk = await self._body_pass.feed(chunk)
-            if self._writer is None:
-                self._writer = self._cleanup.store.new_content(self._queue_id)
-            if chunk:
-                self._last = chunk[-2:] if len(chunk) > 1 else self._last[-1:] + chunk
-                self._writer.write(chunk)
-                await self._writer.room()
-        except (QueueFull, QueueFault) as error:
-            self._not_written(error)
-        except TableRetry:
-            self._table_trouble("body_checks")
-
-    async def _finish(self) -> None:
-        """The end of the content: whatever waits in buffers is header or body now."""
-        carry, self._carry = self._carry, b""
-        if carry:
-            await self.write(b" ")  # a lone CR at the very end
-        if self._header is None and self._failure is None:
-            if self._buffer and not self._buffer.endswith(b"\r\n"):
-                self._buffer += b"\r\n"
-            _, scanned = scan_fields(self._buffer)
-            await self._begin_body(scanned, scanned)
-            if self._header is None and self._failure is None:  # the From line was marked just now
-                _, scanned = scan_fields(self._buffer)
-                await self._begin_body(scanned, scanned)
-        if self._failure is None and self._writer is not None:
-            try:
-                if self._body_pass is not None:
-                    rest = await self._body_pass.finish()
-                    if rest:
-                        self._writer.write(rest)
-                elif self._last != b"\r\n":
-                    self._writer.write(b"\r\n")
-            except (QueueFull, QueueFault) as error:
-                self._not_written(error)
-            except TableRetry:
-                self._table_trouble("body_checks")
-
-    def _fail(self, refused: Refused) -> None:
-        self._failure = refused
-        self.abort()
-
-    def _not_written(self, error: QueueFull | QueueFault) -> Refused:
-        refused = NO_ROOM if isinstance(error, QueueFull) else WRITE_ERROR
-        self._cleanup.log.warning(f"{self._queue_id}: write queue file: {error}")
-        self._fail(refused)
-        return refused
-
-    def _table_trouble(self, title: str) -> None:
-        text = f"{self._queue_id}: {title} map lookup problem -- message not accepted, try again later"
-        self._cleanup.log.warning(text)
-        self._fail(TABLE_TROUBLE)
+        await self._content.write(chunk)
 
     def abort(self) -> None:
         """Forget it."""
-        self._buffer = b""
-        if self._writer is not None:
-            self._writer.abort()
-            self._writer = None
+        self._content.abort()
 
     async def commit(
         self,
@@ -236,9 +95,10 @@ class CleanupTransaction:
         addresses or header makes it a message for SMTPUTF8 servers (RFC 6531 section 3.2), though nobody said so.
         `milters`: those that the session has been talking to, or None.
         """
-        await self._finish()
-        if self._failure is not None:
-            return self._failure
+        content = self._content
+        await content.finish()
+        if content.failure is not None:
+            return content.failure
         evidence: list[Evidence] = []
         warnings: list[str] = []
         title = "canonical_maps"
@@ -254,15 +114,14 @@ class CleanupTransaction:
                 finish_rejected=give_back is not None,
             )
             title = "header_checks"
-            await header.run(received, self._header or b"", self._fields, handling.prepend)
+            await header.run(received, content.header or b"", content.fields, handling.prepend)
             title = "virtual_alias_maps"
-            decisions = [header.decision] + ([self._body_pass.decision] if self._body_pass is not None else [])
-            if self._disallowed is not None:
-                decisions.insert(0, self._disallowed)
+            made = (content.disallowed, header.decision, content.body_decision)
+            decisions = [decision for decision in made if decision is not None]
             await self._log_decisions(decisions, envelope, sender)
             refused = self._verdict(header, decisions)
             if refused is not None and give_back is None:
-                self._fail(refused)
+                content.fail(refused)
                 return refused
             if handling.discard or any(d.discard for d in decisions):
                 self.abort()
@@ -276,20 +135,20 @@ class CleanupTransaction:
                 bcc = ()
             expanded = await self._cleanup.expansion.expand(sender, recipients, bcc, evidence, warnings)
         except TableRetry:
-            self._table_trouble(title)
+            content.table_trouble(title)
             return TABLE_TROUBLE
         except CanonicalLoop as loop:
             self._cleanup.log.warning(f"{self._queue_id}: {loop} -- message not accepted, try again later")
-            self._fail(TABLE_TROUBLE)
+            content.fail(TABLE_TROUBLE)
             return TABLE_TROUBLE
         except ExpansionRefused as refusal:
             self._cleanup.log.warning(f"{self._queue_id}: {refusal} -- message not accepted, try again later")
-            self._fail(EXPANSION_TROUBLE)
+            content.fail(EXPANSION_TROUBLE)
             return EXPANSION_TROUBLE
         for warning in (*warnings, *header.warnings):
             self._cleanup.log.warning(f"{self._queue_id}: {warning}")
         if not expanded.recipients:
-            self._fail(NO_RECIPIENTS)
+            content.fail(NO_RECIPIENTS)
             return NO_RECIPIENTS
         if refused is not None and give_back is not None:
             return await self._return(refused, give_back, self._message(envelope, sender, expanded.recipients), header)
@@ -300,7 +159,7 @@ class CleanupTransaction:
             filtering = await self._filter(milters, envelope, sender, expanded, header, hold=bool(handling.hold))
             if isinstance(filtering, Refused):
                 if give_back is None or filtering.code < 500:
-                    self._fail(filtering)
+                    content.fail(filtering)
                     return filtering
                 return await self._return(
                     filtering, give_back, self._message(envelope, sender, expanded.recipients), header
@@ -335,13 +194,13 @@ class CleanupTransaction:
     ) -> Filtering | Refused:
         """Through the milters. The body must be whole by now: they read it, and may replace it."""
         try:
-            body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
+            body = await self._content.body()
         except (QueueFull, QueueFault) as error:
-            return self._not_written(error)
+            return self._content.not_written(error)
         fields = split_header(header.text)
         own = fields.index(header.received) if header.received in fields else -1
         draft = Draft(self._queue_id, envelope, sender, expanded, fields, own, body)
-        filtering = Filtering(self._cleanup, draft, self._new_body, hold=hold)
+        filtering = Filtering(self._cleanup, draft, self._content.begin_body_again, hold=hold)
         try:
             if milters is not None:
                 refused = await filtering.of_session(milters)
@@ -351,7 +210,7 @@ class CleanupTransaction:
             if refused is None:
                 refused = await filtering.checked()
         except TableRetry:
-            self._table_trouble("milter_header_checks")
+            self._content.table_trouble("milter_header_checks")
             return TABLE_TROUBLE
         except (CanonicalLoop, ExpansionRefused) as trouble:
             self._cleanup.log.warning(f"{self._queue_id}: {trouble} -- message not accepted, try again later")
@@ -359,13 +218,6 @@ class CleanupTransaction:
         for warning in draft.warnings:
             self._cleanup.log.warning(f"{self._queue_id}: {warning}")
         return filtering if refused is None else refused
-
-    def _new_body(self) -> ContentWriter:
-        """A milter replaces the body: the one that came is given up."""
-        if self._writer is not None:
-            self._writer.abort()
-        self._writer = self._cleanup.store.new_content(self._queue_id)
-        return self._writer
 
     def _discard(self, envelope: Envelope, draft: Draft) -> Accepted:
         """Milters want it thrown away, or have taken all its recipients."""
@@ -387,7 +239,7 @@ class CleanupTransaction:
     ) -> Accepted | Refused:
         try:
             if body is None:
-                body = await self._writer.finish() if self._writer is not None else MemoryBody(b"")
+                body = await self._content.body()
             content = Content(header.text, body)
             message = self._message(
                 envelope,
@@ -401,8 +253,8 @@ class CleanupTransaction:
             )
             await self._cleanup.store.enqueue(NewMessage(message, content))
         except (QueueFull, QueueFault) as error:
-            return self._not_written(error)
-        self._writer = None  # the queue owns the body now
+            return self._content.not_written(error)
+        self._content.given_away()
         if self._cleanup.journal is not None:
             record_steps(self._cleanup.journal, envelope, message, evidence)
         if self._cleanup.on_queued is not None:
@@ -456,7 +308,7 @@ class CleanupTransaction:
         """RFC 5321 section 6.1: what was accepted and cannot be queued goes back; the notice is durable first."""
         text = refused.text.removeprefix("Error: ")
         dsn = Dsn(refused.status, text)
-        content = Content(header.text, await self._writer.finish() if self._writer is not None else MemoryBody(b""))
+        content = Content(header.text, await self._content.body())
         bounced = tuple([replace(r, state=RecipientState.DONE, dsn=dsn) for r in message.recipients])
         delay = f"{max(0.0, self._cleanup.clock() - self._arrival):.2g}"
         for stored in bounced:
