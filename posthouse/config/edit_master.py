@@ -5,7 +5,7 @@ inner comments follow it; when a field or setting changes, they go before it.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from posthouse.config.error import ConfigError
 from posthouse.config.fold import braced, print_service
@@ -172,11 +172,12 @@ def with_setting(service: Service, name: str, value: str | None) -> Service:
             position += 1
     if value is not None and not done:
         words += ["-o", f"{name}={value}"]
-    changed = service._replace(words=(*words, *rest[position:]))
+    changed = replace(service, words=(*words, *rest[position:]))
     return parse_service(" ".join((*changed.fields, command_text(changed))), service.line, service.last_line)
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """One edit of a field (F) or a setting (P): which services, which name, which value (None removes)."""
 
     argument: str

@@ -1,7 +1,7 @@
 """What postconf shows: parameters of main.cf, and entries, fields and settings of master.cf."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from posthouse.config.catalog.legacy_names import LEGACY_NAMES
 from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
@@ -18,7 +18,8 @@ from posthouse.config.options import Options, parse_override
 from posthouse.config.read import DEFAULT_DIRECTORY
 
 
-class Selection(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Selection:
     """Which parameters: their classes, and whether defaults or only what is set."""
 
     classes: frozenset[str]

@@ -1,7 +1,7 @@
 """The options of postconf, and which of them go together."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from posthouse.config.error import ConfigError
 from posthouse.config.main_cf import split_name_value
@@ -47,7 +47,8 @@ class UsageError(Exception):
         self.lines = lines
 
 
-class Options(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Options:
     """The command line, understood. `edit` is "", "e", "X" or "#"."""
 
     mode: str

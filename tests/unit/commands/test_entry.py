@@ -47,7 +47,7 @@ HEAVY = "{'re', 'enum', 'typing', 'json', 'socket', 'asyncio', 'inspect', 'funct
 
 
 def test_the_commands_of_scripts_start_without_what_costs_most() -> None:
-    for name in ("postqueue", "postmap", "mailq"):
+    for name in ("postconf", "postqueue", "postmap", "mailq"):
         said = _run(f"{LATE}import posthouse.commands.{name}\nprint({HEAVY} & {{n for n in sys.modules if "
                     "type(sys.modules[n]).__name__ != 'Late'})")  # fmt: skip
         assert said.strip() == "set()", (name, said)

@@ -141,7 +141,7 @@ def test_edits_change_the_files(postconf: Postconf) -> None:
 def test_it_imports_nothing_slow() -> None:
     code = "import sys; import posthouse.commands.postconf; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert set() == set(loaded) & {"asyncio", "ssl", "socket", "email", "dataclasses", "inspect", "ipaddress", "apsw"}
+    assert set() == set(loaded) & {"asyncio", "ssl", "socket", "email", "typing", "ipaddress", "apsw"}
 
 
 def test_notices_are_shown_in_the_words_of_the_template_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
