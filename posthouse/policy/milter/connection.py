@@ -8,7 +8,6 @@ whole connection. Nothing here lasts longer than the timeouts of its endpoint.
 Standards: none; libmilter's protocol as Postfix 3.7 speaks it (MILTER_README).
 """
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Protocol as Shape
@@ -16,24 +15,23 @@ from typing import Protocol as Shape
 from posthouse.config.error import ConfigError
 from posthouse.dns.resolver import DnsRetry
 from posthouse.envelope.verdict import Evidence
-from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
+from posthouse.net.stream import StreamTimeout
 from posthouse.policy.milter.decision import Decision, Kind, well_formed
+from posthouse.policy.milter.dialogue import Dialogue, MilterFailed, reason
+from posthouse.policy.milter.edits import Edits, rechunked
 from posthouse.policy.milter.endpoint import Endpoint
 from posthouse.policy.milter.macros import MacroNames, Value
 from posthouse.policy.reach import Reach
 from posthouse.wire.milter import command
-from posthouse.wire.milter.answer import NAMES as ANSWERS
-from posthouse.wire.milter.answer import Edit, Quarantine, ReplaceBody, ReplyCode, Word, parse_answer
+from posthouse.wire.milter.answer import Edit, Quarantine, ReplyCode, Word, parse_answer
 from posthouse.wire.milter.command import NAMES as EVENTS
 from posthouse.wire.milter.flags import ACTIONS_6, SKIPS, VERSIONS, Protocol
-from posthouse.wire.milter.packet import MilterProtocolError, PacketReader, packet
+from posthouse.wire.milter.packet import MilterProtocolError, packet
 
 REJECTED = "550 5.7.1 Command rejected"
 UNAVAILABLE = "451 4.7.1 Service unavailable - try again later"
 UNAVAILABLE_FOR_GOOD = "550 5.5.0 Service unavailable"
 MISCONFIGURED = "451 4.3.5 Server configuration problem - try again later"
-BUFFERED = 131072
-"""Bytes of unanswered commands that gather before they are sent: a few body chunks."""
 
 Apply = Callable[[Edit, "MilterConnection"], Awaitable[Decision | None]]
 """Makes a change to the message; a decision when that cannot be done."""
@@ -60,27 +58,21 @@ class Inspected(Shape):
         """The body in pieces."""
 
 
-class MilterFailed(Exception):
-    """The milter cannot be used any more; the text is for the log."""
-
-
 class MilterConnection:
     """One milter, from connect to quit."""
 
     __slots__ = (
         "_announced",
-        "_buffer",
+        "_dialogue",
         "_macros",
         "_open",
-        "_packets",
         "_protocol",
         "_skipped",
-        "_stream",
+        "_torn",
         "_warn",
         "endpoint",
         "settled",
         "state",
-        "torn",
     )
 
     def __init__(self, endpoint: Endpoint, macros: MacroNames, open_stream: Reach, warn: Callable[[str], None]) -> None:
@@ -88,16 +80,14 @@ class MilterConnection:
         self.state = State.NEW
         self.settled: Decision | None = None
         """What every further command gets: the default action after a failure, a decision about the connection."""
-        self.torn = False
+        self._torn = False
         """Whether a new body has begun to come, and its end is not there yet."""
         self._macros = macros
         self._open = open_stream
         self._warn = warn
-        self._stream: Stream | None = None
-        self._packets = PacketReader()
+        self._dialogue: Dialogue | None = None
         self._announced = self._protocol = Protocol(0)
         self._skipped = b""
-        self._buffer: list[bytes] = []
 
     # -- the beginning and the end --------------------------------------------------------
 
@@ -115,7 +105,7 @@ class MilterConnection:
             return
         version, events = offered
         try:
-            self._stream = await self._open(endpoint.name, float(endpoint.connect_timeout))
+            stream = await self._open(endpoint.name, float(endpoint.connect_timeout))
         except ConfigError as error:
             self._misconfigured(f"invalid transport name: {error} in Milter service: {endpoint.name}")
             return
@@ -123,9 +113,10 @@ class MilterConnection:
             self._fail(f"connect to Milter service {endpoint.name}: {reason(error)}", name=False)
             return
         self.state = State.OPEN
-        self._buffer.append(bytes(command.Options(version, int(ACTIONS_6), int(events))))
+        dialogue = self._dialogue = Dialogue(endpoint, stream)
+        dialogue.say(bytes(command.Options(version, int(ACTIONS_6), int(events))))
         try:
-            letter, data = await self._read(command.OPTIONS)
+            letter, data = await dialogue.answer(command.OPTIONS)
             if letter != command.OPTIONS:
                 shown = letter.decode("latin-1")
                 self._fail(f'unexpected reply "{shown}" in initial handshake')
@@ -171,20 +162,18 @@ class MilterConnection:
 
     def abort(self) -> None:
         """The transaction is over: RSET, EHLO, the end of a message. Not answered."""
-        if self.state in (State.OPEN, State.PASSED):
+        if self.state in (State.OPEN, State.PASSED) and self._dialogue is not None:
             self.state = State.OPEN
             self._skipped = b""
-            self._buffer.append(packet(command.ABORT))
-            self._flush()
+            self._dialogue.say(packet(command.ABORT))
+            self._dialogue.flush()
 
     def quit(self) -> None:
         """The session is over."""
-        if self._stream is not None:
-            self._buffer.append(packet(command.QUIT))
-            self._flush()
-            self._stream.close()
-            self._stream = None
-        self.state = State.OVER
+        if self._dialogue is not None:
+            self._dialogue.say(packet(command.QUIT))
+            self._dialogue.flush()
+        self._leave()
 
     # -- commands -------------------------------------------------------------------------
 
@@ -193,7 +182,8 @@ class MilterConnection:
     ) -> Decision | None:
         """Send a command, whole as a packet, and hear what the milter says. `rejected`: a recipient that was refused
         already, which only some milters want to see."""
-        if self.state is not State.OPEN or self.settled is not None:
+        dialogue = self._dialogue
+        if self.state is not State.OPEN or self.settled is not None or dialogue is None:
             return self.settled
         unwanted, unanswered = SKIPS[letter]
         if rejected and not self._protocol & Protocol.RCPT_REJECTED:
@@ -205,16 +195,15 @@ class MilterConnection:
         if unseen and letter in command.CONTENT:
             return self.settled
         # Macros of an envelope's command go out even when the command itself does not.
-        self._buffer.append(command.macros(letter, await self._macros.values(letter, value)))
+        dialogue.say(command.macros(letter, await self._macros.values(letter, value)))
         if unseen:
             return self.settled
-        self._buffer.append(data)
-        if unanswered & self._protocol:
-            if sum(map(len, self._buffer)) > BUFFERED:
-                await self._drain(letter)
-            return self.settled
+        dialogue.say(data)
         try:
-            return await self._answer(letter, apply)
+            if not unanswered & self._protocol:
+                return await self._answer(dialogue, letter, apply)
+            if dialogue.full:
+                await dialogue.drain(letter)
         except MilterFailed as error:
             self._fail(str(error))
         except MilterProtocolError as error:
@@ -227,7 +216,7 @@ class MilterConnection:
             return self.settled
         self.settled = None  # a wish to hold the message is kept by who heard it
         decision = await self._show(message, value, apply)
-        if self._stream is not None:
+        if self._dialogue is not None:
             self.settled = None  # it was about this message
         return decision
 
@@ -249,16 +238,16 @@ class MilterConnection:
                 if self._skipped == command.BODY:
                     break
         decision = await self.ask(command.END_OF_BODY, packet(command.END_OF_BODY), value, apply)
-        if self.torn and self._stream is None and decision is None:
+        if self._torn and self._dialogue is None and decision is None:
             # Whatever milter_default_action says: half a body is nobody's message.
             decision = Decision(Kind.REPLY, UNAVAILABLE, self.evidence("broke off while it replaced the body"))
-        self.torn = False
+        self._torn = False
         return decision
 
-    async def _answer(self, letter: bytes, apply: Apply | None) -> Decision | None:
-        edits = Edits(letter, apply, self)
+    async def _answer(self, dialogue: Dialogue, letter: bytes, apply: Apply | None) -> Decision | None:
+        edits = Edits(None if apply is None else lambda edit: apply(edit, self))
         while True:
-            answer = parse_answer(*await self._read(letter))
+            answer = parse_answer(*await dialogue.answer(letter))
             match answer:
                 case Word.PROGRESS:
                     continue
@@ -306,6 +295,7 @@ class MilterConnection:
                             f"unexpected filter response {edits.name(answer)} after event {EVENTS[letter]}"
                         )
                     problem = await edits.make(answer)
+                    self._torn = edits.torn
                     if problem:
                         self._misconfigured(f"milter {self.endpoint.name}: {problem}")
                         return self.settled
@@ -330,10 +320,9 @@ class MilterConnection:
     def _leave(self) -> None:
         """The connection to the milter is of no more use."""
         self.state = State.OVER
-        self._buffer.clear()
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        if self._dialogue is not None:
+            self._dialogue.close()
+            self._dialogue = None
 
     def _fail(self, why: str, *, name: bool = True) -> None:
         """It cannot be asked any more: milter_default_action holds for the rest of the session."""
@@ -367,101 +356,3 @@ class MilterConnection:
                 self.settled = Decision(Kind.HOLD, "", self._default(why))
             case _:
                 self.settled = Decision(Kind.REPLY, MISCONFIGURED, self._default(why))
-
-    # -- bytes ----------------------------------------------------------------------------
-
-    def _flush(self) -> None:
-        if self._buffer and self._stream is not None:
-            data = b"".join(self._buffer)
-            self._buffer.clear()
-            self._stream.write(data)
-
-    def _timeout(self, letter: bytes) -> int:
-        return self.endpoint.content_timeout if letter in command.CONTENT else self.endpoint.command_timeout
-
-    async def _drain(self, letter: bytes) -> None:
-        self._flush()
-        assert self._stream is not None
-        try:
-            await self._stream.drain(self._timeout(letter))
-        except (StreamTimeout, StreamClosed) as error:
-            self._fail(f"error writing command: {reason(error)}")
-
-    async def _read(self, letter: bytes) -> tuple[bytes, bytes]:
-        """Send what waits, read one packet. Raises MilterFailed, MilterProtocolError."""
-        assert self._stream is not None
-        self._flush()
-        timeout = self._timeout(letter)
-        while (found := self._packets.next_packet()) is None:
-            try:
-                await self._stream.drain(timeout)
-                data = await self._stream.read(timeout)
-            except (StreamTimeout, StreamClosed) as error:
-                raise MilterFailed(f"can't read {EVENTS[letter]} reply packet header: {reason(error)}") from error
-            if not data:
-                raise MilterFailed(f"can't read {EVENTS[letter]} reply packet header: {END_OF_FILE}")
-            self._packets.receive_data(data)
-        return found
-
-
-END_OF_FILE = "Application error"
-"""What Postfix says of a connection that the milter closed."""
-
-
-class Edits:
-    """The changes that one answer asks for."""
-
-    __slots__ = ("_apply", "_asker", "_body", "allowed", "failed")
-
-    def __init__(self, letter: bytes, apply: Apply | None, asker: MilterConnection) -> None:
-        self._apply = apply
-        self._asker = asker
-        self._body = ""
-        self.allowed = letter == command.END_OF_BODY and apply is not None
-        self.failed: Decision | None = None
-        """Why a change could not be made; what follows it is read and not made."""
-
-    @staticmethod
-    def name(edit: Edit) -> str:
-        """libmilter's name of the request."""
-        return ANSWERS[bytes(edit)[4:5]]
-
-    async def make(self, edit: Edit) -> str:
-        """Make a change; why the milter may not ask for it, or ""."""
-        if isinstance(edit, ReplaceBody):
-            self._asker.torn = True
-            if self._body == "done":
-                return "body replacement requests can't currently be mixed with other requests"
-            self._body = "open"
-        elif self._body:
-            self._body = "done"
-        assert self._apply is not None
-        if self.failed is None:
-            self.failed = await self._apply(edit, self._asker)
-        return ""
-
-
-async def rechunked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of BODY_CHUNK, the last one shorter."""
-    waiting = b""
-    async for piece in pieces:
-        waiting = waiting + piece if waiting else piece
-        at = 0
-        while len(waiting) - at >= command.BODY_CHUNK:
-            yield waiting[at : at + command.BODY_CHUNK]
-            at += command.BODY_CHUNK
-        if at:
-            waiting = waiting[at:]
-    if waiting:
-        yield waiting
-
-
-def reason(error: BaseException) -> str:
-    """An error in the system's words."""
-    if isinstance(error, StreamTimeout | TimeoutError):
-        return "Connection timed out"
-    if isinstance(error, StreamClosed):
-        return "Connection reset by peer"
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    return str(error) or type(error).__name__

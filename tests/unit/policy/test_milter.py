@@ -9,8 +9,9 @@ import pytest
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.policy.milter.chain import Chain
-from posthouse.policy.milter.connection import MilterConnection, rechunked
+from posthouse.policy.milter.connection import MilterConnection
 from posthouse.policy.milter.decision import Decision, Kind
+from posthouse.policy.milter.edits import rechunked
 from posthouse.policy.milter.macros import parse_defaults
 from posthouse.policy.milter.milters import Milters, open_local_milters, open_milters, open_smtpd_milters
 from posthouse.testkit.milter import EVERYTHING, ScriptedMilter
