@@ -10,6 +10,7 @@ Standards: RFC 8446; RFC 8996 (what the default bars); RFC 6066 section 3.
 """
 
 import os
+import re
 import ssl
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,20 @@ VERSIONS: Mapping[str, ssl.TLSVersion] = {
 _ORDER = tuple(VERSIONS.values())
 
 
+OPTIONS: Mapping[str, int] = {
+    "ENABLE_MIDDLEBOX_COMPAT": 0x100000,
+    "LEGACY_SERVER_CONNECT": 0x4,
+    "NO_COMPRESSION": 0x20000,
+    "NO_RENEGOTIATION": 0x40000000,
+    "NO_SESSION_RESUMPTION_ON_RENEGOTIATION": 0x10000,
+    "NO_TICKET": 0x4000,
+    "PRIORITIZE_CHACHA": 0x200000,
+}
+"""OpenSSL's numbers of tls_ssl_options' words, SSL_CTX_set_options(3)."""
+
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----[^\n]*(?:\n|$)", re.DOTALL)
+
+
 class TlsUnusable(Exception):
     """The certificate, key, protocol or cipher words cannot be used. The text says which and why."""
 
@@ -46,6 +61,41 @@ class KeyPair:
 
     certificate: bytes | str
     key: bytes | str
+
+
+def chain_pairs(pem: bytes) -> list[KeyPair]:
+    """What smtpd_tls_chain_files hold, one after the other: each key is followed by its certificate and what signed it.
+
+    Raises TlsUnusable when a certificate comes before any key, or a key has none.
+    """
+    pairs: list[KeyPair] = []
+    for block in _BLOCK.finditer(pem):
+        if block[1].endswith(b"PRIVATE KEY"):
+            pairs.append(KeyPair(b"", block[0]))
+        elif block[1].endswith(b"CERTIFICATE"):
+            if not pairs:
+                raise TlsUnusable("error loading chain: a certificate stands before its private key")
+            last = pairs[-1]
+            assert isinstance(last.certificate, bytes)
+            pairs[-1] = KeyPair(last.certificate + block[0], last.key)
+    if not pairs or not all(pair.certificate for pair in pairs):
+        raise TlsUnusable("error loading chain: a private key has no certificate")
+    return pairs
+
+
+def option_bits(value: str) -> tuple[int, list[str]]:
+    """tls_ssl_options as OpenSSL's bits, and the words that mean nothing."""
+    if value.lower().startswith("0x"):
+        try:
+            return int(value, 16), []
+        except ValueError:
+            return 0, [value]
+    words = value.replace(",", " ").split()
+    unknown = [word for word in words if word.upper() not in OPTIONS]
+    bits = 0
+    for word in words:
+        bits |= OPTIONS.get(word.upper(), 0)
+    return bits, unknown
 
 
 SniChoice = Callable[[str], ssl.SSLContext | None]
@@ -149,8 +199,9 @@ def server_context(
     append_default_ca: bool = False,
     session_tickets: bool = True,
     sni: SniChoice | None = None,
+    options: int = 0,
 ) -> ssl.SSLContext:
-    """A context for listeners. `ciphers` is an OpenSSL string: see cipher_list()."""
+    """A context for listeners. `ciphers` is an OpenSSL string: see cipher_list(); `options` come from option_bits()."""
     if not pairs:
         raise TlsUnusable("no certificate")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -158,7 +209,7 @@ def server_context(
     _narrow(context, protocols, ciphers)
     for pair in pairs:
         _load(context, pair)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_IGNORE_UNEXPECTED_EOF
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_IGNORE_UNEXPECTED_EOF | options
     if preempt_cipherlist:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     else:
@@ -191,6 +242,7 @@ def client_context(
     pairs: Sequence[KeyPair] = (),
     protocols: str = ">=TLSv1",
     ciphers: str = CIPHER_LISTS["medium"],
+    options: int = 0,
 ) -> ssl.SSLContext:
     """A context for outgoing connections. verify=False is opportunistic TLS: any certificate will do."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -198,7 +250,7 @@ def client_context(
     context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
     context.check_hostname = verify and check_hostname
     _narrow(context, protocols, ciphers)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_IGNORE_UNEXPECTED_EOF
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_IGNORE_UNEXPECTED_EOF | options
     _load_trust(context, ca_file, ca_path, append_default_ca)
     for pair in pairs:
         _load(context, pair)

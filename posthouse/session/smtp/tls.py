@@ -14,7 +14,16 @@ from dataclasses import dataclass
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
-from posthouse.net.tls import CIPHER_LISTS, KeyPair, SniChoice, TlsUnusable, cipher_list, server_context
+from posthouse.net.tls import (
+    CIPHER_LISTS,
+    KeyPair,
+    SniChoice,
+    TlsUnusable,
+    chain_pairs,
+    cipher_list,
+    option_bits,
+    server_context,
+)
 from posthouse.tables.maps import open_maps
 from posthouse.tables.table import TableRetry, drive
 
@@ -50,6 +59,8 @@ class SmtpdTlsSettings:
     tls_null_cipherlist: str
     tls_preempt_cipherlist: bool
     tls_server_sni_maps: str
+    tls_ssl_options: str
+    smtpd_tls_dh1024_param_file: str
 
 
 def _read(path: str) -> bytes:
@@ -66,7 +77,7 @@ def open_tls_context(configuration: Configuration, warn: Callable[[str], None]) 
     pairs = []
     try:
         if settings.smtpd_tls_chain_files:
-            pairs = [KeyPair(data, data) for data in map(_read, settings.smtpd_tls_chain_files)]
+            pairs = chain_pairs(b"".join(map(_read, settings.smtpd_tls_chain_files)))
         else:
             for certificate, key in (
                 (settings.smtpd_tls_cert_file, settings.smtpd_tls_key_file),
@@ -78,6 +89,9 @@ def open_tls_context(configuration: Configuration, warn: Callable[[str], None]) 
         why = os.strerror(error.errno or 0)
         warn(f'cannot get certificate from file "{error.filename}": {why}: disabling TLS support')
         return None
+    except TlsUnusable as error:
+        warn(f"{error}: disabling TLS support")
+        return None
     if not pairs:
         return None
     exclude = [*settings.smtpd_tls_exclude_ciphers]
@@ -85,9 +99,12 @@ def open_tls_context(configuration: Configuration, warn: Callable[[str], None]) 
         exclude += settings.smtpd_tls_mandatory_exclude_ciphers
     lists = {**CIPHER_LISTS, **{grade: getattr(settings, f"tls_{grade}_cipherlist") for grade in CIPHER_LISTS}}
     grade = settings.smtpd_tls_mandatory_ciphers if mandatory else settings.smtpd_tls_ciphers
+    bits, unknown = option_bits(settings.tls_ssl_options)
+    for word in unknown:
+        warn(f'unknown tls_ssl_options value "{word}" in "{settings.tls_ssl_options}"')
 
     def build(pairs: list[KeyPair], sni: SniChoice | None) -> ssl.SSLContext:
-        return server_context(
+        made = server_context(
             pairs,
             protocols=settings.smtpd_tls_mandatory_protocols if mandatory else settings.smtpd_tls_protocols,
             ciphers=cipher_list(grade, exclude, lists),
@@ -97,13 +114,26 @@ def open_tls_context(configuration: Configuration, warn: Callable[[str], None]) 
             ca_path=settings.smtpd_tls_CApath,
             append_default_ca=settings.tls_append_default_CA,
             sni=sni,
+            options=bits,
         )
+        _load_dh(made, settings.smtpd_tls_dh1024_param_file, warn)
+        return made
 
     try:
         return build(pairs, _sni(settings.tls_server_sni_maps, configuration, build, warn))
     except TlsUnusable as error:
         warn(f"{error}: disabling TLS support")
         return None
+
+
+def _load_dh(context: ssl.SSLContext, path: str, warn: Callable[[str], None]) -> None:
+    """Parameters for the key exchanges of old (DHE); those over elliptic curves need none."""
+    if not path or path.lower() == "auto":
+        return
+    try:
+        context.load_dh_params(path)
+    except (OSError, ssl.SSLError) as error:
+        warn(f'cannot load DH parameters from file "{path}": {error.strerror or error} -- using compiled-in defaults')
 
 
 def _sni(
@@ -132,7 +162,7 @@ def _sni(
             if pem not in known:
                 if len(known) >= SNI_CONTEXTS:
                     known.clear()
-                known[pem] = build([KeyPair(pem, pem)], None)
+                known[pem] = build(chain_pairs(pem), None)
             return known[pem]
         except (binascii.Error, ValueError, TlsUnusable) as error:
             warn(f"tls_server_sni_maps: {row.table}: {row.key}: {error}")

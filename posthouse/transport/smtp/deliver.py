@@ -90,7 +90,7 @@ class SmtpAgent:
         password_maps: PasswordMaps | None = None,
         outgoing: Outgoing | None = None,
         connect: Connect = connect_candidate,
-        read_file: Callable[[str], bytes | str] = read_key_file,
+        read_file: Callable[[str], bytes] = read_key_file,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings

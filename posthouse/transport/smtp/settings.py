@@ -95,6 +95,7 @@ class SmtpSettings:
     smtp_tls_eccert_file: str
     smtp_tls_eckey_file: str
     smtp_tls_chain_files: tuple[str, ...]
+    tls_ssl_options: str
     smtp_tls_protocols: str
     smtp_tls_mandatory_protocols: str
     smtp_tls_ciphers: str

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from posthouse.config.error import ConfigError
 from posthouse.net.stream import TlsInfo
-from posthouse.net.tls import KeyPair, cipher_list, client_context
+from posthouse.net.tls import KeyPair, chain_pairs, cipher_list, client_context, option_bits
 from posthouse.tables.table import Row
 from posthouse.transport.smtp.nexthop import Nexthop
 from posthouse.transport.smtp.settings import SmtpSettings
@@ -151,19 +151,20 @@ def policy_keys(nexthop: Nexthop) -> list[str]:
 class Contexts:
     """TLS contexts by policy, each built once."""
 
-    def __init__(self, settings: SmtpSettings, read: Callable[[str], bytes | str]) -> None:
-        """`read` gives the bytes of a key or certificate file, or its path. Raises ConfigError for unusable files."""
+    def __init__(self, settings: SmtpSettings, read: Callable[[str], bytes]) -> None:
+        """`read` gives the bytes of a key or certificate file. Raises ConfigError for unusable files."""
         self._settings = settings
         self._pairs: list[KeyPair] = []
-        pairs = [
-            (settings.smtp_tls_cert_file, settings.smtp_tls_key_file),
-            (settings.smtp_tls_eccert_file, settings.smtp_tls_eckey_file),
-        ]
         if settings.smtp_tls_chain_files:
-            pairs = [(path, path) for path in settings.smtp_tls_chain_files]
-        for certificate, key in pairs:
-            if certificate:
-                self._pairs.append(KeyPair(read(certificate), read(key or certificate)))
+            self._pairs = chain_pairs(b"".join([read(path) for path in settings.smtp_tls_chain_files]))
+        else:
+            for certificate, key in (
+                (settings.smtp_tls_cert_file, settings.smtp_tls_key_file),
+                (settings.smtp_tls_eccert_file, settings.smtp_tls_eckey_file),
+            ):
+                if certificate:
+                    self._pairs.append(KeyPair(read(certificate), read(key or certificate)))
+        self._options = option_bits(settings.tls_ssl_options)[0]
         self._known: dict[tuple[bool, str, str, tuple[str, ...]], ssl.SSLContext] = {}
 
     def context(self, policy: TlsPolicy) -> ssl.SSLContext:
@@ -180,6 +181,7 @@ class Contexts:
                 pairs=self._pairs,
                 protocols=policy.protocols,
                 ciphers=cipher_list(policy.ciphers, policy.exclude),
+                options=self._options,
             )
         return known
 

@@ -166,7 +166,7 @@ def house(
         password_maps=passwords,
         outgoing=outgoing,
         connect=net,
-        read_file=lambda path: path,
+        read_file=lambda path: Path(path).read_bytes(),
     )
     return House(lines, agent, net)
 
