@@ -54,7 +54,7 @@ from posthouse.service.listeners import BACKLOG, Listener, own_addresses
 from posthouse.service.loop import Work, run_worker
 from posthouse.service.people import open_people
 from posthouse.service.queue_rights import QueueRights
-from posthouse.service.services import service_log
+from posthouse.service.services import behind_cleanup, cleanup_service, service_log
 from posthouse.service.smtpd import SmtpdParts, open_smtpd
 from posthouse.service.spool import socket_path
 from posthouse.service.store_agent import open_native_store, open_store_agent
@@ -143,12 +143,16 @@ class MailWorker:
         def intake(
             service_configuration: Configuration, internal: str = "", milters: Milters | None = None
         ) -> CleanupIntake:
-            with speaking(log("cleanup").warning):
+            line = cleanup_service(service_configuration, services)
+            cleanup_log = log("cleanup")
+            if line is not None and line.overrides:
+                cleanup_log = service_log(configuration.with_overrides(line.overrides, ""), sink, "cleanup")
+            with speaking(cleanup_log.warning):
                 return CleanupIntake.open(
-                    service_configuration,
+                    behind_cleanup(service_configuration, line),
                     self._router,
                     self._store,
-                    log("cleanup"),
+                    cleanup_log,
                     self._journal,
                     self._on_queued,
                     internal=internal,

@@ -13,7 +13,7 @@ _DEBUG = "it is an aid for debugging the original's source code"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
     _PARTS: (
-        *("address_verify_service_name", "bounce_service_name", "cleanup_service_name"),
+        *("address_verify_service_name", "bounce_service_name"),
         *("connection_cache_service_name", "defer_service_name", "dnsblog_service_name", "error_service_name"),
         *("flush_service_name", "pickup_service_name", "postlog_service_name", "proxymap_service_name"),
         *("proxywrite_service_name", "queue_service_name", "rewrite_service_name", "showq_service_name"),
