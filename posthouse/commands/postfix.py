@@ -108,7 +108,7 @@ class Script:
         if self.running() is not None:
             return self.fatal(f"{TITLE} is already running")
         if not self.check():
-            return self.fatal("the configuration is broken: nothing was started")
+            return self.fatal("Postfix integrity check failed!")
         from posthouse.service import run
 
         self.say(f"starting {TITLE}")
@@ -122,9 +122,17 @@ class Script:
             try:
                 return run.master(directory, lambda: None)
             except (run.AlreadyRunning, run.StartFailed, ConfigError, OSError) as error:
-                return self.fatal(str(error))
+                self._of_master(str(error))
+                return 1
         reason = instance.start(lambda ready: run.master(directory, ready))
-        return 0 if reason is None else self.fatal(f"mail system startup failed: {reason}")
+        if reason is None:
+            return 0
+        self._of_master(reason)
+        return self.fatal("mail system startup failed")
+
+    def _of_master(self, reason: str) -> None:
+        """What the master has said in the log when it could not start, for who waits at the terminal."""
+        print(f"{self.configuration.value('syslog_name')}/master: fatal: {reason}", file=sys.stderr)
 
     def stop(self, word: str) -> int:
         """stop and abort."""
@@ -134,9 +142,10 @@ class Script:
         if word == "abort":
             instance.abort(self.queue_directory)
             return 0
-        if instance.stop(self.queue_directory):
-            return 0
-        return self.fatal(f"{TITLE} did not stop")
+        if not instance.stop(self.queue_directory, lambda: self.say(f"waiting for {TITLE} to terminate")):
+            self.say(f"stopping {TITLE} with force", "warning")
+            instance.force(self.queue_directory)
+        return 0
 
     def reload(self) -> int:
         """reload."""
@@ -159,8 +168,6 @@ class Script:
 
     def flush(self) -> int:
         """flush."""
-        if self.running() is None:
-            return self.fatal(f"{TITLE} is not running")
         from posthouse.commands import postqueue
 
         status: int = postqueue.main(["-c", self.configuration.directory, "-f"])

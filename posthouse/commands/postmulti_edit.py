@@ -238,7 +238,7 @@ def _destroy(one: Instance) -> None:
         if name in ("intake", "mailbox") or name.startswith("control"):
             os.unlink(f"{house}/{name}")
     _remove_all(f"{data}/journal")
-    _remove_files(f"{queue}/pid", ("master.pid",))
+    _remove_files(f"{queue}/pid", ("master.pid", "master.reload"))
     _remove_files(data, ("master.lock",))
     _remove_files(one.directory, ("main.cf", "master.cf"))
     postfix_folders = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop")

@@ -261,7 +261,7 @@ def give_back() -> int:
         say("stopping Posthouse")
         _systemctl("stop", "posthouse.service")
         if not instance.stop(queue_directory):
-            raise StepFailed("Posthouse did not stop")
+            instance.force(queue_directory)
     for step in reversed(record.steps):
         undo(step)
     _systemctl("daemon-reload")

@@ -28,6 +28,7 @@ class MasterSettings:
     posthouse_workers: int
     posthouse_access_workers: int
     mail_store_directory: str
+    master_service_disable: tuple[str, ...]
 
 
 def mail_identity(settings: MasterSettings) -> Identity:
@@ -68,11 +69,25 @@ class Generation:
         return any(service.command == "store" for service in self.services)
 
 
+def disabled(service: Service, patterns: tuple[str, ...]) -> bool:
+    """Whether master_service_disable means this line: by its type or by "name/type" (once "name.type"); the first
+    pattern that fits decides, and "!" turns it round."""
+    for pattern in patterns:
+        wanted = pattern.lstrip("!")
+        if "/" not in wanted and "." in wanted:
+            name, _, kind = wanted.rpartition(".")
+            wanted = f"{name}/{kind}"
+        if wanted.lower() in (service.type.lower(), f"{service.name}/{service.type}".lower()):
+            return (len(pattern) - len(pattern.lstrip("!"))) % 2 == 0
+    return False
+
+
 def read_generation(directory: str, number: int, mains: Container[str]) -> Generation:
     """Read main.cf and master.cf; `mains` are the roles that there are. Raises ConfigError, OSError."""
     configuration = read_configuration(directory)
     settings = read_settings(MasterSettings, configuration)
-    services = tuple(read_master_cf(os.path.join(directory, "master.cf")))
+    lines = read_master_cf(os.path.join(directory, "master.cf"))
+    services = tuple(service for service in lines if not disabled(service, settings.master_service_disable))
     roles: dict[str, int] = {"mail": max(1, settings.posthouse_workers)}
     if any(service.command in ACCESS_COMMANDS for service in services):
         roles["access"] = settings.posthouse_access_workers or os.cpu_count() or 1

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 from posthouse.service.reload_record import read_reload_record
 
-STOP_PATIENCE = 60.0
-"""Seconds that `postfix stop` waits for the master to end, before it says so and goes."""
+STOP_PATIENCE = 5
+"""Seconds that `postfix stop` waits for the master to end, and says so at each, before it uses force."""
 
 RELOAD_PATIENCE = 90.0
 """Seconds that `postfix reload` waits: those that the master gives new processes, and more for a busy machine."""
@@ -92,18 +92,36 @@ def _detach() -> None:
     os.chdir("/")
 
 
-def stop(queue_directory: str, *, clock: Callable[[], float] = time.monotonic) -> bool:
-    """Ask the master to stop and wait for its end; False when it did not within STOP_PATIENCE."""
+def stop(
+    queue_directory: str, waiting: Callable[[], None] = lambda: None, *, clock: Callable[[], float] = time.monotonic
+) -> bool:
+    """Ask the master to stop and wait for its end; False when it did not within STOP_PATIENCE. `waiting` is called
+    after each second of it."""
     pid = running_pid(queue_directory)
     if pid is None:
         return True
     os.kill(pid, signal.SIGTERM)
-    until = clock() + STOP_PATIENCE
-    while clock() < until:
-        if running_pid(queue_directory) is None:
-            return True
-        time.sleep(0.02)
+    for _ in range(STOP_PATIENCE):
+        until = clock() + 1.0
+        while clock() < until:
+            if running_pid(queue_directory) is None:
+                return True
+            time.sleep(0.02)
+        waiting()
     return False
+
+
+def force(queue_directory: str) -> None:
+    """Kill the master and its process group."""
+    pid = running_pid(queue_directory)
+    if pid is None:
+        return
+    if os.getpgid(pid) == pid:
+        os.killpg(pid, signal.SIGKILL)
+    else:  # started in a group with others
+        os.kill(pid, signal.SIGKILL)
+    while running_pid(queue_directory) is not None:
+        time.sleep(0.02)
 
 
 def abort(queue_directory: str) -> None:

@@ -12,7 +12,6 @@ does nothing that a peer's bytes could reach.
   (service/reload_record.py).
 """
 
-import fcntl
 import os
 import selectors
 import signal
@@ -29,13 +28,14 @@ from posthouse.service.channel import ADOPT, FATAL, LOG, READY, RETIRE, STOP, Ch
 from posthouse.service.child import Child, Inheritance, spawn
 from posthouse.service.generation import Generation, read_generation
 from posthouse.service.listeners import bind_shared, claim
+from posthouse.service.master_locks import AlreadyRunning, take_master_locks
 from posthouse.service.reload_record import ReloadRecord, write_reload_record
 
 THROTTLE = 1.0
 """Seconds: a child that lived less long waits as long before its successor starts, so that a fault does not spin."""
 
-STOP_GRACE = 5.0
-"""Seconds between asking children to stop and killing them."""
+STOP_GRACE = 4.0
+"""Seconds between asking children to stop and killing them: `postfix stop` itself uses force after five."""
 
 START_GRACE = 60.0
 """Seconds that the children of a generation have to report that they listen."""
@@ -43,23 +43,8 @@ START_GRACE = 60.0
 Main = Callable[[Inheritance], int]
 
 
-class AlreadyRunning(Exception):
-    """Another master holds the lock of this spool."""
-
-
 class StartFailed(Exception):
     """A child or a listener did not come up. The text says which."""
-
-
-def lock_file(path: str) -> int:
-    """Open and lock a file for life. Raises AlreadyRunning, OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise AlreadyRunning(path) from None
-    return descriptor
 
 
 class Master:
@@ -84,22 +69,28 @@ class Master:
         self._stopping = False
         self._locks: list[int] = []
         self._log_descriptor: int | None = None
+        self._log_opened = False
         self._spool_sockets: dict[str, socket.socket] = {}
         self._controls = 0
         self._wake: tuple[socket.socket, ...] = ()
 
     def run(self) -> int:
         """Start, serve, stop; returns the exit status. Raises AlreadyRunning, ConfigError, StartFailed, OSError."""
+        try:
+            return self._run()
+        except (AlreadyRunning, StartFailed, ConfigError, OSError) as error:
+            if self._log_opened and not self._failure:  # a child's failure is in the log already
+                self._log.fatal(str(error))
+            raise
+
+    def _run(self) -> int:
         os.environ["MAIL_CONFIG"] = self._directory  # as export_environment gives it to commands
         self._generation = read_generation(self._directory, 0, self._mains)
         settings = self._generation.settings
         self._log_descriptor = maillog.open_descriptor(self._generation.configuration)
         self._open_log()
         spool.prepare(settings.queue_directory, settings.data_directory, self._generation.identity)
-        pid_path = os.path.join(settings.queue_directory, "pid", "master.pid")
-        self._locks = [lock_file(os.path.join(settings.data_directory, "master.lock")), lock_file(pid_path)]
-        os.ftruncate(self._locks[1], 0)
-        os.write(self._locks[1], f"{os.getpid()}\n".encode())
+        self._locks = take_master_locks(settings.queue_directory, settings.data_directory, self._generation.identity)
         long_ids = self._generation.configuration.boolean("enable_long_queue_ids")
         settle_broken_off(settings.queue_directory, long_ids=long_ids)  # of a give-back that was killed
         self._spool_sockets = spool.bind_sockets(settings.queue_directory, self._generation.identity)
@@ -144,6 +135,7 @@ class Master:
     def _open_log(self) -> None:
         sink: FileSink | SyslogSink = maillog.open_sink(self._generation.configuration, self._log_descriptor)
         self._log = maillog.program_log(self._generation.configuration, sink, "master")
+        self._log_opened = True
 
     def _bind(self, generation: Generation) -> None:
         """Bind what is new for a generation. Raises StartFailed, OSError."""
@@ -392,5 +384,5 @@ class Master:
         for path in self._spool_sockets:
             spool.unlink_socket(self._generation.settings.queue_directory, path)
         if self._locks:
-            os.ftruncate(self._locks[1], 0)
+            os.ftruncate(self._locks[0], 0)
         return 0

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from posthouse.service import access_worker, keeper, mail_worker
-from posthouse.service.master import AlreadyRunning, Master, StartFailed
+from posthouse.service.master import Master, StartFailed
+from posthouse.service.master_locks import AlreadyRunning
 
 __all__ = ["AlreadyRunning", "StartFailed", "master"]
 

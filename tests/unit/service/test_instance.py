@@ -1,6 +1,7 @@
 """One instance as its operator sees it: known by its lock, not by a number in a file."""
 
 import fcntl
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -79,11 +80,17 @@ def test_stop_asks_and_waits_for_the_end(queue: Path, master: FakeMaster) -> Non
     assert master.end() == 0
 
 
-def test_stop_gives_up_when_its_patience_ends(queue: Path, master: FakeMaster) -> None:
+def test_stop_says_that_it_waits_and_gives_up_when_its_patience_ends(queue: Path, master: FakeMaster) -> None:
     os.kill(master.pid, signal.SIGSTOP)
-    times = iter((0.0, 1e9))
-    assert instance.stop(str(queue), clock=lambda: next(times)) is False
-    os.kill(master.pid, signal.SIGCONT)
+    times = itertools.count(0.0, 1e9)
+    said: list[str] = []
+    assert instance.stop(str(queue), lambda: said.append("waiting"), clock=lambda: next(times)) is False
+    assert said == ["waiting"] * 5
+
+
+def test_force_ends_it(queue: Path, master: FakeMaster) -> None:
+    instance.force(str(queue))
+    assert master.end() == -signal.SIGKILL
 
 
 def test_abort_ends_it_at_once(queue: Path, master: FakeMaster) -> None:
@@ -94,7 +101,8 @@ def test_abort_ends_it_at_once(queue: Path, master: FakeMaster) -> None:
 def test_with_nobody_there_nothing_is_signalled(queue: Path) -> None:
     assert instance.stop(str(queue)) is True
     instance.abort(str(queue))
-    instance.reload(str(queue))
+    instance.force(str(queue))
+    assert instance.reload(str(queue)) == "the mail system is not running"
     instance.reopen_log(str(queue))
 
 

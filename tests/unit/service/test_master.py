@@ -23,7 +23,8 @@ from posthouse.service.channel import FATAL, READY, RETIRE, STOP, Channel
 from posthouse.service.child import Child, Inheritance
 from posthouse.service.generation import Generation, MasterSettings
 from posthouse.service.instance import running_pid
-from posthouse.service.master import AlreadyRunning, Master, StartFailed, lock_file
+from posthouse.service.master import Master, StartFailed
+from posthouse.service.master_locks import AlreadyRunning, lock_file
 
 PATIENCE = 60
 """Seconds for what takes milliseconds."""
@@ -171,13 +172,15 @@ def test_two_masters_never_run_on_one_spool(house: House) -> None:
     house.start()
     house.hear()
     assert house.hear() == ["ready"]
-    with pytest.raises(AlreadyRunning):
-        lock_file(str(house.folder / "spool" / "pid" / "master.pid"))
+    said = "open lock file pid/master.pid: unable to set exclusive lock: Resource temporarily unavailable"
+    with pytest.raises(AlreadyRunning, match=said):
+        lock_file(str(house.folder / "spool" / "pid" / "master.pid"), "pid/master.pid")
     second = House(house.folder)
     second.start()
-    assert second.hear()[0] == "failed"
+    assert second.hear() == ["failed", *said.split()]
     assert second.end() == 1
     second.close()
+    assert f"fatal: {said}" in (house.folder / "log").read_text()
     os.kill(house.pid, signal.SIGTERM)
     assert house.end() == 0
 
