@@ -64,7 +64,10 @@ class Configuration:
         """The value, fully expanded; empty when it is empty."""
         cached = self._cache.get(name)
         if cached is None:
-            cached = self._cache[name] = self.expand(self.raw(name))
+            cached = self.expand(self.raw(name))
+            if name == "myorigin" and cached.startswith("/"):
+                cached = _first_line(name, cached)
+            self._cache[name] = cached
         return cached
 
     def expand(self, text: str) -> str:
@@ -123,6 +126,18 @@ class Configuration:
 
             value = self._computed[name] = computed_default(name, self)
         return value
+
+
+def _first_line(name: str, path: str) -> str:
+    """What Debian's Postfix makes of `myorigin = /etc/mailname`."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            line = file.readline().strip()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot open file: {error.strerror}") from error
+    if not line:
+        raise ConfigError(f"{name} file {path} is empty")
+    return line
 
 
 COMPUTED = frozenset({"config_directory", "mydomain", "myhostname", "mynetworks", "process_id", "process_name"})

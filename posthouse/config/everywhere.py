@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import MacroError, parse_level
+from posthouse.config.logical_line import printable
 from posthouse.config.settings import read_value
 
 TYPES = {"bool": bool, "int": int, "time": int, "string": str, "raw": str}
@@ -61,6 +62,9 @@ def check_everywhere(configuration: Configuration) -> Iterator[tuple[str, str]]:
         yield "compatibility_level", error.text
     yield from _check_protocols(configuration)
     yield from _check_owners(configuration)
+    if configuration.is_set("myorigin") and len(configuration.value("myorigin").replace(",", " ").split()) > 1:
+        text = printable(configuration.value("myorigin"))
+        yield "myorigin", f"myorigin parameter setting must not contain multiple values: {text}"
 
 
 def _check_protocols(configuration: Configuration) -> Iterator[tuple[str, str]]:

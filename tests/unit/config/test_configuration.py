@@ -4,6 +4,7 @@ import pytest
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
+from posthouse.config.everywhere import check_everywhere
 from posthouse.config.read import read_configuration
 from posthouse.config.settings import read_settings
 
@@ -151,3 +152,26 @@ def test_a_configuration_knows_lines_and_folder(tmp_path) -> None:  # type: igno
     (tmp_path / "main.cf").write_text("# c\nmydomain = example.com\n")
     read = read_configuration(str(tmp_path))
     assert ("main.cf:2", str(tmp_path)) == (read.origin("mydomain"), read.value("config_directory"))
+
+
+def test_myorigin_may_name_a_file_as_debian_has_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "mailname").write_text("  example.com \nignored\n")
+    own = configuration(myorigin=f"{tmp_path}/mailname", masquerade_domains="$myorigin")
+    assert own.value("myorigin") == "example.com"
+    assert own.value("masquerade_domains") == f"{tmp_path}/mailname"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, "FILE: cannot open file: No such file or directory"),
+        ("\nsecond\n", "myorigin file FILE is empty"),
+        ("one two\n", "myorigin parameter setting must not contain multiple values: one two"),
+    ],
+)
+def test_a_file_without_a_name_is_refused(tmp_path, content: str | None, complaint: str) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "mailname"
+    if content is not None:
+        path.write_text(content)
+    own = configuration(myorigin=str(path))
+    assert [complaint.replace("FILE", str(path))] == [text for name, text in check_everywhere(own)]
