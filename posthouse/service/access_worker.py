@@ -251,10 +251,13 @@ class AccessWorker:
     async def adopt(self) -> None:
         """Access workers leave nothing behind."""
 
-    async def retire(self, grace: float) -> None:
-        """Accept no more, let sessions finish within grace seconds."""
+    def leave(self) -> None:
+        """Accept no more."""
         for serving in self._serving:
             serving.leave()
+
+    async def retire(self, grace: float) -> None:
+        """Let sessions finish within grace seconds."""
         until = time.monotonic() + grace
         for serving in self._serving:
             await serving.wait(max(0.0, until - time.monotonic()))

@@ -2,8 +2,8 @@
 
 Master to child: RETIRE (stop accepting, finish, end), STOP (end soon), ADOPT (a brother is gone:
 its queue shards are free), LOG (with the new descriptor of the mail log). Child to master: READY
-(listening), FATAL and a text. End of file tells either that the other is gone: a child then ends,
-so that kill -9 of the master leaves no orphan.
+(listening), LEFT (after RETIRE: accepts no more), FATAL and a text. End of file tells either that
+the other is gone: a child then ends, so that kill -9 of the master leaves no orphan.
 """
 
 import array
@@ -15,6 +15,7 @@ STOP = b"stop"
 ADOPT = b"adopt"
 LOG = b"log"
 READY = b"ready"
+LEFT = b"left"
 FATAL = b"fatal "
 
 MESSAGE_LIMIT = 8192

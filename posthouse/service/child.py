@@ -62,6 +62,8 @@ class Child:
     started: float
     ready: bool = False
     retiring: bool = False
+    left: bool = False
+    """Whether it has said that it accepts no more."""
     control: str = ""
     """The name of its control socket."""
 

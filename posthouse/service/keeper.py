@@ -23,7 +23,7 @@ from posthouse.host.log import ProcessLog
 from posthouse.host.users import Identity, become
 from posthouse.routing.router import Router
 from posthouse.service import keeper_wire, maillog
-from posthouse.service.channel import FATAL, LOG, READY, RETIRE, STOP
+from posthouse.service.channel import FATAL, LEFT, LOG, READY, RETIRE, STOP
 from posthouse.service.child import Inheritance
 from posthouse.service.hands import Workbench
 from posthouse.service.mail_place import MailPlaces
@@ -91,6 +91,7 @@ class Keeper:
                     for ours in self._children.values():
                         ours.close()
                     self._children.clear()
+                    channel.send(LEFT)
             if self._reap() and self._retiring:
                 return 0
 

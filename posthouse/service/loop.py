@@ -9,7 +9,7 @@ from typing import Protocol
 
 from posthouse.config.error import ConfigError
 from posthouse.host.log import FileSink, SyslogSink
-from posthouse.service.channel import ADOPT, FATAL, LOG, READY, RETIRE, STOP
+from posthouse.service.channel import ADOPT, FATAL, LEFT, LOG, READY, RETIRE, STOP
 from posthouse.service.child import Inheritance
 from posthouse.tables.table import TableError
 from posthouse.tables.warning import send_warnings_to
@@ -37,8 +37,11 @@ class Work(Protocol):
     async def adopt(self) -> None:
         """A brother is gone: take over what it left."""
 
+    def leave(self) -> None:
+        """Accept no more."""
+
     async def retire(self, grace: float) -> None:
-        """Accept no more, finish, stop."""
+        """After leave(): finish, stop."""
 
     async def stop(self, grace: float = ...) -> None:
         """Stop now."""
@@ -120,6 +123,8 @@ async def _run(inheritance: Inheritance, sink: FileSink | SyslogSink, make: Make
                 return 0
             word = hearing.result()
             if word == RETIRE and retiring is None:
+                work.leave()
+                channel.send(LEFT)
                 retiring = loop.create_task(work.retire(RETIRE_GRACE))
             elif word == ADOPT and retiring is None:
                 await work.adopt()

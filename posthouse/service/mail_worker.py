@@ -358,12 +358,14 @@ class MailWorker:
             self._schedule.feeder.rescan()
             self._schedule.feeder.run_queue(incoming=True, deferred=True, until=None)
 
-    async def retire(self, grace: float) -> None:
-        """Accept no more, let sessions and attempts finish within grace seconds, then stop. The queue's commands are
-        answered to the end: what this worker has is still its own."""
+    def leave(self) -> None:
+        """Accept no more. The queue's commands are answered to the end: what this worker has is still its own."""
         self._picks_up = False  # The maildrop is the successor's.
         for serving in self._serving:
             serving.leave()
+
+    async def retire(self, grace: float) -> None:
+        """Let sessions and attempts finish within grace seconds, then stop."""
         until = time.monotonic() + grace
         for serving in self._serving:
             await serving.wait(max(0.0, until - time.monotonic()))

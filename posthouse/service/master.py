@@ -24,7 +24,7 @@ from posthouse.host.log import FileSink, SyslogSink
 from posthouse.queue.handed_back import settle_broken_off
 from posthouse.service import maillog, spool
 from posthouse.service.bound_sockets import BindFailed, BoundSockets
-from posthouse.service.channel import ADOPT, FATAL, LOG, READY, RETIRE, STOP, Channel
+from posthouse.service.channel import ADOPT, FATAL, LEFT, LOG, READY, RETIRE, STOP, Channel
 from posthouse.service.child import Child, Inheritance, spawn
 from posthouse.service.generation import Generation, read_generation
 from posthouse.service.listeners import bind_shared, claim
@@ -39,6 +39,9 @@ STOP_GRACE = 4.0
 
 START_GRACE = 60.0
 """Seconds that the children of a generation have to report that they listen."""
+
+LEAVE_GRACE = 5.0
+"""Seconds that old processes have to accept no more, after which a reload counts as over all the same."""
 
 Main = Callable[[Inheritance], int]
 
@@ -58,6 +61,8 @@ class Master:
         """The last generation of which all processes listened: what a reload that fails goes back to."""
         self._failure = ""
         """Why the generation that starts cannot."""
+        self._leaving: float | None = None
+        """Until when the old processes may take to accept no more, before a reload is said to be over."""
         self._patience = 0.0
         """Until when it may take."""
         self._last_number = 0
@@ -116,6 +121,7 @@ class Master:
             self._start_waiting()
             if self._stopping:
                 return self._stop()
+            self._report()
             if self._generation is not self._settled:
                 if time.monotonic() > self._patience:
                     self._failure = self._failure or "a process did not come up in time"
@@ -217,6 +223,8 @@ class Master:
             ready = {(c.role, c.index) for c in self._children.values() if c.ready and c.generation == number}
             if not self._stopping and self._generation is not self._settled and ready == self._generation.processes:
                 self._settle()
+        elif message.data == LEFT:
+            child.left = True
         elif message.data.startswith(FATAL):
             failure = message.data[len(FATAL) :].decode("utf-8", "replace")
             self._log.fatal(f"{child.role} worker {child.pid}: {failure}")
@@ -236,6 +244,14 @@ class Master:
             self._ready()
             return
         self._close_mailbox()
+        self._leaving = time.monotonic() + LEAVE_GRACE
+
+    def _report(self, *, now: bool = False) -> None:
+        """Tell of a reload once it is over: the old processes accept no more."""
+        staying = any(child.retiring and not child.left for child in self._children.values())
+        if self._leaving is None or (staying and not now and time.monotonic() < self._leaving):
+            return
+        self._leaving = None
         settings = self._generation.settings
         self._log.info(f"reload -- version {settings.mail_version}, configuration {self._directory}")
         self._note_reload(ReloadRecord(self._reloads.begun, self._reloads.begun))
@@ -309,7 +325,7 @@ class Master:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        longest = 1.0 if self._generation is not self._settled else 60.0
+        longest = 1.0 if self._generation is not self._settled or self._leaving is not None else 60.0
         return max(0.0, min([now + longest, *(at for at, _, _ in self._waiting)]) - now)
 
     def _start_waiting(self) -> None:
@@ -322,6 +338,7 @@ class Master:
 
     def _reload(self) -> None:
         """Start a new generation; a configuration that is broken changes nothing."""
+        self._report(now=True)
         self._note_reload(ReloadRecord(self._reloads.begun + 1, self._reloads.ended, self._reloads.failure))
         before = self._generation
         try:

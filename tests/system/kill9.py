@@ -1,10 +1,11 @@
 """`kill -9` at random moments of a run: what got its 250 is delivered or queued, whatever died.
 
-    python -m tests.system.kill9 [SEED] [KILLS] [MESSAGES]        (./dev crash [SEED] [KILLS])
+    python -m tests.system.kill9 [SEED] [KILLS] [MESSAGES] [WORKERS]        (./dev crash [SEED] [KILLS])
 
 One instance between clients that note which messages got their 250 and a sink that notes what arrives. Half of the
 kills take every process of the instance at once, half a single one, picked at random: the master, a worker, the
-keeper. When the master died it is started again. Some messages are large (a content file of their own), some are
+keeper. When the master died it is started again. With several workers only single ones are killed, never the master:
+what a dead worker had, its brothers deliver. Some messages are large (a content file of their own), some are
 deferred by the sink the first time. At the end each acknowledged message must have arrived or be in the queue.
 Arrived twice is allowed: a crash between the sink's 250 and our commit (docs/queue-states.md, step 7); it is counted.
 """
@@ -74,6 +75,7 @@ minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s
 smtpd_client_connection_count_limit = 0
+posthouse_workers = {workers}
 inet_protocols = ipv4
 biff = no
 """
@@ -222,13 +224,13 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def instance(port: int, sink: int) -> Iterator[Instance]:
+def instance(port: int, sink: int, workers: int = 1) -> Iterator[Instance]:
     """A relay, configured and not started; stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="posthouse-kill9-"))
     folder.chmod(0o755)
     (folder / "spool").mkdir()
     (folder / "etc").mkdir()
-    (folder / "etc" / "main.cf").write_text(MAIN_CF.format(folder=folder, sink=sink))
+    (folder / "etc" / "main.cf").write_text(MAIN_CF.format(folder=folder, sink=sink, workers=workers))
     (folder / "etc" / "master.cf").write_text(MASTER_CF.format(port=port))
     made = Instance(folder / "etc", folder / "mail.log", folder / "spool")
     try:
@@ -239,10 +241,10 @@ def instance(port: int, sink: int) -> Iterator[Instance]:
         shutil.rmtree(folder)
 
 
-def kill(victim: Instance, chance: random.Random, everything: bool) -> str:
+def kill(victim: Instance, chance: random.Random, everything: bool, *, children_only: bool = False) -> str:
     """Kill, and start again when the master died; says what was killed."""
     processes = eventually(lambda: victim.processes() if len(victim.processes()) > 1 else None, "running workers")
-    chosen = processes if everything else [chance.choice(processes)]
+    chosen = processes if everything else [chance.choice(processes[1:] if children_only else processes)]
     for pid in chosen:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -264,7 +266,7 @@ def numbers_in_queue(victim: Instance) -> set[int]:
     return found
 
 
-def play(seed: int, kills: int, messages: int) -> Result:
+def play(seed: int, kills: int, messages: int, workers: int = 1) -> Result:
     """One run."""
     chance = random.Random(seed)
     # More numbers than messages: a message whose connection was cut is not sent again, another takes its place.
@@ -272,7 +274,8 @@ def play(seed: int, kills: int, messages: int) -> Result:
     large = set(chance.sample(numbers, int(len(numbers) * LARGE)))
     sink = Sink(set(chance.sample(numbers, int(len(numbers) * LATER))))
     moments = sorted(chance.uniform(0, messages * 0.97) for _ in range(kills))
-    what = [True] * (kills // 2) + [False] * (kills - kills // 2)
+    everything = kills // 2 if workers == 1 else 0
+    what = [True] * everything + [False] * (kills - everything)
     chance.shuffle(what)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -284,17 +287,17 @@ def play(seed: int, kills: int, messages: int) -> Result:
     server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
     try:
         port = free_port()
-        with instance(port, server.sockets[0].getsockname()[1]) as victim:
+        with instance(port, server.sockets[0].getsockname()[1], workers) as victim:
             victim.start()
             clients = Clients(port, messages, large)
             sending = asyncio.run_coroutine_threadsafe(clients.run(), loop)
             killed = []
-            for moment, everything in zip(moments, what, strict=True):
+            for moment, all_of_them in zip(moments, what, strict=True):
                 eventually(lambda moment=moment: len(clients.acknowledged) >= moment or sending.done(), "progress", 300)
                 time.sleep(
                     chance.uniform(0, 0.02)
                 )  # Anywhere within a batch: the seed's moment, not a wait for anything.
-                killed.append(kill(victim, chance, everything))
+                killed.append(kill(victim, chance, all_of_them, children_only=workers > 1))
             sending.result(300)
             with contextlib.suppress(AssertionError):
                 eventually(lambda: clients.acknowledged <= set(sink.arrived), within=SETTLE)
@@ -323,9 +326,10 @@ def main(arguments: list[str]) -> int:
     seed = int(arguments[0]) if arguments else random.SystemRandom().randrange(1 << 32)
     kills = int(arguments[1]) if len(arguments) > 1 else KILLS
     messages = int(arguments[2]) if len(arguments) > 2 else MESSAGES
-    print(f"seed {seed}: {messages} messages, {kills} kills", flush=True)
+    workers = int(arguments[3]) if len(arguments) > 3 else 1
+    print(f"seed {seed}: {messages} messages, {kills} kills, {workers} workers", flush=True)
     started = time.monotonic()
-    result = play(seed, kills, messages)
+    result = play(seed, kills, messages, workers)
     kinds = Counter(result.kills)
     print(
         f"{time.monotonic() - started:.0f} s; kills: {dict(kinds)}; connections cut: {result.broken}\n"

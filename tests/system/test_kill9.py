@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from tests.system.kill9 import play
 
 
@@ -13,3 +15,18 @@ def test_nothing_acknowledged_is_lost_by_kill_9() -> None:
     assert result.lost == (), f"seed {seed}: {result}"
     assert result.acknowledged >= 600
     assert len(result.kills) == 4
+
+
+IN_FLIGHT = 100
+"""Messages per kill that may come twice: what was on its way to the sink, or taken and not yet committed."""
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_brothers_of_a_killed_worker_deliver_what_it_had(workers: int) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    result = play(seed, kills=3, messages=400, workers=workers)
+    print(result)
+    assert result.lost == (), f"seed {seed}: {result}"
+    assert (result.arrived, result.queued) == (result.acknowledged, 0), f"seed {seed}: {result}"
+    assert result.duplicates <= 3 * IN_FLIGHT, f"seed {seed}: {result}"

@@ -19,7 +19,7 @@ from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.host.users import own_identity
 from posthouse.service import instance
 from posthouse.service import master as module
-from posthouse.service.channel import FATAL, READY, RETIRE, STOP, Channel
+from posthouse.service.channel import FATAL, LEFT, READY, RETIRE, STOP, Channel
 from posthouse.service.child import Child, Inheritance
 from posthouse.service.generation import Generation, MasterSettings
 from posthouse.service.instance import running_pid
@@ -257,6 +257,8 @@ def serving(house: House) -> Callable[[Inheritance], int]:
                     for _, bound in inheritance.sockets:
                         while greet(bound):
                             pass
+                        bound.close()
+                    inheritance.channel.send(LEFT)
                     return 0
                 greet(key.data)
 
