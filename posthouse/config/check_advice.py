@@ -16,12 +16,16 @@ RELAY_CONTROLS = frozenset(
 )
 """One of these must stand in the relay or the recipient restrictions, or smtpd refuses to serve."""
 
-LIMITS = ("mailbox_size_limit", "virtual_mailbox_limit")
+LIMITS = {
+    "mailbox_size_limit": ("local", "local_transport", "mydestination"),
+    "virtual_mailbox_limit": ("virtual", "virtual_transport", "virtual_mailbox_domains"),
+}
+"""Which agent minds a limit, and which parameters give it mail."""
 
 
 def advice(configuration: Configuration, services: Sequence[Service]) -> list[Finding]:
     """Everything below."""
-    findings = [*two_classes(configuration), *sizes(configuration), *workers(configuration)]
+    findings = [*two_classes(configuration), *sizes(configuration, services), *workers(configuration)]
     for service in services:
         if service.command == "smtpd":
             own = configuration.with_overrides(service.overrides, f"master.cf:{service.line}")
@@ -48,11 +52,15 @@ def two_classes(configuration: Configuration) -> list[Finding]:
     return findings
 
 
-def sizes(configuration: Configuration) -> list[Finding]:
+def sizes(configuration: Configuration, services: Sequence[Service]) -> list[Finding]:
     """A mailbox smaller than the largest message: such a message is accepted and can never be delivered."""
     findings = []
+    commands = {service.name: service.command for service in services if service.type != "inet"}
     message = configuration.integer("message_size_limit")
-    for name in LIMITS:
+    for name, (agent, transport, domains) in LIMITS.items():
+        carrier = configuration.value(transport).partition(":")[0]
+        if commands.get(carrier, carrier) != agent or not configuration.words(domains):
+            continue
         limit = configuration.integer(name)
         if limit > 0 and (message == 0 or limit < message):
             text = f"{name} ({limit}) is smaller than message_size_limit ({message or 'unlimited'})"

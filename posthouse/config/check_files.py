@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 
 from posthouse.config.catalog.parameters import PARAMETERS
 from posthouse.config.configuration import Configuration
@@ -26,8 +27,36 @@ INDEXED = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb"}
 
 READ_AS_THEY_ARE = frozenset({"regexp", "pcre", "cidr", "texthash"})
 
-TABLE_PARAMETERS = ("_maps", "_checks", "alias_database", "_access_list")
+TABLE_PARAMETERS = (
+    *("_maps", "_checks", "alias_database", "_access_list", "_command_filter", "_status_filter", "_reply_map"),
+)
 """Endings of parameters whose words are tables."""
+
+LIST_PARAMETERS = frozenset(
+    {
+        *("fast_flush_domains", "local_header_rewrite_clients", "mydestination", "mynetworks", "relay_domains"),
+        *("smtpd_authorized_verp_clients", "smtpd_authorized_xclient_hosts", "smtpd_authorized_xforward_hosts"),
+        *("smtpd_client_event_limit_exceptions", "virtual_alias_domains", "virtual_mailbox_domains"),
+    }
+)
+"""Lists whose words may be tables, or files that hold more words."""
+
+
+def table_words(configuration: Configuration, name: str) -> Sequence[str]:
+    """The words of a parameter that name tables (`type:name`, with proxy: and braces as written) or files."""
+    if name in ("proxy_read_maps", "proxy_write_maps"):
+        return ()
+    words = configuration.words(name)
+    if name.endswith(TABLE_PARAMETERS):
+        return words
+    if name in LIST_PARAMETERS:
+        bare = [word.lstrip("!") for word in words]
+        # Others with a colon are addresses of IP version 6.
+        known = TABLE_TYPES | ABSENT_TYPES
+        return [word for word in bare if word.startswith("/") or word.removeprefix("proxy:").partition(":")[0] in known]
+    if name.endswith("_restrictions") or name in configuration.words("smtpd_restriction_classes"):
+        return [word for verb, word in pairwise(words) if verb.startswith("check_") and verb.endswith("_access")]
+    return ()
 
 
 def check_files(configuration: Configuration, services: Sequence[Service]) -> list[Finding]:
@@ -42,12 +71,11 @@ def check_files(configuration: Configuration, services: Sequence[Service]) -> li
 def _check(configuration: Configuration, names: Sequence[str]) -> list[Finding]:
     findings: list[Finding] = []
     for name in names:
-        if name not in PARAMETERS:
+        if name not in PARAMETERS and name not in configuration.words("smtpd_restriction_classes"):
             continue
-        if name.endswith(TABLE_PARAMETERS):
-            for word in configuration.words(name):
-                findings += _check_table(configuration, name, word)
-        elif name.endswith(("_cert_file", "_key_file", "_CAfile", "_chain_files")) and "_tls_" in name:
+        for word in table_words(configuration, name):
+            findings += _check_table(configuration, name, word)
+        if name.endswith(("_cert_file", "_key_file", "_CAfile", "_chain_files")) and "_tls_" in name:
             for path in configuration.words(name):
                 if path not in {"none", "$"} and not os.path.exists(path):
                     findings.append(found(configuration, "error", name, f"{name}: {path}: No such file or directory"))
@@ -55,6 +83,9 @@ def _check(configuration: Configuration, names: Sequence[str]) -> list[Finding]:
 
 
 def _check_table(configuration: Configuration, name: str, word: str) -> list[Finding]:
+    if word.startswith("/") and not os.path.exists(word):
+        text = f"{name}: {word}: No such file or directory; mail that needs it waits"
+        return [found(configuration, "warning", name, text)]
     kind, colon, path = word.strip("{} ").removeprefix("proxy:").partition(":")
     if not colon or not kind.isalnum():
         return []

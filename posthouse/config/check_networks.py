@@ -37,7 +37,7 @@ def _check_word(configuration: Configuration, word: str) -> list[Finding]:
         network = ipaddress.ip_network(word.replace("[", "").replace("]", ""), strict=False)
     except ValueError:
         return []
-    if network.prefixlen < PUBLIC_PREFIX[network.version]:
+    if network.prefixlen < PUBLIC_PREFIX[network.version] and not network.is_private:
         text = f"mynetworks: {word} lets almost everyone relay through this machine"
         return [found(configuration, "warning", "mynetworks", text)]
     if network.is_loopback:

@@ -8,6 +8,9 @@ LONG_MAX = 2**63 - 1
 LONG_PARAMETERS = frozenset({"mailbox_size_limit", "message_size_limit", "virtual_mailbox_limit"})
 """Sizes that may pass 2 GiB; posthouse_… sizes may as well."""
 
+BELOW_ZERO = frozenset({"postscreen_dnsbl_allowlist_threshold"})
+"""Numbers that mean something when they are negative."""
+
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _BLANKS = " \t\r\n\v\f"
 _DIGITS = "0123456789"
@@ -37,8 +40,11 @@ def integer(name: str, value: str, parameter: Parameter | None = None) -> int:
     if not good or not -limit - 1 <= number <= limit:
         raise ConfigError(f"bad numerical configuration: {name} = {value}")
     if parameter is not None:
-        if number < parameter.minimum:
+        if parameter.minimum and number < parameter.minimum:
             raise ConfigError(f"invalid {name} parameter value {number} < {parameter.minimum}")
+        if number < 0 and name not in BELOW_ZERO:
+            # Postfix checks no minimum of 0, and takes less for "none" as it takes 0.
+            return 0
         if parameter.maximum and number > parameter.maximum:
             raise ConfigError(f"invalid {name} parameter value {number} > {parameter.maximum}")
     return number

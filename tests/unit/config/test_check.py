@@ -117,3 +117,39 @@ def test_a_table_older_than_its_source_is_told(tmp_path: Path) -> None:
 def test_a_loop_of_parameters_is_an_error(tmp_path: Path) -> None:
     findings = check(tmp_path, "relayhost = $a\na = $b\nb = $a\n")
     assert (findings[0].level, findings[0].text) == ("error", 'relayhost: unreasonable macro call nesting: "b"')
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "[fe80::]/10", "[fc00::]/7", "172.16.0.0/12"])
+def test_networks_that_no_stranger_is_in_are_not_told(tmp_path: Path, network: str) -> None:
+    assert not [f for f in check(tmp_path, f"mynetworks = {network}\n") if "almost everyone" in f.text]
+
+
+def test_a_limit_of_an_agent_that_carries_nothing_is_not_told(tmp_path: Path) -> None:
+    main = "mailbox_size_limit = 0\nmessage_size_limit = 99000000\nvirtual_mailbox_domains = example.com\n"
+    master = f"{MASTER}virtual unix - n n - - virtual\nlmtp unix - - n - - lmtp\n"
+    assert check(tmp_path, f"{main}virtual_transport = lmtp:unix:private/lmtp\n", master) == []
+    (finding,) = check(tmp_path, main, master)
+    assert finding.text == "virtual_mailbox_limit (51200000) is smaller than message_size_limit (99000000)"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "virtual_mailbox_domains = /nosuch/vhost",
+            "virtual_mailbox_domains: /nosuch/vhost: No such file or directory",
+        ),
+        ("relay_domains = $mydestination cidr:/nosuch", "relay_domains: cidr:/nosuch is unavailable: No such file"),
+        ("relay_domains = hash:/nosuch", "relay_domains: open database /nosuch.db: No such file or directory; run:"),
+        ("smtpd_helo_restrictions = check_helo_access pcre:/nosuch", "smtpd_helo_restrictions: pcre:/nosuch is unav"),
+        ("smtpd_restriction_classes = a\na = check_client_access cidr:/nosuch", "a: cidr:/nosuch is unavailable: No"),
+        ("smtpd_command_filter = pcre:/nosuch", "smtpd_command_filter: pcre:/nosuch is unavailable: No such file"),
+    ],
+)
+def test_files_of_lists_and_restrictions_are_looked_for(tmp_path: Path, line: str, text: str) -> None:
+    (finding,) = [f for f in check(tmp_path, line + "\n") if f.text.startswith(text)]
+    assert finding.level == "warning"
+
+
+def test_addresses_of_version_6_are_no_tables(tmp_path: Path) -> None:
+    assert check(tmp_path, "smtpd_authorized_xclient_hosts = ::1 fe80::1/64 [::1]/128\n") == []

@@ -85,6 +85,11 @@ def test_a_bad_number_is_refused(name: str, value: str, complaint: str) -> None:
     assert complaint == caught.value.text
 
 
+def test_less_than_nothing_is_nothing_where_no_minimum_is() -> None:
+    own = configuration(message_size_limit="-5", postscreen_dnsbl_allowlist_threshold="-1")
+    assert (own.integer("message_size_limit"), own.integer("postscreen_dnsbl_allowlist_threshold")) == (0, -1)
+
+
 def test_a_bad_boolean_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^bad boolean configuration: soft_bounce = maybe$"):
         configuration(soft_bounce="maybe").boolean("soft_bounce")
