@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from posthouse.net.connection import TcpStream
@@ -47,6 +48,8 @@ class Script:
     """User and password; AUTH is checked against it."""
     slow: float = 0.2
     """Seconds that slow@ takes."""
+    hand_on: "Callable[[Taken], Awaitable[str]] | None" = None
+    """What becomes of a message that was taken: the reply after the dot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +280,9 @@ class _Session:
                     replies.append(f"250 2.0.0 Ok: queued as {number:06X}")
             if kept:
                 self._keep(sender[1] if sender else "", kept, text)
+                if sink.script.hand_on is not None:
+                    said = await sink.script.hand_on(sink.taken[-1])
+                    replies = [said if reply.startswith("250") else reply for reply in replies]
             for reply in replies if sink.script.lmtp else [max(replies)]:
                 self._say(reply)
         self.rcpts = []
