@@ -5,6 +5,8 @@
 delays: before the schedule, in the schedule, connection set-up, transmission.
 """
 
+from posthouse.address.local_part import quote_address
+
 SIGNIFICANT_DIGITS = 2
 
 _HUNDREDTHS = ["0", *(f"0.{number:02d}".rstrip("0") for number in range(1, 100)), "1"]
@@ -46,10 +48,10 @@ def delivery_line(
     resolution: int = 2,
 ) -> str:
     """One recipient's line."""
-    orig_to = f", orig_to=<{original}>" if original and original != recipient else ""
+    orig_to = f", orig_to=<{quote_address(original)}>" if original and original != recipient else ""
     parts = "/".join([format_delay(part, resolution) for part in delays])
     conn_use = f", conn_use={uses}" if uses > 1 else ""
     return (
-        f"{queue_id}: to=<{recipient}>{orig_to}, relay={relay}, delay={format_delay(delay, resolution)}, delays={parts}"
-        f"{conn_use}, dsn={status}, status={word} ({reason})"
+        f"{queue_id}: to=<{quote_address(recipient)}>{orig_to}, relay={relay}, "
+        f"delay={format_delay(delay, resolution)}, delays={parts}{conn_use}, dsn={status}, status={word} ({reason})"
     )

@@ -98,7 +98,7 @@ class Workbench:
             return deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
         if errand.operation == "alias":
             return self._alias_identity(errand)
-        if errand.operation not in {"user", "spool"}:
+        if errand.operation not in {"user", "forward", "mailbox", "spool"}:
             return deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
         person = self._people.find(errand.names[0])
         if person is None or person.uid == 0:
@@ -220,8 +220,10 @@ class Workbench:
         delivery = Delivery(local.workshop, errand, person, content)
         if errand.operation == "spool":
             return delivery.spool()
-        report = delivery.forward_file()
-        return delivery.mailbox() if report is None else report
+        report = delivery.forward_file() if errand.operation != "mailbox" else None
+        if report is None:
+            report = Report() if errand.operation == "forward" else delivery.mailbox()
+        return report
 
 
 def _make_spool_file(path: str, person: Person) -> None:

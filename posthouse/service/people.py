@@ -19,9 +19,9 @@ class AccountPeople:
         account = drive(self._accounts.find(login))
         if account is not None and account.is_system:
             assert account.uid is not None
-            return Person(
-                account.login, account.uid, account.gid if account.gid is not None else account.uid, account.home
-            )
+            gid = account.gid if account.gid is not None else account.uid
+            known = self._system.find(account.login)
+            return Person(account.login, account.uid, gid, account.home, "" if known is None else known.shell)
         return self._system.find(login)
 
 

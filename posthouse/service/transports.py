@@ -6,6 +6,7 @@ A service whose command is unknown, or that cannot be set up, is off: its mail d
 
 from collections.abc import Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
@@ -137,6 +138,13 @@ def _agent(
                 intake=neighbours.intake,
                 agents=agents,
                 qualify=neighbours.router.rewrite,
+                is_here=partial(_is_here, neighbours.router, service.name),
                 received=neighbours.received,
+                log=log,
             )
     return None
+
+
+async def _is_here(router: Router, name: str, address: str) -> bool:
+    """Whether this transport delivers the address. Raises TableRetry."""
+    return (await router.resolve("", address)).transport == name

@@ -81,22 +81,36 @@ def command_words(command: str, shell: str = "") -> list[str]:
     return words
 
 
-def export_environment(names: Sequence[str]) -> dict[str, str]:
-    """export_environment's variables as they are now; NAME=value sets one."""
-    found: dict[str, str] = {"PATH": PATH}
+def _environment(names: Sequence[str], now: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a list, as they are now; NAME=value sets one."""
+    found: dict[str, str] = {}
     for word in names:
         name, equals, value = word.removeprefix("{").removesuffix("}").strip().partition("=")
         if equals:
             found[name.strip()] = value.strip()
-        elif name in os.environ:
-            found[name] = os.environ[name]
+        elif name in now:
+            found[name] = now[name]
     return found
 
 
+def export_environment(exported: Sequence[str], imported: Sequence[str]) -> dict[str, str]:
+    """export_environment's variables, of those that import_environment let in."""
+    return {"PATH": PATH, **_environment(exported, _environment(imported, os.environ))}
+
+
 def run_command(
-    words: Sequence[str], *, shown: str, environment: Mapping[str, str], folder: str, content: int, time_limit: float
+    words: Sequence[str],
+    *,
+    agent: str,
+    shown: str,
+    environment: Mapping[str, str],
+    folder: str,
+    content: int,
+    time_limit: float,
 ) -> tuple[Fate, Dsn]:
-    """Run it with the descriptor `content` as standard input (read from its start); what came of it."""
+    """Run it with the descriptor `content` as standard input (read from its start); what came of it.
+
+    `agent` is "local" or "pipe"."""
     try:
         process = subprocess.Popen(
             list(words),
@@ -109,12 +123,9 @@ def run_command(
             umask=0o077,
         )
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        text = f"{words[0]}: {error.strerror}"
-        return (
-            _unix("4.3.0", f"temporary failure. Command output: {text}")
-            if not missing
-            else _unix("5.3.0", f'Command died with status 127: "{shown}". Command output: {text}')
+        # Whoever misses a program may well be waiting for its file system: the mail defers.
+        return _unix(
+            "4.3.0", f"temporary failure. Command output: {agent}: fatal: execvp {words[0]}: {error.strerror} "
         )
     until = time.monotonic() + time_limit
     assert process.stdout is not None
@@ -132,7 +143,7 @@ def run_command(
             pass
         process.wait()
         return _unix("5.3.0", f'Command time limit exceeded: "{shown}"')
-    output = " ".join(raw[:OUTPUT_LIMIT].decode("utf-8", "replace").split("\n")).strip()
+    output = raw[:OUTPUT_LIMIT].decode("utf-8", "replace").replace("\n", " ")
     return exit_meaning(process.returncode, shown, output)
 
 
@@ -157,10 +168,10 @@ def exit_meaning(code: int, shown: str, output: str) -> tuple[Fate, Dsn]:
         return Fate.DELIVERED, Dsn("2.0.0", output)
     if code < 0:
         return _unix("4.3.0", f'Command died with signal {-code}: "{shown}"{said}', output or "internal software error")
-    first, _, rest = output.partition(" ")
+    first, _, rest = output.lstrip().partition(" ")
     digits = first.split(".")
     if len(digits) == 3 and digits[0] in {"4", "5"} and all(d.isdigit() and len(d) <= 3 for d in digits):
-        return _unix(first, rest.strip(), rest.strip())
+        return _unix(first, rest.lstrip(), rest.lstrip())
     if code in EXITS:
         status, text = EXITS[code]
         return _unix(status, f"{text}{said}", output or text)

@@ -14,8 +14,10 @@ def errand_of(
     queued: QueuedRecipient,
     extension: str = "",
     originals: tuple[str, ...] = (),
+    delivered_to: str = "",
 ) -> Errand:
-    """The errand for these names; `queued` gives the addresses for Delivered-To and X-Original-To."""
+    """The errand for these names; `queued` gives the addresses for Delivered-To (but for `delivered_to`) and
+    X-Original-To."""
     client = request.client
     if client == LOCAL_CLIENT:
         # pipe(8), local(8): for a message that was submitted here nothing is known of a client.
@@ -41,6 +43,7 @@ def errand_of(
         sasl_sender=client.sasl_sender,
         sasl_username=client.sasl_username,
         originals=originals,
+        delivered_to=delivered_to,
     )
 
 

@@ -23,9 +23,9 @@ class Errand:
     """One piece of work for one identity."""
 
     operation: str
-    """"user" (.forward and mailbox of a login), "spool" (the login's spool file), "alias" (the commands and files of an
-    alias), "include" (one include file of an alias: its name, and which of its include files), "virtual" (virtual(8)),
-    "pipe" (pipe(8))."""
+    """"user" (.forward and mailbox of a login), "forward" and "mailbox" (only one of them), "spool" (the login's spool
+    file), "alias" (the commands and files of an alias), "include" (one include file of an alias: its name, and which of
+    its include files), "virtual" (virtual(8)), "pipe" (pipe(8))."""
     service: str
     """master.cf service name."""
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ class Errand:
     queue_id: str
     sender: str
     recipient: str
-    """For Delivered-To and RECIPIENT: the queued address."""
+    """For RECIPIENT: the address that the alias led to, or the queued one."""
     original_recipient: str
     """For X-Original-To; "" when there is none."""
     arrival_time: float
@@ -50,6 +50,8 @@ class Errand:
     sasl_username: str = ""
     originals: tuple[str, ...] = field(default=())
     """pipe: the original recipient of each name."""
+    delivered_to: str = ""
+    """For Delivered-To: the queued address; "" when it is `recipient`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,11 @@ class Report:
 
     results: tuple[Result, ...] = ()
     forwards: tuple[str, ...] = ()
-    """Addresses that the expansion named: the agent sends the message on to them."""
+    """Addresses that the expansion named, with a backslash in front where it had one: the agent sees to them."""
     spool: bool = False
-    """"user": the message is still to be put into the login's spool file."""
+    """"user", "mailbox": the message is still to be put into the login's spool file."""
+    forwarded: bool = False
+    """"user", "forward": there was a .forward."""
 
 
 class Hands(Protocol):
@@ -110,4 +114,5 @@ def joined(reports: list[Report]) -> Report:
         tuple(result for report in reports for result in report.results),
         tuple(dict.fromkeys(address for report in reports for address in report.forwards)),
         any(report.spool for report in reports),
+        any(report.forwarded for report in reports),
     )

@@ -31,6 +31,7 @@ class PipeSettings:
     """What pipe(8) reads of main.cf."""
 
     export_environment: tuple[str, ...]
+    import_environment: tuple[str, ...]
     recipient_delimiter: str
     queue_directory: str
     mail_owner: str
@@ -172,8 +173,9 @@ class PipeHands:
             words = self.words(command, errand)
             fate, dsn = run_command(
                 words,
+                agent="pipe",
                 shown=words[0],
-                environment=export_environment(self._settings.export_environment),
+                environment=export_environment(self._settings.export_environment, self._settings.import_environment),
                 folder=command.folder or self._settings.queue_directory,
                 content=message,
                 time_limit=command.time_limit,

@@ -11,6 +11,8 @@ is a comment.
 from dataclasses import dataclass
 from enum import Enum
 
+from posthouse.address.address_list import addresses
+
 
 class Kind(Enum):
     """What an item asks for."""
@@ -25,7 +27,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One destination. value: the address, command line, path or name without its mark."""
+    """One destination. value: the address (internal form), command line, path or name without its mark."""
 
     kind: Kind
     value: str
@@ -74,23 +76,23 @@ def _unquoted(piece: str) -> str:
     return "".join(out)
 
 
-def parse_item(piece: str) -> Item:
-    """One item, without the blanks around it."""
+def _items(piece: str) -> list[Item]:
+    """What stands between two commas: one item, or several addresses (words without a comma between them are two)."""
     bare = _unquoted(piece)
     if bare.startswith("|"):
-        return Item(Kind.COMMAND, bare[1:].strip())
+        return [Item(Kind.COMMAND, bare[1:].strip())]
     if bare.startswith("/"):
-        return Item(Kind.FILE, bare)
+        return [Item(Kind.FILE, bare)]
     if bare.lower().startswith(INCLUDE):
-        return Item(Kind.INCLUDE, _unquoted(bare[len(INCLUDE) :].strip()))
+        return [Item(Kind.INCLUDE, _unquoted(bare[len(INCLUDE) :].strip()))]
     if bare.startswith("\\") and len(bare) > 1:
-        return Item(Kind.MAILBOX, bare[1:])
-    return Item(Kind.ADDRESS, piece)
+        return [Item(Kind.MAILBOX, bare[1:])]
+    return [Item(Kind.ADDRESS, address) for address in addresses(piece) if address]
 
 
 def parse_expansion(text: str) -> list[Item]:
     """The items of one alias value or one line."""
-    return [parse_item(piece) for piece in _pieces(text)]
+    return [item for piece in _pieces(text) for item in _items(piece)]
 
 
 def parse_lines(text: str) -> list[Item]:

@@ -44,6 +44,7 @@ class UserSettings:
     deliver_lock_attempts: int
     deliver_lock_delay: int
     export_environment: tuple[str, ...]
+    import_environment: tuple[str, ...]
     forward_path: str
     home_mailbox: str
     local_command_shell: str

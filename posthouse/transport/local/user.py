@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posthouse.mda.copy import delivery_fields, from_line
 from posthouse.mda.deposit import DepositFailed, Locking, locking_of, message_lines, to_maildir, to_mbox
@@ -75,19 +75,19 @@ def attributes(errand: Errand, person: Person | None) -> dict[str, str]:
 
 def environment(errand: Errand, person: Person | None, settings: UserSettings) -> dict[str, str]:
     """A command's environment, as local(8) lists it."""
-    found = export_environment(settings.export_environment)
+    found = export_environment(settings.export_environment, settings.import_environment)
     values = attributes(errand, person)
     named = {
         "DOMAIN": values["domain"],
         "EXTENSION": errand.extension,
         "HOME": values["home"],
         "LOCAL": values["local"],
-        "LOGNAME": values["user"] if person else "",
+        "LOGNAME": values["user"],
         "ORIGINAL_RECIPIENT": errand.original_recipient,
         "RECIPIENT": errand.recipient,
         "SENDER": errand.sender,
         "SHELL": values["shell"],
-        "USER": values["user"] if person else "",
+        "USER": values["user"],
         "CLIENT_ADDRESS": errand.client_address,
         "CLIENT_HELO": errand.client_helo,
         "CLIENT_HOSTNAME": errand.client_name,
@@ -114,7 +114,9 @@ class Delivery:
         """The message with the fields that this kind of delivery puts above it."""
         wanted = purpose in self._settings.prepend_delivered_header or purpose == "mailbox"
         fields = delivery_fields(
-            self._errand.sender, self._errand.original_recipient, self._errand.recipient if wanted else ""
+            self._errand.sender,
+            self._errand.original_recipient,
+            (self._errand.delivered_to or self._errand.recipient) if wanted else "",
         )
         return message_lines(self._content, fields)
 
@@ -127,12 +129,10 @@ class Delivery:
                 continue
             self._seen.add(key)
             match item.kind:
-                case Kind.ADDRESS | Kind.MAILBOX:
-                    if not self._is_himself(item.value):
-                        reports.append(Report(forwards=(item.value,)))
-                    elif "himself" not in self._seen:
-                        self._seen.add("himself")
-                        reports.append(self.mailbox())
+                case Kind.ADDRESS:
+                    reports.append(Report(forwards=(item.value,)))
+                case Kind.MAILBOX:
+                    reports.append(Report(forwards=(f"\\{item.value}",)))
                 case Kind.COMMAND:
                     reports.append(self._command_item(item.value, allowed))
                 case Kind.FILE:
@@ -140,11 +140,6 @@ class Delivery:
                 case Kind.INCLUDE:
                     reports.append(self._include(item.value))
         return joined(reports)
-
-    def _is_himself(self, address: str) -> bool:
-        """His login, or the address this mail came for: his mailbox then, and .forward is not looked at again."""
-        own = (self._errand.recipient.lower(), self._person.login.lower() if self._person else "")
-        return self._person is not None and address.lower() in own
 
     def _command_item(self, command: str, allowed: str) -> Report:
         if allowed not in self._settings.allow_mail_to_commands:
@@ -171,7 +166,7 @@ class Delivery:
                 )
         except DepositFailed as failed:
             return _failed(failed)
-        return done(f"delivered to file: {path}")
+        return done("delivered to maildir" if path.endswith("/") else f"delivered to file: {path}")
 
     def _include(self, path: str) -> Report:
         text = read_small(path)
@@ -207,6 +202,7 @@ class Delivery:
             )
             fate, dsn = run_command(
                 command_words(command, settings.local_command_shell if shell is None else shell),
+                agent="local",
                 shown=command,
                 environment=environment(self._errand, self._person, settings),
                 folder=folder,
@@ -232,11 +228,11 @@ class Delivery:
             if isinstance(text, OSError):
                 if isinstance(text, (FileNotFoundError, NotADirectoryError, PermissionError)):
                     continue
-                return deferred("4.3.5", f"cannot open {path}: {text.strerror}")
+                return replace(deferred("4.3.5", f"cannot open {path}: {text.strerror}"), forwarded=True)
             items = parse_lines(text)
             if not items:
                 continue  # An empty .forward is no .forward.
-            return self.items(items, "forward")
+            return replace(self.items(items, "forward"), forwarded=True)
         return None
 
     def mailbox(self) -> Report:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.envelope.outcome import Fate
-from posthouse.transport.command import command_words, exit_meaning, run_command
+from posthouse.transport.command import command_words, exit_meaning, export_environment, run_command
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,7 @@ def test_a_command_reads_the_message_and_sees_only_its_environment(tmp_path: Pat
     words = command_words(f"cat > {tmp_path}/out; env | sort > {tmp_path}/env")
     fate, _ = run_command(
         words,
+        agent="local",
         shown="x",
         environment={"PATH": "/usr/bin:/bin", "SENDER": "a@x"},
         folder="/",
@@ -59,10 +60,29 @@ def test_a_command_reads_the_message_and_sees_only_its_environment(tmp_path: Pat
     assert {"PATH", "SENDER"} <= names <= {"PATH", "SENDER", "PWD", "_", "SHLVL", "OLDPWD"}
 
 
+def test_a_program_that_is_missing_defers() -> None:
+    descriptor = content(b"")
+    fate, dsn = run_command(
+        ["/nonexistent"], agent="local", shown="x", environment={}, folder="/", content=descriptor, time_limit=1
+    )
+    os.close(descriptor)
+    told = "temporary failure. Command output: local: fatal: execvp /nonexistent: No such file or directory "
+    assert (fate, dsn.status, dsn.reason) == (Fate.DEFERRED, "4.3.0", told)
+
+
+def test_exported_variables_are_those_that_were_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.setenv("SECRET", "x")
+    found = export_environment(("TZ", "LANG", "SECRET", "A=b"), ("TZ", "LANG=C"))
+    assert found == {"PATH": "/usr/bin:/bin", "TZ": "UTC", "LANG": "C", "A": "b"}
+
+
 def test_a_command_that_never_ends_is_killed_with_its_children() -> None:
     descriptor = content(b"")
     fate, dsn = run_command(
         ["/bin/sh", "-c", "sleep 60 & wait"],
+        agent="local",
         shown="sleepy",
         environment={},
         folder="/",
@@ -78,6 +98,7 @@ def test_a_command_that_talks_without_end_costs_no_memory() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fate, dsn = run_command(
         ["/bin/sh", "-c", "yes | head -c 100000000; exit 75"],
+        agent="local",
         shown="cmd",
         environment={"PATH": "/usr/bin:/bin"},
         folder="/",
@@ -96,6 +117,7 @@ def test_what_a_command_leaves_running_goes_on_when_it_ended_well(tmp_path: Path
     os.mkfifo(mark)
     fate, _ = run_command(
         ["/bin/sh", "-c", f"(exec >/dev/null 2>&1; echo done > {mark}) & exit 0"],
+        agent="local",
         shown="cmd",
         environment={"PATH": "/usr/bin:/bin"},
         folder="/",

@@ -17,7 +17,9 @@ from posthouse.transport.local.expansion import Item, Kind, parse_expansion, par
         ("/var/log/mail.archive", [Item(Kind.FILE, "/var/log/mail.archive")]),
         (":include:/etc/list", [Item(Kind.INCLUDE, "/etc/list")]),
         ("\\tony, bob@x.test", [Item(Kind.MAILBOX, "tony"), Item(Kind.ADDRESS, "bob@x.test")]),
-        ('"a b"@x.test', [Item(Kind.ADDRESS, '"a b"@x.test')]),
+        ('"a b"@x.test', [Item(Kind.ADDRESS, "a b@x.test")]),
+        ('"tony", Al <al@x.test> (his)', [Item(Kind.ADDRESS, "tony"), Item(Kind.ADDRESS, "al@x.test")]),
+        ("tony al@x.test", [Item(Kind.ADDRESS, "tony"), Item(Kind.ADDRESS, "al@x.test")]),
         (" , ,", []),
     ],
 )

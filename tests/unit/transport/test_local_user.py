@@ -22,6 +22,7 @@ SETTINGS = UserSettings(
     deliver_lock_attempts=1,
     deliver_lock_delay=0,
     export_environment=(),
+    import_environment=(),
     forward_path="$home/.forward${recipient_delimiter}${extension}, $home/.forward",
     home_mailbox="Mailbox",
     local_command_shell="",
@@ -55,13 +56,12 @@ def forwarded(home: Path, content: int, *, recipient: str = "tony@tony.test", ex
     return Delivery(workshop, errand, person, content).forward_file()
 
 
-@pytest.mark.parametrize("himself", ["tony", "\\tony", "Tony@tony.test", "\\tony, tony@tony.test"])
-def test_a_forward_that_names_himself_is_one_copy_in_his_mailbox(tmp_path: Path, content: int, himself: str) -> None:
-    (tmp_path / ".forward").write_text(f"{himself}, bob@else.test\n")
+def test_the_addresses_of_a_forward_go_back_to_the_agent(tmp_path: Path, content: int) -> None:
+    (tmp_path / ".forward").write_text("\\tony, bob@else.test, tony\n")
     report = forwarded(tmp_path, content)
     assert report is not None
-    assert report.forwards == ("bob@else.test",)
-    assert (tmp_path / "Mailbox").read_bytes().count(b"From s@x.test") == 1
+    assert (report.forwards, report.forwarded, report.results) == (("\\tony", "bob@else.test", "tony"), True, ())
+    assert not (tmp_path / "Mailbox").exists()
 
 
 def test_an_extension_leads_to_no_forward_file_elsewhere(tmp_path: Path, content: int) -> None:

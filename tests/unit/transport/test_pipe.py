@@ -11,7 +11,12 @@ from posthouse.transport.hands import Errand, Report
 from posthouse.transport.pipe import PipeAgent, PipeHands, PipeSettings, parse_pipe, pipe_identity
 
 SETTINGS = PipeSettings(
-    export_environment=(), recipient_delimiter="+", queue_directory="/", mail_owner="postfix", default_privs="nobody"
+    export_environment=(),
+    import_environment=(),
+    recipient_delimiter="+",
+    queue_directory="/",
+    mail_owner="postfix",
+    default_privs="nobody",
 )
 
 
