@@ -3,12 +3,11 @@
 `more` are settings that only the machine of a test needs; they stand behind the stack's own in main.cf.
 """
 
-import os
 import shutil
 import smtplib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
