@@ -13,11 +13,13 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 from posthouse import __version__
+from posthouse.commands.takeover_line import Line, scopes, why
+from posthouse.commands.takeover_neighbours import neighbour_lines
+from posthouse.commands.takeover_services import service_lines
+from posthouse.commands.takeover_tables import table_lines
 from posthouse.config.catalog.parameters import PARAMETERS
 from posthouse.config.check import check_configuration
 from posthouse.config.check_files import TABLE_PARAMETERS
@@ -28,42 +30,8 @@ from posthouse.config.finding import Finding
 from posthouse.config.master_cf import Service, load_master_cf
 from posthouse.service.listeners import ACCESS_COMMANDS, MAIL_COMMANDS, service_endpoints
 
-AGENTS = ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "store")
-"""Commands of delivery agents (service/transports.py)."""
-
-REPLACED = {
-    "pickup": "its -o settings act",
-    "cleanup": "in the mail worker",
-    "qmgr": "the schedule of the mail worker",
-    "nqmgr": "the schedule of the mail worker",
-    "oqmgr": "the schedule of the mail worker",
-    "tlsmgr": "in the mail worker",
-    "trivial-rewrite": "in the mail worker",
-    "bounce": "in the mail worker",
-    "flush": "the queue is searched",
-    "showq": "the queue's control socket",
-    "verify": "in the mail worker",
-    "proxymap": "tables are opened by who reads them",
-    "anvil": "in the mail worker",
-    "scache": "connections stay with their worker",
-    "postlogd": "the master opens the log",
-    "tlsproxy": "in the mail worker",
-    "dnsblog": "in the mail worker",
-}
-"""Postfix's own helpers: no process of ours has their name."""
-
 SHOWN = 40
 """Lines of one kind in a section; the rest is counted."""
-
-CONNECT_TIMEOUT = 2.0
-"""Seconds for a filter or a policy server on this machine to accept a connection."""
-
-
-class Line(NamedTuple):
-    """One thing that is said. Levels: "ok", "note", "warning" (to look at), "stops" (mail would stop)."""
-
-    level: str
-    text: str
 
 
 class Section(NamedTuple):
@@ -84,9 +52,9 @@ def report(configuration: Configuration) -> list[Section]:
     return [
         Section("Versions", _versions(configuration)),
         Section("Parameters", _parameters(configuration, services, findings)),
-        Section("Services", _services(services)),
+        Section("Services", service_lines(configuration, services)),
         Section("Tables", _tables(configuration, services, findings)),
-        Section("Filters, policy servers and logins", _neighbours(configuration, services)),
+        Section("Filters, policy servers and logins", neighbour_lines(configuration, services)),
         Section("Certificates", _certificates(configuration, services, findings)),
         Section("Ports", _ports(configuration, services)),
         Section("Users and groups", _users(configuration)),
@@ -109,7 +77,10 @@ def _place(finding: Finding) -> str:
 
 
 def _level(finding: Finding) -> str:
-    return "stops" if finding.level == "error" else "warning"
+    if finding.level == "error":
+        return "stops"
+    # Nothing is lost by what has no effect: its reason says what does the same.
+    return "note" if state(finding.parameter) == "no effect" else "warning"
 
 
 def _lines(findings: list[Finding]) -> list[Line]:
@@ -121,7 +92,7 @@ def _lines(findings: list[Finding]) -> list[Line]:
 
 def _about(finding: Finding) -> str:
     """The section that a finding belongs to."""
-    if finding.parameter.endswith(TABLE_PARAMETERS):
+    if finding.parameter.endswith(TABLE_PARAMETERS) and state(finding.parameter) == "acts":
         return "tables"
     if finding.parameter.endswith(("_cert_file", "_key_file", "_CAfile", "_chain_files")):
         return "certificates"
@@ -129,137 +100,34 @@ def _about(finding: Finding) -> str:
 
 
 def _parameters(configuration: Configuration, services: tuple[Service, ...], findings: list[Finding]) -> list[Line]:
-    counts = {"acts": 0, "no effect": 0, "missing": 0}
     names = {name for name in configuration.names() if name in PARAMETERS and name not in COMPUTED}
     for service in services:
         names.update(name for name in service.overrides if name in PARAMETERS)
+    # A value that asks for nothing is kept by doing nothing: what is told is what counts.
+    told = {finding.parameter for finding in findings}
+    counts = {"acts": 0, "no effect": 0, "missing": 0}
     for name in names:
-        counts[state(name)] += 1
+        counts[state(name) if name in told or state(name) == "no effect" else "acts"] += 1
     head = f"{len(names)} set: {counts['acts']} act, {counts['no effect']} have no effect, {counts['missing']} missing"
     return [Line("ok", head), *_lines([finding for finding in findings if _about(finding) == "parameters"])]
 
 
-def _services(services: tuple[Service, ...]) -> list[Line]:
-    lines = []
-    for service in services:
-        what = f"master.cf:{service.line}: {service.name} {service.type} {service.command}"
-        if service.command in (*MAIL_COMMANDS, *ACCESS_COMMANDS) and service.type in ("inet", "pass", "unix"):
-            level = "ok" if service.type == "inet" else "stops"
-            lines.append(Line(level, f"{what}: " + ("served" if level == "ok" else "only inet listeners are served")))
-        elif service.command in AGENTS:
-            lines.append(Line("ok", f"{what}: served"))
-        elif service.command in REPLACED:
-            lines.append(Line("ok", f"{what}: needs no process ({REPLACED[service.command]})"))
-        else:
-            lines.append(Line("stops", f"{what}: not served: nobody would answer there"))
-    caged = sum(bool(service.chroot) for service in services)
-    if caged:
-        lines.append(
-            Line("note", f"{caged} with chroot = y: nothing runs in a chroot here; sockets are sought there too")
-        )
-    return lines
-
-
-def _scopes(configuration: Configuration, services: tuple[Service, ...]) -> Iterator[tuple[Configuration, set[str]]]:
-    """main.cf with its names, then each service with its own."""
-    yield configuration, set(configuration.names())
-    for service in services:
-        if service.overrides:
-            yield configuration.with_overrides(service.overrides, f"master.cf:{service.line}"), set(service.overrides)
-
-
 def _tables(configuration: Configuration, services: tuple[Service, ...], findings: list[Finding]) -> list[Line]:
-    from posthouse.tables.open import SUSPENDING, open_now, opening, split_spec
-    from posthouse.tables.table import TableError, TableRetry
-
-    opened: dict[str, Line] = {}
-    for own, names in _scopes(configuration, services):
-        for name in sorted(names):
-            if not name.endswith(TABLE_PARAMETERS) or name not in PARAMETERS:
-                continue
-            for word in own.words(name):
-                kind, colon, _ = word.strip("{} ").removeprefix("proxy:").partition(":")
-                if not colon or not kind.isalnum() or word in opened:
-                    continue
-                if kind in SUSPENDING:
-                    opened[word] = Line("note", f"{name}: {word}: a server; asked when it is needed")
-                    continue
-                try:
-                    how = opening(own)
-                    open_now(":".join(split_spec(word, how.default_type)), how)
-                    opened[word] = Line("ok", f"{name}: {word}: opens")
-                except (ConfigError, TableError, TableRetry, OSError, ValueError) as error:
-                    opened[word] = Line("stops", f"{name}: {word}: {error}")
+    opened = table_lines(configuration, services)
     shut = [word for word, line in opened.items() if line.level == "stops"]
     others = [f for f in findings if _about(f) == "tables" and not any(word in f.text for word in shut)]
     told = [line for line in _lines(others) if line.level != "note"]
     return [*opened.values(), *told] or [Line("ok", "none")]
 
 
-def _neighbours(configuration: Configuration, services: tuple[Service, ...]) -> list[Line]:
-    lines: dict[str, Line] = {}
-    for own, names in _scopes(configuration, services):
-        queue_directory = own.value("queue_directory")
-        for name in sorted(names):
-            if name in ("smtpd_milters", "non_smtpd_milters"):
-                for word in own.words(name):
-                    address = word.strip("{} ").partition(",")[0].strip()
-                    lines[address] = _answers(f"{name}: {address}", address, queue_directory)
-            elif name.endswith("_restrictions") and name in PARAMETERS:
-                words = own.words(name)
-                for verb, address in pairwise(words):
-                    if verb == "check_policy_service":
-                        address = address.strip("{} ").partition(",")[0].strip()
-                        lines[address] = _answers(f"{name}: {address}", address, queue_directory)
-            elif name == "smtpd_sasl_auth_enable" and own.boolean(name):
-                lines["sasl"] = _sasl(own, queue_directory)
-    return list(lines.values()) or [Line("ok", "none")]
-
-
-def _sasl(own: Configuration, queue_directory: str) -> Line:
-    kind, path = own.value("smtpd_sasl_type"), own.value("smtpd_sasl_path")
-    if kind == "dovecot":
-        address = path if path.startswith("inet:") else f"unix:{path}"
-        return _answers(f"smtpd_sasl_path: {path}", address, queue_directory)
-    if kind == "posthouse" or own.is_set("account_databases"):
-        return Line("ok", "logins: our own accounts (account_databases)")
-    return Line("stops", f"smtpd_sasl_type = {kind}: Cyrus SASL is not served here; use dovecot, or account_databases")
-
-
-def _answers(what: str, address: str, queue_directory: str) -> Line:
-    """Whether somebody on this machine listens; others are not asked."""
-    kind, _, rest = address.partition(":")
-    if kind in ("unix", "local"):
-        paths = [os.path.join(queue_directory, rest.lstrip("/")), rest] if rest.startswith("/") else []
-        paths = paths or [os.path.join(queue_directory, rest)]
-        failure = ""
-        for path in paths:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(CONNECT_TIMEOUT)
-                try:
-                    connection.connect(path)
-                    return Line("ok", f"{what}: answers")
-                except OSError as error:
-                    failure = error.strerror or str(error)
-        return Line("warning", f"{what}: {failure}: does its server run?")
-    if kind != "inet":
-        return Line("note", f"{what}: not tried")
-    host, _, port = rest.rpartition(":")
-    host = host.strip("[]") or "localhost"
-    if host not in ("localhost", "::1") and not host.startswith("127."):
-        return Line("note", f"{what}: another host; not tried")
-    try:
-        socket.create_connection((host, int(port)), CONNECT_TIMEOUT).close()
-    except (OSError, ValueError) as error:
-        return Line("warning", f"{what}: {error}: does its server run?")
-    return Line("ok", f"{what}: answers")
-
-
 def _certificates(configuration: Configuration, services: tuple[Service, ...], findings: list[Finding]) -> list[Line]:
     lines: dict[str, Line] = {}
-    for own, names in _scopes(configuration, services):
+    for own, names in scopes(configuration, services):
         for name in sorted(names):
-            if not name.endswith("_cert_file") or name not in PARAMETERS:
+            if name not in PARAMETERS or not name.endswith(("_cert_file", "_chain_files")):
+                continue
+            if name.endswith("_chain_files"):
+                lines |= _chain(name, own.words(name))
                 continue
             certificate = own.value(name)
             key = own.value(name.replace("_cert_file", "_key_file")) or certificate
@@ -273,6 +141,23 @@ def _certificates(configuration: Configuration, services: tuple[Service, ...], f
                 lines[certificate] = Line("stops", f"{name}: {certificate}: {text}")
     told = _lines([finding for finding in findings if _about(finding) == "certificates"])
     return [*lines.values(), *told] or [Line("ok", "none")]
+
+
+def _chain(name: str, paths: tuple[str, ...]) -> dict[str, Line]:
+    from posthouse.net.tls import TlsUnusable, chain_pairs, server_context
+
+    shown = " ".join(paths)
+    if not all(os.path.exists(path) for path in paths):
+        return {}
+    try:
+        parts = []
+        for path in paths:
+            with open(path, "rb") as file:
+                parts.append(file.read())
+        server_context(chain_pairs(b"".join(parts)))
+    except (OSError, TlsUnusable) as error:
+        return {shown: Line("stops", f"{name}: {shown}: {why(error)}")}
+    return {shown: Line("ok", f"{name}: {shown}: readable, and the keys fit")}
 
 
 def _ports(configuration: Configuration, services: tuple[Service, ...]) -> list[Line]:

@@ -26,7 +26,12 @@ SERVICES = ("smtp", "lmtp", "smtpd", "imapd", "pop3d", "postscreen")
 TWINS = (("smtp_", "lmtp_"), ("smtpd_", "postscreen_"), ("smtpd_", "imapd_"), ("smtpd_", "pop3d_"))
 """Prefixes that `rename` of read_settings exchanges; the second acts where a file that reads the first names it."""
 
-UNREAD = frozenset({"commands/check_takeover.py", "commands/postconf.py", "commands/postmulti_edit.py", "testkit"})
+UNREAD = frozenset(
+    {
+        *("commands/check_takeover.py", "commands/takeover_neighbours.py", "commands/takeover_services.py"),
+        *("commands/takeover_tables.py", "commands/postconf.py", "commands/postmulti_edit.py", "testkit"),
+    }
+)
 """Sources whose mention of a name is no use of it: they show values, or copy them into another instance."""
 
 

@@ -8,12 +8,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 from posthouse.commands import check_takeover
 from posthouse.commands.check_takeover import Line, main, print_report, report
 from posthouse.config.read import read_configuration
 from posthouse.host.locks import take_lock
+from posthouse.testkit.certificate import write_certificate
 from tests.queue_files import put, queue_file
 
 
@@ -105,6 +107,90 @@ def test_a_misspelt_parameter_is_named_with_its_line(host: Host) -> None:
 def test_parameters_of_services_are_counted_too(host: Host) -> None:
     host.master_cf = "smtp unix - - n - - smtp\n  -o smtp_helo_name=x.test\n"
     assert host.says("Parameters", " set: ").text.startswith("7 set: 7 act")
+
+
+def test_what_asks_for_nothing_is_not_counted_as_missing(host: Host) -> None:
+    host.main_cf |= {"biff": "no", "smtp_tls_session_cache_database": ""}
+    assert host.says("Parameters", " set: ").text == "8 set: 8 act, 0 have no effect, 0 missing"
+
+
+def test_what_has_no_effect_is_no_reason_to_look(host: Host) -> None:
+    host.main_cf["max_use"] = "20"
+    assert host.says("Parameters", "max_use has no effect here").level == "note"
+
+
+def test_a_pipe_without_its_user_or_command_is_told(host: Host) -> None:
+    host.master_cf += "a unix - n n - - pipe user=no-such-user-here argv=/bin/true\n"
+    host.master_cf += "b unix - n n - - pipe user=nobody argv=/no/such/command ${user}\n"
+    host.master_cf += "c unix - n n - - pipe user=nobody argv=/bin/true ${user}\n"
+    assert host.says("Services", ": a unix pipe") == Line(
+        "note", "master.cf:2: a unix pipe: no user no-such-user-here: mail that it is given would wait"
+    )
+    host.main_cf["mailbox_transport"] = "b"
+    line = host.says("Services", ": b unix pipe")
+    assert (line.level, ": no command /no/such/command: " in line.text) == ("warning", True)
+    assert host.says("Services", ": c unix pipe").text.endswith(": served")
+
+
+def test_a_spawned_service_stops_those_who_ask_it(host: Host) -> None:
+    host.master_cf += "policyd-spf unix - n n - 0 spawn user=nobody argv=/bin/true\n"
+    assert host.says("Services", "policyd-spf").level == "note"
+    host.main_cf["smtpd_recipient_restrictions"] = "check_policy_service unix:private/policyd-spf"
+    assert host.says("Services", "policyd-spf").level == "stops"
+
+
+def test_a_second_queue_manager_is_not_kept_apart(host: Host) -> None:
+    host.master_cf += "qmgr unix n - n 300 1 qmgr\nother unix n - n 300 1 qmgr -o rewrite_service_name=x\n"
+    line = host.says("Services", "other unix qmgr")
+    assert (line.level, "its own rewrite_service_name does nothing" in line.text) == ("note", True)
+
+
+def test_tables_of_lists_and_restrictions_are_opened(host: Host) -> None:
+    (host.folder / "vhost").write_text("example.com\n\nexample.org\n")
+    host.main_cf |= {
+        "virtual_mailbox_domains": f"{host.folder}/vhost",
+        "relay_domains": f"cidr:{host.folder}/none",
+        "smtpd_helo_restrictions": "check_helo_access inline:{a=OK}",
+        "smtpd_client_restrictions": "check_client_access inline:{a=OK}",
+    }
+    assert host.says("Tables", "vhost").text == f"virtual_mailbox_domains: {host.folder}/vhost: 2 lines"
+    assert host.says("Tables", "relay_domains").level == "stops"
+    line = host.says("Tables", "inline:{a=OK}")
+    assert line.text == "smtpd_client_restrictions, smtpd_helo_restrictions: inline:{a=OK}: opens"
+
+
+def test_a_database_client_is_as_good_as_its_file(host: Host) -> None:
+    (host.folder / "maps.cf").write_text(f"dbpath = {host.folder}/users\nquery = SELECT a FROM t WHERE b = '%s'\n")
+    host.main_cf |= {
+        "virtual_alias_maps": f"sqlite:{host.folder}/maps.cf",
+        "transport_maps": f"mysql:{host.folder}/none.cf",
+    }
+    assert host.says("Tables", "virtual_alias_maps").level == "stops"
+    connection = apsw.Connection(f"{host.folder}/users")
+    connection.execute("CREATE TABLE t (a, b)")
+    connection.close()
+    assert host.says("Tables", "virtual_alias_maps").text.endswith(": opens")
+    assert host.says("Tables", "transport_maps").level == "stops"
+
+
+def test_a_filter_behind_the_queue_is_asked_too(host: Host, listener: int) -> None:
+    title = "Filters, policy servers and logins"
+    host.main_cf["content_filter"] = f"smtp:[127.0.0.1]:{listener}"
+    assert host.says(title, "content_filter") == Line("ok", f"content_filter: smtp:[127.0.0.1]:{listener}: answers")
+    host.main_cf["content_filter"] = "amavis:[127.0.0.1]:10024"
+    assert host.says(title, "content_filter") == Line(
+        "stops", "content_filter: amavis:[127.0.0.1]:10024: master.cf has no service amavis"
+    )
+    host.main_cf["content_filter"] = "smtp:[192.0.2.1]:10024"
+    assert host.sections()[title] == [Line("ok", "none")]
+
+
+def test_a_chain_file_is_read_as_a_whole(host: Host) -> None:
+    certificate, key = write_certificate(host.folder, "mail.example.com")
+    host.main_cf["smtpd_tls_chain_files"] = f"{key} {certificate}"
+    assert host.says("Certificates", "chain_files").text.endswith(": readable, and the keys fit")
+    host.main_cf["smtpd_tls_chain_files"] = f"{certificate} {key}"
+    assert host.says("Certificates", "chain_files").level == "stops"
 
 
 def test_a_table_that_opens_and_one_that_does_not(host: Host) -> None:
