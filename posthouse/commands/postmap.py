@@ -113,7 +113,12 @@ def _run(tool: Tool, options: Options, say: Callable[[str], None]) -> int:
 
 def _opening(configuration: Configuration, options: Options) -> Opening:
     how = opening(configuration)
-    return replace(how, fold=options.fold, unicode=how.unicode if options.utf8 is None else options.utf8)
+    if options.files:
+        from posthouse.tables.file_values import file_contents
+
+        how = replace(how, read_value=file_contents)
+    unicode = how.unicode if options.utf8 is None else options.utf8
+    return replace(how, fold=options.fold, unicode=unicode, nul=options.nul)
 
 
 # Querying
@@ -140,7 +145,7 @@ async def _query_one(key: str, options: Options, how: Opening) -> int:
     for spec in options.maps:
         table = open_now(spec, how)
         try:
-            row = await _ask(table, key, options.files)
+            row = await _ask(table, key, options.files, table.name)
         finally:
             table.close()
         if row is not None:
@@ -159,7 +164,7 @@ async def _query_all(tool: Tool, keys: Iterator[str], options: Options, how: Ope
                 if number == len(tables):
                     tables.append(open_now(spec, how))
                 table = tables[number]
-                row = await _ask(table, key, options.files)
+                row = await _ask(table, key, options.files, _file_name(table))
                 if row is not None:
                     _show(f"{key}{tool.separator}{row.value}")
                     status = 0
@@ -170,7 +175,7 @@ async def _query_all(tool: Tool, keys: Iterator[str], options: Options, how: Ope
     return status
 
 
-async def _ask(table: Table, key: str, files: bool) -> Row | None:
+async def _ask(table: Table, key: str, files: bool, shown: str) -> Row | None:
     # Postfix never asks a file for the empty string.
     if not key and not table.whole_key and not getattr(table, "takes_empty_key", False):
         return None
@@ -178,14 +183,18 @@ async def _ask(table: Table, key: str, files: bool) -> Row | None:
     if row is None:
         return None
     if not row.value:
-        warn(f"table {table.name}: key {key}: empty string result is not allowed")
-        warn(f"table {table.name} should return NO RESULT in case of NOT FOUND")
+        warn(f"table {shown}: key {key}: empty string result is not allowed")
+        warn(f"table {shown} should return NO RESULT in case of NOT FOUND")
     if files:
         decoded = _decode(_file_name(table), key, row.value)
         if decoded is None:
             raise Fatal(f"table {_file_name(table)}: query error")
         row = Row(decoded, row.table, row.key, row.line)
     return row
+
+
+LONGEST_SHOWN = 30
+"""Of a value in a complaint about it, as in Postfix."""
 
 
 def _drive(coroutine: Coroutine[Any, Any, T], maps: tuple[str, ...], how: Opening) -> T:
@@ -211,9 +220,10 @@ def _decode(name: str, key: str, value: str) -> str | None:
     import binascii
 
     try:
-        return base64.b64decode(key_bytes(value), validate=True).decode("utf-8", "surrogateescape")
+        # Postfix shows what C takes for the text: up to the first NUL.
+        return base64.b64decode(key_bytes(value), validate=True).partition(b"\0")[0].decode("utf-8", "surrogateescape")
     except binascii.Error:
-        warn(f"table {name}: key {key}: malformed BASE64 value: {value}")
+        warn(f"table {name}: key {key}: malformed BASE64 value: {value[:LONGEST_SHOWN]}")
         return None
 
 

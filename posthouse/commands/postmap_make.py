@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from posthouse.commands.postmap_options import Fatal, Options, Tool
 from posthouse.config.configuration import Configuration
 from posthouse.tables.build import Build, exclusive, require_creatable
-from posthouse.tables.open import KEYED, TYPES, Opening, loose_split, split_spec
+from posthouse.tables.open import KEYED, TYPES, Opening, loose_split, open_now, split_spec
 from posthouse.tables.source_text import read_lines
 from posthouse.tables.table import TableError
 from posthouse.tables.warning import warn
+
+UNASKED = {"static": "delete operation is not supported", "fail": "delete error: Application error"}
+"""Types that Postfix opens for writing, and which refuse only when a key is deleted."""
 
 
 def delete_rows(options: Options, how: Opening) -> int:
@@ -27,10 +30,19 @@ def delete_rows(options: Options, how: Opening) -> int:
         if kind not in KEYED:
             if kind not in TYPES:
                 raise TableError(f"unsupported dictionary type: {kind}")
+            if kind in UNASKED:
+                open_now(spec, how).close()
+                if keys:
+                    raise Fatal(f"table {kind}:{path}: {UNASKED[kind]}")
+                continue
             raise Fatal(f"{kind}:{path} map requires O_RDONLY access mode")
         build = Build(kind, path, fold=how.fold, unicode=how.unicode, nul=options.nul)
         try:
             owner = os.stat(build.file)
+        except FileNotFoundError as error:
+            if kind == "lmdb":
+                continue  # nothing to delete: Postfix's library makes the file
+            raise Fatal(f"open database {build.file}: {error.strerror}") from error
         except OSError as error:
             raise Fatal(f"open database {build.file}: {error.strerror}") from error
         with as_owner(owner, keep_root=options.keep_root), exclusive(build.file):
@@ -83,19 +95,15 @@ def make_table(tool: Tool, spec: str, options: Options, how: Opening, configurat
 
 
 def _encoder(shown: str) -> Callable[[str, int], str | None]:
-    """-F: the value names files; what is stored is their content, with a line end between, in base64."""
-    import base64
+    """-F: the value names files; what is stored is their content."""
+    from posthouse.tables.file_values import BadFiles, file_contents
 
     def encode(value: str, line: int) -> str | None:
-        contents: list[bytes] = []
-        for name in value.replace(",", " ").split():
-            try:
-                with open(name, "rb") as file:
-                    contents.append(file.read())
-            except OSError as error:
-                warn(f"{shown}, line {line}: open {name}: {error.strerror}: skipping this entry")
-                return None
-        return base64.b64encode(b"\n".join(contents)).decode("ascii")
+        try:
+            return file_contents(value)
+        except BadFiles as bad:
+            warn(f"{shown}, line {line}: {bad}: skipping this entry")
+            return None
 
     return encode
 

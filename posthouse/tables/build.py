@@ -44,6 +44,8 @@ class Build:
         self._fold = fold
         self._unicode = unicode
         self._nul = (kind != "cdb") if nul is None else nul
+        self._asked = nul
+        self._loaded: bool | None = None
         self._replace = replace
         self._quiet = quiet
 
@@ -55,7 +57,10 @@ class Build:
             return
         except OSError as error:
             raise TableError(f"open database {self.file}: {error.strerror}") from error
-        self.rows = {key.removesuffix(b"\0"): value.removesuffix(b"\0") for key, value in store.items()}
+        for key, value in store.items():
+            if self._loaded is None:
+                self._loaded = key.endswith(b"\0")
+            self.rows[key.removesuffix(b"\0")] = value.removesuffix(b"\0")
         store.close()
 
     def add(self, entry: Entry, encode: Callable[[str, int], str | None] | None = None) -> None:
@@ -79,6 +84,8 @@ class Build:
             shown = self.file.removesuffix(SUFFIX["lmdb"]) if self.kind == "lmdb" else self.file
             warn(f'{self.kind}:{shown}: non-UTF-8 key "{key}": malformed UTF-8 or invalid codepoint')
             return True  # as Postfix counts it
+        if self._asked is not None and self._asked != self._loaded:
+            return False  # -n or -N, and the file holds the other kind of keys
         return self.rows.pop(self._key(key), None) is not None
 
     def _key(self, key: str) -> bytes:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from posthouse.tables.file_values import BadFiles, ReadValue, as_written
 from posthouse.tables.source_text import BLANKS, logical_lines, rule_lines
 from posthouse.tables.table import Row, TableError
 from posthouse.tables.warning import warn
@@ -128,7 +129,7 @@ class CidrTable:
         """Nothing is held open."""
 
 
-def parse_cidr(lines: Iterable[str], path: str) -> list[CidrRule]:
+def parse_cidr(lines: Iterable[str], path: str, read_value: ReadValue = as_written) -> list[CidrRule]:
     """The rules of a file; those that cannot be read are skipped with a warning."""
     rules: list[CidrRule] = []
     unclosed: list[int] = []
@@ -167,8 +168,8 @@ def parse_cidr(lines: Iterable[str], path: str) -> list[CidrRule]:
                 if not value:
                     raise BadNetwork("no lookup result")
                 source = f"!{pattern}" if negated else pattern
-                rules.append(CidrRule(source, network, negated, value, line.number))
-        except BadNetwork as bad:
+                rules.append(CidrRule(source, network, negated, read_value(value), line.number))
+        except (BadNetwork, BadFiles) as bad:
             warn(f"{where}: {bad}: skipping this rule")
     for start in reversed(unclosed):
         condition = rules[start]
@@ -193,10 +194,10 @@ def _negation(text: str) -> tuple[bool, str]:
     return negated, text
 
 
-def open_cidr(name: str, path: str) -> CidrTable:
+def open_cidr(name: str, path: str, read_value: ReadValue = as_written) -> CidrTable:
     """Read the file, or the rules in braces, now."""
     try:
         lines = rule_lines(path, "cidr map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
-    return CidrTable(name, parse_cidr(lines, path))
+    return CidrTable(name, parse_cidr(lines, path, read_value))

@@ -10,6 +10,7 @@ Standards: DATABASE_README, "randmap", "pipemap", "unionmap".
 import random
 from collections.abc import Callable, Sequence
 
+from posthouse.tables.file_values import ReadValue, as_written
 from posthouse.tables.table import Row, Table, TableError, TableRetry
 from posthouse.tables.words import split_words, strip_braces
 
@@ -19,10 +20,17 @@ class RandomTable:
 
     __slots__ = ("_choose", "_values", "name", "whole_key")
 
-    def __init__(self, name: str, text: str, choose: Callable[[Sequence[str]], str] = random.choice) -> None:
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        choose: Callable[[Sequence[str]], str] = random.choice,
+        read_value: ReadValue = as_written,
+    ) -> None:
+        """Raises TableError, BadFiles."""
         self.name = name
         self.whole_key = True
-        self._values = parse_members(name, "randmap", text, "value...")
+        self._values = [read_value(value) for value in parse_members(name, "randmap", text, "value...")]
         self._choose = choose
 
     async def lookup(self, key: str) -> Row | None:

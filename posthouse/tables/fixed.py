@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 
+from posthouse.tables.file_values import ReadValue, as_written
 from posthouse.tables.fold import fold_key
 from posthouse.tables.table import Row, TableError, TableRetry
 from posthouse.tables.words import brace_fault, strip_braces
@@ -17,7 +18,8 @@ class StaticTable:
 
     __slots__ = ("name", "value", "whole_key")
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, read_value: ReadValue = as_written) -> None:
+        """Raises TableError, BadFiles."""
         self.name = name
         self.whole_key = True
         self.value = text
@@ -26,6 +28,7 @@ class StaticTable:
             if inside is None:
                 raise TableError(f"bad static:name syntax: {brace_fault(text)}")
             self.value = inside
+        self.value = read_value(self.value)
 
     async def lookup(self, key: str) -> Row | None:
         """Always found."""

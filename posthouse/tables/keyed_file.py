@@ -104,15 +104,24 @@ class KeyedFile:
     """One open table."""
 
     def __init__(
-        self, name: str, path: str, store: Store, *, nul: bool, fold: bool = True, unicode: bool = True
+        self,
+        name: str,
+        path: str,
+        store: Store,
+        *,
+        nul: bool,
+        both: bool = True,
+        fold: bool = True,
+        unicode: bool = True,
     ) -> None:
+        """`nul`: keys end in NUL; `both`: or all do not."""
         self.name = name
         self.path = path
         """As warnings about the content name it."""
         self.whole_key = False
         self._store = store
         self._nul = nul
-        self._both = True
+        self._both = both
         self._fold = fold
         self._unicode = unicode
 
@@ -147,9 +156,19 @@ class KeyedFile:
 
 
 def open_keyed_file(
-    name: str, kind: str, path: str, *, fold: bool = True, unicode: bool = True, now: float | None = None
+    name: str,
+    kind: str,
+    path: str,
+    *,
+    fold: bool = True,
+    unicode: bool = True,
+    now: float | None = None,
+    nul: bool | None = None,
 ) -> KeyedFile:
-    """Open what postmap made of `path`. `now`: warn when the source is newer. Raises TableError."""
+    """Open what postmap made of `path`. `now`: warn when the source is newer. `nul`: only keys (not) ending in NUL.
+
+    Raises TableError.
+    """
     file = path + SUFFIX[kind]
     try:
         store = open_store(kind, file)
@@ -164,7 +183,15 @@ def open_keyed_file(
         else:
             if made < changed < now - STALE_SECONDS:
                 warn(f"database {file} is older than source file {path}")
-    return KeyedFile(name, path if kind == "lmdb" else file, store, nul=kind != "cdb", fold=fold, unicode=unicode)
+    return KeyedFile(
+        name,
+        path if kind == "lmdb" else file,
+        store,
+        nul=kind != "cdb" if nul is None else nul,
+        both=nul is None,
+        fold=fold,
+        unicode=unicode,
+    )
 
 
 def open_store(kind: str, file: str) -> Store:

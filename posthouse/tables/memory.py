@@ -8,6 +8,7 @@ Standards: DATABASE_README, "texthash" and "inline".
 
 from collections.abc import Iterator
 
+from posthouse.tables.file_values import BadFiles, ReadValue, as_written
 from posthouse.tables.fold import fold_key, is_utf8
 from posthouse.tables.source_text import BLANKS, entries, read_lines, word_end
 from posthouse.tables.table import Row, TableError
@@ -40,7 +41,9 @@ class MemoryTable:
         """Nothing is held open."""
 
 
-def open_texthash(name: str, path: str, *, fold: bool = True, unicode: bool = True) -> MemoryTable:
+def open_texthash(
+    name: str, path: str, *, fold: bool = True, unicode: bool = True, read_value: ReadValue = as_written
+) -> MemoryTable:
     """Read the file now."""
     try:
         lines = read_lines(path)
@@ -48,11 +51,16 @@ def open_texthash(name: str, path: str, *, fold: bool = True, unicode: bool = Tr
         raise TableError(f"open database {path}: {error.strerror}") from error
     rows: dict[str, Row] = {}
     for entry in entries(lines, path, warn, utf8=unicode, ignoring=" -- ignoring this line"):
+        try:
+            value = read_value(entry.value)
+        except BadFiles as bad:
+            warn(f"{path}, line {entry.line}: {bad}: skipping this entry")
+            continue
         key = fold_key(entry.key, unicode) if fold else entry.key
         if key in rows:
             warn(f'{path}, line {entry.line}: duplicate entry: "{entry.key}"')
             continue
-        rows[key] = Row(entry.value, name, key, entry.line)
+        rows[key] = Row(value, name, key, entry.line)
     return MemoryTable(name, rows, fold=fold, unicode=unicode)
 
 
@@ -69,7 +77,9 @@ def split_quoted_name(text: str) -> tuple[str | None, bool, str]:
     return text[:end], rest.startswith("="), rest[1:].strip(BLANKS)
 
 
-def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True) -> MemoryTable:
+def open_inline(
+    name: str, text: str, *, fold: bool = True, unicode: bool = True, read_value: ReadValue = as_written
+) -> MemoryTable:
     """Read the rows from the table's own name. Blanks around = need braces around the row."""
     need = f'"{name}"; need "inline:{{name=value...}}"'
     if unicode and not is_utf8(name):
@@ -77,6 +87,8 @@ def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True
     inside = strip_braces(text)
     if not inside:
         raise TableError(f"bad syntax: {need}")
+    if read_value is not as_written:
+        need = need.replace("name=value...", "name=filename...")
     rows: dict[str, Row] = {}
     for word in split_words(inside):
         row = strip_braces(word) if word.startswith("{") else word
@@ -89,5 +101,8 @@ def open_inline(name: str, text: str, *, fold: bool = True, unicode: bool = True
         if fault or key is None:
             raise TableError(f"{fault}: {need}")
         folded = fold_key(key, unicode) if fold else key
-        rows[folded] = Row(value, name, folded)
+        try:
+            rows[folded] = Row(read_value(value), name, folded)
+        except BadFiles as bad:
+            raise TableError(f"{bad}: {need}") from bad
     return MemoryTable(name, rows, fold=fold, unicode=unicode)

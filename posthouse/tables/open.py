@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
+from posthouse.tables.file_values import BadFiles, ReadValue, as_written
 from posthouse.tables.table import Row, Table, TableError, TableRetry
 from posthouse.tables.warning import speaker, warn
 
@@ -55,6 +56,10 @@ class Opening:
     warn_stale: bool = True
     substitution: bool = True
     """Whether $number may stand in the results of patterns; without, tables that anybody may write are refused too."""
+    nul: bool | None = None
+    """Of files of keys: whether only those that end in NUL are looked at, or only those that do not."""
+    read_value: ReadValue = as_written
+    """What a value of a table that is no database stands for."""
     configuration: Configuration | None = None
     """Where database clients find the parameters that stand in main.cf."""
 
@@ -104,49 +109,52 @@ def _open(spec: str, how: Opening) -> Table:
         from posthouse.tables.keyed_file import open_keyed_file
 
         now = time.time() if how.warn_stale else None
-        return open_keyed_file(full, kind, name, fold=how.fold, unicode=how.unicode, now=now)
+        return open_keyed_file(full, kind, name, fold=how.fold, unicode=how.unicode, now=now, nul=how.nul)
     opener = OPENERS.get(kind)
     if opener is None:
         if kind in KNOWN:
             raise TableError(f"unsupported dictionary type: {kind}. This version of Posthouse does not have it")
         raise TableError(f"unsupported dictionary type: {kind}")
-    return opener(full, name, how)
+    try:
+        return opener(full, name, how)
+    except BadFiles as bad:
+        raise TableError(str(bad)) from bad
 
 
 def _texthash(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.memory import open_texthash
 
-    return open_texthash(full, name, fold=how.fold, unicode=how.unicode)
+    return open_texthash(full, name, fold=how.fold, unicode=how.unicode, read_value=how.read_value)
 
 
 def _inline(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.memory import open_inline
 
-    return open_inline(full, name, fold=how.fold, unicode=how.unicode)
+    return open_inline(full, name, fold=how.fold, unicode=how.unicode, read_value=how.read_value)
 
 
 def _cidr(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.cidr import open_cidr
 
-    return open_cidr(full, name)
+    return open_cidr(full, name, read_value=how.read_value)
 
 
 def _regexp(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.regexp import open_regexp
 
-    return open_regexp(full, name, substitution=how.substitution)
+    return open_regexp(full, name, substitution=how.substitution, read_value=how.read_value)
 
 
 def _pcre(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.pcre import open_pcre
 
-    return open_pcre(full, name, substitution=how.substitution)
+    return open_pcre(full, name, substitution=how.substitution, read_value=how.read_value)
 
 
 def _static(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.fixed import StaticTable
 
-    return StaticTable(full, name)
+    return StaticTable(full, name, how.read_value)
 
 
 def _fail(full: str, name: str, how: Opening) -> Table:
@@ -178,7 +186,7 @@ def _unix(full: str, name: str, how: Opening) -> Table:
 def _randmap(full: str, name: str, how: Opening) -> Table:
     from posthouse.tables.combined import RandomTable
 
-    return RandomTable(full, name)
+    return RandomTable(full, name, read_value=how.read_value)
 
 
 def _pipemap(full: str, name: str, how: Opening) -> Table:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from posthouse.tables.file_values import BadFiles, ReadValue, as_written
 from posthouse.tables.fold import key_bytes, key_text
 from posthouse.tables.prefilter import FEWEST, Prefilter
 from posthouse.tables.replacement import BadReplacement, Replacement, parse_replacement
@@ -139,7 +140,14 @@ class PatternTable:
         """Nothing is held open."""
 
 
-def parse_rules(lines: Iterable[str], path: str, dialect: Dialect, *, substitution: bool = True) -> list[Rule]:
+def parse_rules(
+    lines: Iterable[str],
+    path: str,
+    dialect: Dialect,
+    *,
+    substitution: bool = True,
+    read_value: ReadValue = as_written,
+) -> list[Rule]:
     """The rules of a file; those that cannot be read are skipped with a warning.
 
     substitution=False: so are those whose result depends on what was looked up, where a sender who chose it would
@@ -155,7 +163,7 @@ def parse_rules(lines: Iterable[str], path: str, dialect: Dialect, *, substituti
         if not text:
             continue
         if not _alphanumeric(text[0]):
-            rule = _match_rule(text, where, line.number, dialect, enclosing)
+            rule = _match_rule(text, where, line.number, dialect, enclosing, read_value)
             if rule is None:
                 continue
             if rule.fixed is None and not substitution:
@@ -192,7 +200,9 @@ def _alphanumeric(character: str) -> bool:
     return character.isascii() and character.isalnum()
 
 
-def _match_rule(text: str, where: str, number: int, dialect: Dialect, enclosing: int) -> Rule | None:
+def _match_rule(
+    text: str, where: str, number: int, dialect: Dialect, enclosing: int, read_value: ReadValue
+) -> Rule | None:
     parts = _split_pattern(text, where, dialect)
     if parts is None:
         return None
@@ -207,7 +217,10 @@ def _match_rule(text: str, where: str, number: int, dialect: Dialect, enclosing:
     if not rest:
         warn(f"{where}: no replacement text: using empty string")
     try:
-        replacement = parse_replacement(rest, dialect.beyond)
+        replacement = parse_replacement(read_value(rest), dialect.beyond)
+    except BadFiles as bad:
+        warn(f"{where}: {bad}: skipping this rule")
+        return None
     except BadReplacement as bad:
         warn(f"{where}: {bad.text}" if bad.placed else bad.text)
         warn(f"{where}: bad replacement syntax: skipping this rule")

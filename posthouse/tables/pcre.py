@@ -15,6 +15,7 @@ from typing import Any
 
 import pcre2
 
+from posthouse.tables.file_values import ReadValue, as_written
 from posthouse.tables.fold import key_bytes, key_text
 from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
 from posthouse.tables.prefilter import translate
@@ -87,10 +88,11 @@ def filter_pcre(pattern: str, flags: str) -> str | None:
 DIALECT = Dialect("pcre", compile_pcre, "ignoring", filter_pcre, tuple(FLAGS), "out of range", obsolete="X", perl=True)
 
 
-def open_pcre(name: str, path: str, *, substitution: bool = True) -> PatternTable:
+def open_pcre(name: str, path: str, *, substitution: bool = True, read_value: ReadValue = as_written) -> PatternTable:
     """Read and compile the file, or the rules in braces, now."""
     try:
         lines = rule_lines(path, "pcre map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
-    return PatternTable(name, parse_rules(lines, path, DIALECT, substitution=substitution), DIALECT)
+    rules = parse_rules(lines, path, DIALECT, substitution=substitution, read_value=read_value)
+    return PatternTable(name, rules, DIALECT)

@@ -11,6 +11,7 @@ Standards: regexp_table(5), POSIX.1-2008 regcomp().
 import ctypes
 from collections.abc import Sequence
 
+from posthouse.tables.file_values import ReadValue, as_written
 from posthouse.tables.fold import key_bytes, key_text
 from posthouse.tables.pattern_rules import BadPattern, Dialect, PatternTable, parse_rules
 from posthouse.tables.prefilter import translate
@@ -121,10 +122,11 @@ def filter_posix(pattern: str, flags: str) -> str | None:
 DIALECT = Dialect("regexp", compile_posix, "skipping", filter_posix, tuple(FLAGS), "out-of-range")
 
 
-def open_regexp(name: str, path: str, *, substitution: bool = True) -> PatternTable:
+def open_regexp(name: str, path: str, *, substitution: bool = True, read_value: ReadValue = as_written) -> PatternTable:
     """Read and compile the file, or the rules in braces, now."""
     try:
         lines = rule_lines(path, "regexp map")
     except OSError as error:
         raise TableError(f"open {path}: {error.strerror}") from error
-    return PatternTable(name, parse_rules(lines, path, DIALECT, substitution=substitution), DIALECT)
+    rules = parse_rules(lines, path, DIALECT, substitution=substitution, read_value=read_value)
+    return PatternTable(name, rules, DIALECT)

@@ -8,6 +8,7 @@ Standards: tcp_table(5).
 """
 
 import asyncio
+import os
 import re
 from urllib.parse import unquote_to_bytes
 
@@ -70,7 +71,9 @@ class TcpTable:
                     line = await reader.readuntil(b"\n")
                     return line.rstrip(b"\r\n")
             except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, OSError) as error:
-                trouble = getattr(error, "strerror", None) or str(error) or "timeout"
+                # asyncio has a text of its own for a refused connection.
+                number = getattr(error, "errno", None)
+                trouble = os.strerror(number) if number else str(error) or "timeout"
                 if self._streams is None:
                     warn(f"connect to TCP map {self._address}: {trouble}")
                 else:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from tests.interop.fair_choice import fair
+
 VARIABLES = {
     "one": "1",
     "ten": "10",
@@ -67,8 +69,8 @@ _blank = st.sampled_from(["", "", "", " ", "\t", "  ", "\r"])
 Draw = Callable[[st.SearchStrategy[str]], str]
 
 
-def _pick(draw: Callable[..., object], *choices: str) -> str:
-    return str(draw(st.sampled_from(choices)))
+def _pick(draw: st.DrawFn, *choices: str) -> str:
+    return fair(draw, choices)
 
 
 @st.composite
@@ -152,7 +154,7 @@ def _inner(draw: st.DrawFn, depth: int) -> Made:
 
 @st.composite
 def _comparison(draw: st.DrawFn, depth: int, *, alone: bool) -> Made:
-    level = draw(st.booleans())
+    level = fair(draw, (True, False))
     operator = _pick(draw, *(LEVELS if level else OPERATORS))
     rules = {"comparison alone" if alone else "comparison?:", operator}
     sides = []
@@ -218,7 +220,8 @@ LAYOUT_RULES = (
     *("own name", "unknown name", "service name", "long value", "tab", "NUL", "read-only name"),
 )
 
-_TROUBLE = frozenset({"no =", "no name", "blank in name"})
+_TROUBLE = ("no =", "no name", "blank in name")
+_CALM = tuple(rule for rule in LAYOUT_RULES if rule not in _TROUBLE)
 
 
 @st.composite
@@ -226,9 +229,10 @@ def layouts(draw: st.DrawFn) -> Made:
     """A whole main.cf, most often without a fatal error."""
     rules: set[str] = set()
     lines: list[str] = []
-    calm = draw(st.integers(0, 4)) > 0
-    for _ in range(draw(st.integers(1, 12))):
-        kind = _pick(draw, *(rule for rule in LAYOUT_RULES if not (calm and rule in _TROUBLE)))
+    kinds = [_pick(draw, *_CALM) for _ in range(fair(draw, range(2, 12)))]
+    if not fair(draw, range(3)):
+        kinds[fair(draw, range(len(kinds)))] = _pick(draw, *_TROUBLE)
+    for kind in kinds:
         rules.add(kind)
         lines.append(draw(_line(kind)))
     text = "".join(lines)

@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from tests.interop.fair_choice import fair, some
 from tests.interop.main_cf_grammar import Made, expressions
 
 FILE_RULES = (
@@ -28,27 +29,30 @@ _TYPES = ("inet", "unix", "fifo", "pass", "unix-dgram")
 _COMMANDS = ("smtpd", "smtp", "lmtp", "pipe", "local", "cleanup", "spawn", "error")
 _SETTINGS = ("syslog_name", "smtpd_tls_security_level", "mynetworks", "own_setting", "smtpd_banner", "relay_domains")
 _VALUES = ("x", "yes", "", "a,b", "$mydomain", "${one?{a}:{b}}", "$own_setting", "postfix/$service_name")
-_BAD = frozenset({"bad field", "short"})
+_BAD = ("bad field", "short")
+_CALM = tuple(rule for rule in FILE_RULES if rule not in _BAD)
 
 
 @st.composite
 def files(draw: st.DrawFn) -> Made:
     """A master.cf, most often without a fatal error."""
-    calm = draw(st.integers(0, 5)) > 0
-    kinds = draw(st.lists(st.sampled_from([r for r in FILE_RULES if not (calm and r in _BAD)]), min_size=1, max_size=6))
-    text = "".join([draw(_entry(kind)) for kind in kinds])
+    places = draw(some([(name, type_) for name in _NAMES for type_ in _TYPES], least=9, most=9))
+    kinds = [fair(draw, _CALM) for _ in range(fair(draw, range(2, 9)))]
+    if not fair(draw, range(3)):
+        kinds[fair(draw, range(len(kinds)))] = fair(draw, _BAD)
+    text = "".join([draw(_entry(kind, place)) for kind, place in zip(kinds, places, strict=False)])
     if "no final newline" in kinds:
         text = text.removesuffix("\n")
     return Made(text, frozenset(kinds))
 
 
 @st.composite
-def _entry(draw: st.DrawFn, kind: str) -> str:
+def _entry(draw: st.DrawFn, kind: str, place: tuple[str, str]) -> str:
     def pick(*choices: str) -> str:
-        return draw(st.sampled_from(choices))
+        return fair(draw, choices)
 
     fields = [
-        *(pick(*_NAMES), pick(*_TYPES), pick("-", "y", "n"), pick("-", "y", "n"), pick("-", "y", "n")),
+        *(*place, pick("-", "y", "n"), pick("-", "y", "n"), pick("-", "y", "n")),
         *(pick("-", "0", "60", "1000?", "?"), pick("-", "0", "1", "100"), pick(*_COMMANDS)),
     ]
     if kind == "bad field":
@@ -88,6 +92,7 @@ def _entry(draw: st.DrawFn, kind: str) -> str:
 
 
 VIEWS = ("-M", "-F", "-P")
+MORE = ("-f", "-x", "-h", "-H")
 _PATTERNS = (
     *("smtp", "smtp/inet", "*/inet", "*", "relay/unix", "nothing", "nothing/unix", "smtp/inet/command", "*/*/chroot"),
     *("*/*/mynetworks", "smtp/*/*", "a/b/c/d", "/", "", "smtp/", "*/unix/syslog_name", "smtp/inet/nonsense"),
@@ -97,11 +102,11 @@ _PATTERNS = (
 @st.composite
 def views(draw: st.DrawFn) -> tuple[str, ...]:
     """Options and patterns of a listing."""
-    mode = draw(st.sampled_from(VIEWS))
-    more = draw(st.lists(st.sampled_from(["-f", "-x", "-h", "-H", "-o", "-v"][:4]), unique=True, max_size=2))
-    return (mode, *more, *draw(st.lists(st.sampled_from(_PATTERNS), max_size=2, unique=True)))
+    return (fair(draw, VIEWS), *draw(some(MORE, most=2)), *draw(some(_PATTERNS, most=2)))
 
 
+EDITS = ("-Me", "-M#", "-MX", "-Fe", "-Pe", "-PX", "-M", "-F", "-P")
+MAIN_EDITS = ("-e", "-X", "-#", "name=value")
 _ENTRIES = (
     *("smtp inet n - n - - smtpd", "new unix - - n - - pipe flags=R argv=/bin/true", "smtp inet n", ""),
     *("x unix - - n - - smtp -o a=b -o {c = d e}", "x tcp - - n - - smtp", "  spaced   inet n  -  n  -  -  smtpd  "),
@@ -111,7 +116,7 @@ _ENTRIES = (
 @st.composite
 def edits(draw: st.DrawFn) -> tuple[str, ...]:
     """Options and arguments of a change."""
-    kind = draw(st.sampled_from(["-Me", "-M#", "-MX", "-Fe", "-Pe", "-PX", "-M", "-F", "-P"]))
+    kind = fair(draw, EDITS)
     name, type_ = (
         draw(st.sampled_from([*_NAMES[:5], "*", "new", "x", ""])),
         draw(st.sampled_from([*_TYPES[:2], "*", ""])),
@@ -139,7 +144,7 @@ def edits(draw: st.DrawFn) -> tuple[str, ...]:
 def main_edits(draw: st.DrawFn) -> tuple[str, ...]:
     """Options and arguments of a change of main.cf."""
     names = ("relay_domains", "one", "list", "new_name", "mynetworks", "relay_transport", "x-y")
-    kind = draw(st.sampled_from(["-e", "-X", "-#", ""]))
+    kind = fair(draw, MAIN_EDITS)
     if kind in {"-X", "-#"}:
         # Postfix 3.7 dies when one name is given twice.
         chosen = [draw(st.sampled_from([*names, "", " ", "#x", "a=b", " one", "one "]))]
@@ -151,4 +156,4 @@ def main_edits(draw: st.DrawFn) -> tuple[str, ...]:
         draw(st.sampled_from(["", "x", "  y  z ", "a = b", "l\nm", "#", "\u00e9"])),
     )
     request = name + draw(st.sampled_from(["=", " = ", "= "])) + value
-    return ("-e", request) if kind else (request,)
+    return ("-e", request) if kind == "-e" else (request,)

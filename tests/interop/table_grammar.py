@@ -4,6 +4,11 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from tests.interop.fair_choice import LONG, fair
+
+LINES = 10 if LONG else 1
+"""Of a source of rows, at least."""
+
 
 class Made(NamedTuple):
     """A text, the rules it was made by, and keys worth asking for."""
@@ -30,19 +35,36 @@ def words() -> st.SearchStrategy[str]:
     return st.one_of(WORDS, WORDS, st.text(LETTERS, min_size=1, max_size=8))
 
 
+ENTRY_RULES = (
+    *(
+        "row",
+        "long value",
+        "value of words",
+        "continued",
+        "continued by blanks",
+        "comment",
+        "comment inside",
+        "blank line",
+    ),
+    *(
+        "orphan",
+        "key alone",
+        "value trailing blanks",
+        "alias like",
+        "long line",
+        "NUL",
+        "CR inside",
+        "empty continuation",
+    ),
+)
+SOURCE_RULES = (*ENTRY_RULES, "CRLF", "duplicate", "no last line end")
+
+
 @st.composite
 def entry(draw: st.DrawFn) -> Made:
     """A row, or something like it."""
     key, value = draw(words()), draw(words())
-    rule = draw(
-        st.sampled_from(
-            [
-                *("row", "row", "row", "row", "long value", "value of words", "continued", "continued by blanks"),
-                *("comment", "comment inside", "blank line", "orphan", "key alone", "value trailing blanks"),
-                *("alias like", "long line", "NUL", "CR inside", "empty continuation"),
-            ]
-        )
-    )
+    rule = fair(draw, ("row", "row", *ENTRY_RULES))
     end = draw(END)
     blank = draw(BLANK)
     text = {
@@ -69,13 +91,13 @@ def entry(draw: st.DrawFn) -> Made:
 @st.composite
 def source(draw: st.DrawFn) -> Made:
     """A whole file of rows; the last line may lack its end, rows may come twice."""
-    parts = draw(st.lists(entry(), min_size=1, max_size=8))
+    parts = draw(st.lists(entry(), min_size=LINES, max_size=3 * LINES + 5))
     rules = [rule for part in parts for rule in part.rules]
-    if draw(st.booleans()):
+    if fair(draw, (True, False)):
         parts.append(draw(st.sampled_from(parts)))
         rules.append("duplicate")
     text = "".join(part.text for part in parts)
-    if draw(st.integers(0, 4)) == 0:
+    if fair(draw, (True, False)):
         text = text.rstrip("\n")
         rules.append("no last line end")
     return Made(text, tuple(rules), draw(asked([key for part in parts for key in part.keys])))
@@ -90,6 +112,9 @@ def asked(draw: st.DrawFn, known: list[str]) -> tuple[str, ...]:
     if draw(st.integers(0, 3)) == 0:
         keys.append("")
     return tuple(dict.fromkeys(keys))
+
+
+ALIAS_RULES = ("alias", "alias continued", "alias comment", "no colon", "blank before colon")
 
 
 @st.composite
@@ -161,11 +186,7 @@ def alias_entry(draw: st.DrawFn) -> Made:
             max_size=3,
         )
     )
-    rule = draw(
-        st.sampled_from(
-            ["alias", "alias", "alias", "alias continued", "alias comment", "no colon", "blank before colon"]
-        )
-    )
+    rule = fair(draw, ("alias", *ALIAS_RULES))
     joined = ", ".join(values)
     text = {
         "alias": f"{name}: {joined}\n",
@@ -208,17 +229,18 @@ BITS = st.sampled_from(
 )
 
 
+CIDR_RULES = (
+    *("cidr", "cidr if", "cidr endif", "cidr endif text", "cidr no result", "cidr comment", "cidr continued"),
+    *("cidr if text", "cidr odd"),
+)
+
+
 @st.composite
 def cidr_rule(draw: st.DrawFn) -> Made:
     """A line of a cidr table."""
     negation = draw(st.sampled_from(["", "", "", "!", "! ", "!!"]))
     pattern = draw(ADDRESSES) + draw(BITS)
-    rule = draw(
-        st.sampled_from(
-            ["cidr", "cidr", "cidr", "cidr", "cidr if", "cidr if", "cidr endif", "cidr endif", "cidr endif text",
-             "cidr no result", "cidr comment", "cidr continued", "cidr if text", "cidr odd"]
-        )
-    )  # fmt: skip
+    rule = fair(draw, ("cidr", "cidr", "cidr if", "cidr endif", *CIDR_RULES))
     value = draw(words())
     text = {
         "cidr": f"{negation}{pattern} {value}\n",
@@ -309,21 +331,22 @@ RESULTS = st.sampled_from(
 DELIMITERS = st.sampled_from(["/", "/", "/", "/", "!", "%", "|", ",", "~", "#", "a", '"'])
 
 
+PATTERN_RULES = (
+    *("match", "if", "endif", "if text", "endif text", "no result", "unclosed", "match comment", "match continued"),
+    *("garbage", "if alone", "other case"),
+)
+
+
 @st.composite
 def pattern_rule(draw: st.DrawFn, flags: str) -> Made:
     """A line of a regexp or pcre table."""
     pattern = "".join(draw(st.lists(ATOMS, min_size=1, max_size=4)))
     delimiter = draw(DELIMITERS)
     negation = draw(st.sampled_from(["", "", "", "", "!", "! ", "!!"]))
-    turned = "".join(draw(st.lists(st.sampled_from(flags), max_size=2))) if draw(st.booleans()) else ""
+    turned = "".join(fair(draw, flags) for _ in range(fair(draw, (0, 0, 1, 2))))
     body = f"{negation}{delimiter}{pattern}{delimiter}{turned}"
     result = draw(RESULTS)
-    rule = draw(
-        st.sampled_from(
-            ["match", "match", "match", "match", "match", "match", "if", "if", "endif", "endif", "if text", "endif text",
-             "no result", "unclosed", "match comment", "match continued", "garbage", "if alone", "other case"]
-        )
-    )  # fmt: skip
+    rule = fair(draw, ("match", "match", "match", "match", "if", "endif", *PATTERN_RULES))
     text = {
         "match": f"{body} {result}\n",
         "if": f"if {body}\n",
@@ -355,16 +378,16 @@ def pattern_source(draw: st.DrawFn, flags: str) -> Made:
     return Made("".join(part.text for part in parts), tuple(rule for part in parts for rule in part.rules), tuple(keys))
 
 
+INLINE_RULES = (
+    *("inline", "inline braces", "inline no equals", "inline open", "inline after", "inline empty", "inline blanks"),
+)
+
+
 @st.composite
 def inline_spec(draw: st.DrawFn) -> Made:
     """inline:{ … }."""
     pairs = draw(st.lists(st.tuples(words(), words()), min_size=1, max_size=4))
-    rule = draw(
-        st.sampled_from(
-            ["inline", "inline", "inline", "inline braces", "inline braces", "inline no equals", "inline open",
-             "inline after", "inline empty", "inline blanks"]
-        )
-    )  # fmt: skip
+    rule = fair(draw, INLINE_RULES)
     plain = ", ".join(f"{key}={value}" for key, value in pairs)
     braces = ", ".join(f"{{ {key} = {value} {key} }}" for key, value in pairs)
     text = {
@@ -379,11 +402,14 @@ def inline_spec(draw: st.DrawFn) -> Made:
     return Made(text, (rule,), draw(asked([key for key, _ in pairs])))
 
 
+STATIC_RULES = ("static", "static braces", "static open", "static after")
+
+
 @st.composite
 def static_spec(draw: st.DrawFn) -> Made:
     """static:value and static:{ value }."""
     value = draw(words())
-    rule = draw(st.sampled_from(["static", "static", "static braces", "static open", "static after"]))
+    rule = fair(draw, STATIC_RULES)
     text = {
         "static": f"static:{value}",
         "static braces": f"static:{{ {value} {value} }}",
@@ -402,11 +428,16 @@ MEMBERS = st.sampled_from(
 )
 
 
+def combined_rules(kind: str) -> tuple[str, ...]:
+    """The rules of pipemap or unionmap."""
+    return (kind, f"{kind} open", f"{kind} after", f"{kind} bare")
+
+
 @st.composite
 def combined_spec(draw: st.DrawFn, kind: str) -> Made:
     """pipemap:{…} or unionmap:{…}."""
     members = draw(st.lists(MEMBERS, min_size=1, max_size=3))
-    rule = draw(st.sampled_from([kind, kind, kind, f"{kind} open", f"{kind} after", f"{kind} bare"]))
+    rule = fair(draw, combined_rules(kind))
     joined = ", ".join(members)
     text = {
         kind: f"{kind}:{{{joined}}}",
@@ -417,17 +448,22 @@ def combined_spec(draw: st.DrawFn, kind: str) -> Made:
     return Made(text, (rule,), draw(asked(["a", "joe", "1.2.3.4", "root"])))
 
 
+RANDOM_RULES = ("randmap", "randmap two", "randmap empty", "randmap open", "randmap bare")
+
+
 @st.composite
 def random_spec(draw: st.DrawFn) -> Made:
     """randmap:{…} whose choice is no choice."""
     # One word: of several, each of the two would choose another.
     value = draw(st.text(LETTERS, min_size=1, max_size=8))
-    text, rule = draw(
-        st.sampled_from(
-            [(f"randmap:{{{value}}}", "randmap"), (f"randmap:{{{value}, {value}}}", "randmap two"),
-             ("randmap:{}", "randmap empty"), (f"randmap:{{{value}", "randmap open"), (f"randmap:{value}", "randmap bare")]
-        )
-    )  # fmt: skip
+    rule = fair(draw, RANDOM_RULES)
+    text = {
+        "randmap": f"randmap:{{{value}}}",
+        "randmap two": f"randmap:{{{value}, {value}}}",
+        "randmap empty": "randmap:{}",
+        "randmap open": f"randmap:{{{value}",
+        "randmap bare": f"randmap:{value}",
+    }[rule]
     return Made(text, (rule,), draw(asked([value])))
 
 
