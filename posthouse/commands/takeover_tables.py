@@ -55,7 +55,7 @@ def _try(own: Configuration, word: str, kind: str) -> tuple[str, str]:
             asyncio.run(_ask(table.lookup(PROBE)))
         return "ok", "opens"
     except (ConfigError, TableError, TableRetry, OSError, ValueError) as error:
-        return "stops", why(error)
+        return "stops", why(error).removeprefix(f"{word}: ")
 
 
 async def _ask(lookup: object) -> None:

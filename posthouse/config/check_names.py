@@ -15,8 +15,9 @@ from posthouse.config.master_cf import Service
 LIKENESS = 0.8
 """How alike two names must be for "did you mean": one letter in a short name, two or three in a long one."""
 
-ASKS_NOTHING = {"biff": "no"}
-"""Values that are kept by doing nothing: Debian's main.cf turns off what we do not have."""
+ASKS_NOTHING = {"biff": ("no",), "smtpd_forbid_bare_newline": ("yes", "normalize")}
+"""Values that are kept by doing nothing: Debian's main.cf turns off what we do not have, and what others must ask for
+(only <CR><LF>.<CR><LF> ends a message) is always so."""
 
 
 def check_names(configuration: Configuration, services: Sequence[Service]) -> list[Finding]:
@@ -51,7 +52,7 @@ def _effect(configuration: Configuration, name: str) -> list[Finding]:
     parameter = PARAMETERS.get(name)
     if parameter is None or name in COMPUTED or name in SILENT or name in acting_parameters():
         return []
-    if configuration.raw(name) in (parameter.default, ASKS_NOTHING.get(name)):
+    if configuration.raw(name) in (parameter.default, *ASKS_NOTHING.get(name, ())):
         return []
     if name in REFUSED:
         return [found(configuration, "warning", name, f"{name}: {REFUSED[name]}")]

@@ -40,7 +40,7 @@ def _check_word(configuration: Configuration, word: str) -> list[Finding]:
     if network.prefixlen < PUBLIC_PREFIX[network.version] and not network.is_private:
         text = f"mynetworks: {word} lets almost everyone relay through this machine"
         return [found(configuration, "warning", "mynetworks", text)]
-    if network.is_loopback:
+    if network.is_loopback or network.is_link_local:
         return []
     for interface in machine_interfaces():
         if interface.ip in network and network.prefixlen < interface.network.prefixlen:

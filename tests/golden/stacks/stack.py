@@ -14,6 +14,7 @@ NAMES = tuple(sorted(path.parent.name for path in FOLDER.glob("*/main.cf")))
 
 PLACEHOLDER = re.compile(r"@([a-z0-9_]+)=([^@\n]*)@")
 LISTINGS = "listings.txt"
+SAID = "said.txt"
 
 MACHINE = frozenset({"myhostname", "mydomain", "mynetworks", "compatibility_level"})
 """Names whose default is the machine's, or the version's."""
@@ -31,7 +32,7 @@ def write_stack(name: str, folder: Path, values: Mapping[str, str] = {}) -> None
         return values.get(found[1], found[2])
 
     for source in sorted((FOLDER / name).rglob("*")):
-        if source.is_file() and source.name != LISTINGS:
+        if source.is_file() and source.name not in (LISTINGS, SAID):
             path = folder / source.relative_to(FOLDER / name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(PLACEHOLDER.sub(fill, source.read_text()))

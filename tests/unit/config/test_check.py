@@ -20,7 +20,7 @@ def test_a_plain_configuration_is_sound(tmp_path: Path) -> None:
 
 
 def test_what_is_turned_off_and_never_was_on_is_not_told(tmp_path: Path) -> None:
-    assert check(tmp_path, "biff = no\n") == []
+    assert check(tmp_path, "biff = no\nsmtpd_forbid_bare_newline = normalize\n") == []
     assert [f.text for f in check(tmp_path, "biff = yes please\n")] != []
 
 
