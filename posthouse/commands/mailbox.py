@@ -21,6 +21,8 @@ from pathlib import Path
 from posthouse.config.read import read_configuration
 from posthouse.mailbox.native.backup import back_up
 from posthouse.mailbox.native.layout import DATABASE, account_folder
+from posthouse.mailbox.native.ledger import LEDGER
+from posthouse.mailbox.native.recovery import recover
 from posthouse.mailbox.native.salvage import salvage
 from posthouse.mailbox.native.store import NativeMailStore
 from posthouse.mailbox.native.verify import Verification, verify_account
@@ -112,6 +114,8 @@ def main(directory: str, verb: str, accounts: tuple[str, ...], target: str = "")
     """One verb over accounts."""
     store = Path(read_configuration(directory).value("mail_store_directory"))
     well = True
+    if verb == "backup" and (store / LEDGER).is_dir():
+        well = _as_owner(store / LEDGER, partial(_recover, store))
     for account in accounts:
         folder = account_folder(store, account)
         if not folder.is_dir():
@@ -127,6 +131,14 @@ def main(directory: str, verb: str, accounts: tuple[str, ...], target: str = "")
             work = partial(_check if verb == "check" else _repair, store, account)
             well = _as_owner(folder, work) and well
     return 0 if well else 1
+
+
+def _recover(store: Path) -> bool:
+    """What check and repair do by opening the store: after a loss of power accounts are brought up to the ledger."""
+    problems = recover(store)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return not problems
 
 
 def _backup(folder: Path, account: str, target: Path) -> bool:

@@ -24,6 +24,7 @@ from posthouse.mailbox.mbox.store import mbox_store
 from posthouse.mailbox.native.store import NativeMailStore, no_limits
 from posthouse.mailbox.store import AccountStore, Delivered, MailStore, Refused
 from posthouse.mailbox.takeover import TakingStore
+from posthouse.tables.warning import warn
 
 # Where the index of a user's mbox lies, beneath the home.
 INDEX_FOLDER = ".posthouse"
@@ -86,7 +87,7 @@ class ChoosingStore:
     def native(self) -> NativeMailStore:
         """The store of all accounts that are no users here."""
         if self._native is None:
-            self._native = NativeMailStore(Path(self._settings.mail_store_directory), limits=self._limits)
+            self._native = NativeMailStore(Path(self._settings.mail_store_directory), limits=self._limits, warn=warn)
         return self._native
 
     def store_of(self, account: str) -> MailStore:

@@ -13,6 +13,7 @@ from posthouse.config.settings import read_settings
 from posthouse.mailbox.native.store import NativeMailStore
 from posthouse.routing.address_class import AddressClass
 from posthouse.routing.router import Router
+from posthouse.tables.warning import warn
 from posthouse.transport.store import StoreAgent
 
 KNOWN_SECONDS = 1.0
@@ -32,7 +33,7 @@ class StoreSettings:
 
 def open_native_store(configuration: Configuration) -> NativeMailStore:
     """The native store of this instance."""
-    return NativeMailStore(Path(read_settings(StoreSettings, configuration).mail_store_directory))
+    return NativeMailStore(Path(read_settings(StoreSettings, configuration).mail_store_directory), warn=warn)
 
 
 def account_finder(

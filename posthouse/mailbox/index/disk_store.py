@@ -17,7 +17,8 @@ from posthouse.mailbox.index.account import OpenAccount
 from posthouse.mailbox.index.backing import Backing
 from posthouse.mailbox.index.delivery import deliver_draft, write_content
 from posthouse.mailbox.index.files import FileWriter
-from posthouse.mailbox.index.lane import OPEN_FILES, THREADS, Lane, Lanes
+from posthouse.mailbox.index.lane import Lane
+from posthouse.mailbox.index.lanes import OPEN_FILES, THREADS, Lanes
 from posthouse.mailbox.index.notices import NoticeBoard
 from posthouse.mailbox.index.rows import AccountFile, QuotaLimits
 from posthouse.mailbox.index.schema import open_database

@@ -1,18 +1,14 @@
-"""Account files off the event loop: one lane per account, a bounded pool, group commit, an LRU.
+"""One account's calls off the event loop: its lane, and group commit.
 
 A lane runs one batch at a time in a thread of the pool. What comes while it runs waits and is
 the next batch: all its writes share one transaction and one sync (each within a savepoint of its
 own, so that one that fails or is refused takes nothing with it), then its reads run. Deliveries
 to one mailbox that follow each other are done together; where that fails, one by one. A caller
 goes on when the commit that holds its write has returned, never before.
-
-Lanes without work keep their file open for a while, up to a number; the one unused longest is closed.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -24,15 +20,6 @@ from posthouse.mailbox.store import MailboxFault, Refused
 
 T = TypeVar("T")
 
-# Commits of accounts that sync at the same time: deliveries to 100 accounts gained up to 8 and lost with 16.
-THREADS = 8
-# Open account files: three descriptors and up to 1 MiB of cache each.
-OPEN_FILES = 256
-# A file unused for so long is closed: an idle session costs some 20 KiB, and 200 KiB with SQLite's cache.
-IDLE_SECONDS = 60.0
-# Groups of quick batches at the same time: each account a thread of its own cost four times the work itself in
-# switches of threads; one at a time would wait for the disk with idle processors.
-GROUPS = 4
 # Jobs of one commit: bounds how long the first of a batch waits for the last.
 BATCH = 200
 
@@ -48,7 +35,7 @@ class Sociable(Protocol):
         """Do all these; their results, or None: what was done is undone, and each is tried by itself."""
 
 
-class _Job:
+class Job:
     """One call that waits."""
 
     __slots__ = ("cleanup", "fault", "future", "quick", "result", "run", "write")
@@ -70,13 +57,34 @@ class _Job:
         self.fault: BaseException | None = None
 
 
+class Yard(Protocol):
+    """What a lane needs of all lanes (index/lanes.py)."""
+
+    @property
+    def open_file(self) -> Callable[[str], AccountFile]:
+        """In the pool. Raises MailboxFault, apsw.Error, OSError."""
+
+    @property
+    def on_change(self) -> Callable[[str], None]:
+        """Something that sessions wait for was committed."""
+
+    def enqueue(self, lane: "Lane", batch: list[Job]) -> None:
+        """Run a batch of quick jobs soon, with those of other lanes."""
+
+    def start(self, lane: "Lane", batch: list[Job]) -> None:
+        """Run a batch in a thread of its own."""
+
+    def settle(self, idle: "Lane") -> None:
+        """A lane has no more work."""
+
+
 class Lane:
     """The calls to one account, in order."""
 
-    def __init__(self, lanes: "Lanes", account: str) -> None:
+    def __init__(self, lanes: Yard, account: str) -> None:
         self._lanes = lanes
         self.account = account
-        self.waiting: list[_Job] = []
+        self.waiting: list[Job] = []
         self.running = False
         self.file: AccountFile | None = None
         self.used = 0.0
@@ -104,7 +112,7 @@ class Lane:
         self, job: Callable[[AccountFile], T], write: bool, cleanup: Callable[[], None] | None, quick: bool
     ) -> T:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self.waiting.append(_Job(job, write, future, cleanup, quick))
+        self.waiting.append(Job(job, write, future, cleanup, quick))
         if not self.running:
             self._start()
         # A caller that is cancelled gives up the answer; the job itself may be in a commit already.
@@ -116,9 +124,9 @@ class Lane:
         if all(job.quick for job in batch):
             self._lanes.enqueue(self, batch)
         else:
-            self._lanes.start([(self, batch)])
+            self._lanes.start(self, batch)
 
-    def done(self, batch: list[_Job], changed: bool, broken: BaseException | None) -> None:
+    def done(self, batch: list[Job], changed: bool, broken: BaseException | None) -> None:
         """Back on the loop: answers go out, and the next batch begins."""
         for job in batch:
             if job.future.done():
@@ -136,12 +144,16 @@ class Lane:
             self.running = False
             self._lanes.settle(self)
 
-    def work(self, batch: list[_Job]) -> bool:
+    def opened(self) -> AccountFile:
+        """In the pool: the account's file. Raises MailboxFault, apsw.Error, OSError."""
+        if self.file is None:
+            self.file = self._lanes.open_file(self.account)
+        return self.file
+
+    def work(self, batch: list[Job]) -> bool:
         """In the pool: one transaction, then the reads. Whether something changed."""
         try:
-            if self.file is None:
-                self.file = self._lanes.open_file(self.account)
-            file = self.file
+            file = self.opened()
             file.changed = False
             in_transaction = [job for job in batch if job.write or file.backing.disk_is_truth]
             if in_transaction:
@@ -162,11 +174,13 @@ class Lane:
         return file.changed
 
 
-def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
+def _transaction(file: AccountFile, jobs: list[Job]) -> None:
     connection = file.connection
     file.after_commit.clear()
     file.undo.clear()
     file.forget_counters()
+    file.known = None
+    file.sync_commits(True)
     connection.execute("BEGIN IMMEDIATE")
     committed = False
     try:
@@ -191,9 +205,9 @@ def _transaction(file: AccountFile, jobs: list[_Job]) -> None:
     file.after_commit.clear()
 
 
-def _companies(jobs: list[_Job]) -> list[list[_Job]]:
+def _companies(jobs: list[Job]) -> list[list[Job]]:
     """The jobs in their order, neighbours that may be done together in one list."""
-    found: list[list[_Job]] = []
+    found: list[list[Job]] = []
     last: tuple[object, str] | None = None
     for job in jobs:
         company = getattr(job.run, "company", None)
@@ -206,7 +220,7 @@ def _companies(jobs: list[_Job]) -> list[list[_Job]]:
     return found
 
 
-def _run_together(file: AccountFile, company: list[_Job]) -> bool:
+def _run_together(file: AccountFile, company: list[Job]) -> bool:
     """Several jobs in one savepoint; False when nothing of it is left and each must run apart."""
     connection = file.connection
     before = file.counters_before()
@@ -231,7 +245,7 @@ def _run_together(file: AccountFile, company: list[_Job]) -> bool:
     return True
 
 
-def _run_apart(file: AccountFile, job: _Job, *, alone: bool) -> None:
+def _run_apart(file: AccountFile, job: Job, *, alone: bool) -> None:
     """One job in a savepoint. A batch of one needs none: its way back is to begin the transaction anew."""
     connection = file.connection
     before = None if alone else file.counters_before()
@@ -260,7 +274,7 @@ def _undo(file: AccountFile, first: int) -> None:
         file.undo.pop()()
 
 
-def _run(file: AccountFile, job: _Job) -> None:
+def _run(file: AccountFile, job: Job) -> None:
     try:
         job.result = job.run(file)
     except (MailboxFault, apsw.Error, OSError) as error:
@@ -276,126 +290,3 @@ def _fault(file: AccountFile | None, error: Exception) -> MailboxFault:
     damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
     told = f"{file.connection.filename}: {reason(error, Path(file.connection.filename))}"
     return MailboxFault(told + file.backing.remedy(file) if damaged else told)
-
-
-class Lanes:
-    """All lanes of one store in one process and event loop."""
-
-    def __init__(
-        self,
-        open_file: Callable[[str], AccountFile],
-        on_change: Callable[[str], None],
-        *,
-        threads: int = THREADS,
-        open_files: int = OPEN_FILES,
-    ) -> None:
-        self.open_file = open_file
-        self.on_change = on_change
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="mailbox")
-        self._open_files = open_files
-        self._ready: list[tuple[Lane, list[_Job]]] = []
-        self._groups = 0
-        self._called = False
-        self._lanes: OrderedDict[str, Lane] = OrderedDict()
-        self._closing: set[asyncio.Future[None]] = set()
-        self._sweep: asyncio.TimerHandle | None = None
-        self._closed = False
-
-    def enqueue(self, lane: Lane, batch: list[_Job]) -> None:
-        """A batch of quick jobs waits for its group: those of one turn of the loop share a hop into the pool."""
-        self._ready.append((lane, batch))
-        if not self._called:
-            self._called = True
-            asyncio.get_running_loop().call_soon(self._dispatch)
-
-    def _dispatch(self) -> None:
-        """Give what is ready to the groups that are free; the rest waits, and gathers."""
-        self._called = False
-        free = min(GROUPS - self._groups, len(self._ready))
-        if free > 0:
-            ready, self._ready = self._ready, []
-            self._groups += free
-            for first in range(free):
-                self.start(ready[first::free], grouped=True)
-
-    def start(self, group: list[tuple[Lane, list[_Job]]], *, grouped: bool = False) -> None:
-        """Run batches of several lanes one after the other in one thread."""
-        changed: list[bool] = []
-
-        def work() -> None:
-            for lane, batch in group:
-                changed.append(lane.work(batch))
-
-        def done(future: "asyncio.Future[None]") -> None:
-            broken = future.exception()
-            if grouped:
-                self._groups -= 1
-            for number, (lane, batch) in enumerate(group):
-                if number < len(changed):
-                    lane.done(batch, changed[number], None)
-                else:
-                    lane.done(batch, False, broken)
-            if self._ready:
-                self._dispatch()
-
-        asyncio.get_running_loop().run_in_executor(self.pool, work).add_done_callback(done)
-
-    def lane(self, account: str) -> Lane:
-        """The lane of an account; it becomes the one used last."""
-        lane = self._lanes.get(account)
-        if lane is None:
-            lane = self._lanes[account] = Lane(self, account)
-        else:
-            self._lanes.move_to_end(account)
-        return lane
-
-    def settle(self, idle: Lane) -> None:
-        """A lane has no more work: close those that are too many, and this one once it is idle long enough."""
-        loop = asyncio.get_running_loop()
-        idle.used = loop.time()
-        if self._sweep is None and not self._closed:
-            self._sweep = loop.call_later(IDLE_SECONDS, self._close_idle)
-        excess = len(self._lanes) - self._open_files
-        if excess <= 0:
-            return
-        for lane in [each for each in self._lanes.values() if not each.running and not each.waiting][:excess]:
-            if lane is not idle:
-                self._close(lane)
-
-    def _close_idle(self) -> None:
-        """Close what was not used for long; look again while something is open."""
-        loop = asyncio.get_running_loop()
-        before = loop.time() - IDLE_SECONDS
-        for lane in [each for each in self._lanes.values() if not each.running and not each.waiting]:
-            if lane.used <= before:
-                self._close(lane)
-        self._sweep = loop.call_later(IDLE_SECONDS / 2, self._close_idle) if self._lanes else None
-
-    def _close(self, lane: Lane) -> None:
-        """Let go of a lane. Who still holds it opens the file anew with the next call, after this close."""
-        del self._lanes[lane.account]
-        file, lane.file = lane.file, None
-        if file is None:
-            return
-
-        def close() -> None:
-            file.backing.close()
-            file.connection.close()
-
-        future = asyncio.get_running_loop().run_in_executor(self.pool, close)
-        self._closing.add(future)
-        future.add_done_callback(self._closing.discard)
-
-    async def close(self) -> None:
-        """Finish all work, close all files, end the threads."""
-        self._closed = True
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        while busy := [lane for lane in self._lanes.values() if lane.running or lane.waiting]:
-            await asyncio.gather(*(lane.read(lambda _file: None) for lane in busy), return_exceptions=True)
-        for lane in list(self._lanes.values()):
-            self._close(lane)
-        if self._closing:
-            await asyncio.gather(*self._closing)
-        self.pool.shutdown()

@@ -107,6 +107,14 @@ class Incoming:
     header_size: int
 
 
+@dataclass(slots=True)
+class Known:
+    """An account as it was: its counters, and the mailboxes that were looked at."""
+
+    counters: AccountRow
+    mailboxes: dict[str, MailboxRow] = field(default_factory=dict)
+
+
 _MAILBOX = (
     "SELECT id, name, selectable, uid_validity, uid_next, first_recent, modseq, vanished_floor, tombstones, messages,"
     " unseen, deleted, size, deleted_size, special_use, disk FROM mailbox"
@@ -134,8 +142,20 @@ class AccountFile:
     """Work on files that must not precede the commit."""
     undo: list[Callable[[], None]] = field(default_factory=list)
     """What takes files back that a job put, when it is refused or fails."""
+    known: "Known | None" = None
+    """What the rows were after our last commit; good for a statement that compares before it believes it."""
+    synced: bool = True
+    """Whether each commit is synced (PRAGMA synchronous = FULL)."""
+    owing: bool = False
+    """Whether commits were made that nothing need have synced since: the ledger answers for them."""
     _counters: AccountRow | None = None
     _stored: AccountRow | None = None
+
+    def sync_commits(self, wanted: bool) -> None:
+        """Whether each commit from here on is synced. Never within a transaction."""
+        if wanted is not self.synced:
+            self.connection.pragma("synchronous", "full" if wanted else "normal")
+            self.synced = wanted
 
     def mailbox(self, name: str) -> MailboxRow | None:
         """By name."""

@@ -119,9 +119,10 @@ def _make(connection: apsw.Connection, account: str, kind: str) -> None:
             connection.execute(_TABLES)
             now = time.time()
             validity = int(now)
+            shown = account.encode("utf-8", "replace").decode()  # a login may hold octets that are no UTF-8
             names = {"INBOX": ""} | (SPECIAL_USE if kind == "native" else {})
             connection.execute(
-                "INSERT INTO account VALUES (1, ?, ?, ?, 1, 1, ?, 0, 0)", (account, kind, now, validity + len(names))
+                "INSERT INTO account VALUES (1, ?, ?, ?, 1, 1, ?, 0, 0)", (shown, kind, now, validity + len(names))
             )
             for number, (name, use) in enumerate(names.items()):
                 connection.execute(

@@ -5,7 +5,9 @@ and a datagram wakes the sessions that wait in other processes. Deliveries that 
 account share one commit and one sync.
 """
 
+import itertools
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +18,14 @@ from posthouse.envelope.content import Content
 from posthouse.mailbox.canonical import canonical
 from posthouse.mailbox.index.account import OpenAccount
 from posthouse.mailbox.index.delivery import deliver_draft, write_content
-from posthouse.mailbox.index.lane import OPEN_FILES, THREADS, Lane, Lanes
+from posthouse.mailbox.index.lane import Lane
+from posthouse.mailbox.index.lanes import OPEN_FILES, THREADS, Lanes
 from posthouse.mailbox.index.notices import NoticeBoard
 from posthouse.mailbox.index.rows import AccountFile, QuotaLimits
 from posthouse.mailbox.index.schema import open_database
 from posthouse.mailbox.native.backing import NativeBacking
 from posthouse.mailbox.native.content import ORPHAN_SECONDS, ROW_LIMIT, NativeDraft, NativeWriter, draft_of
+from posthouse.mailbox.native.deposit import prepare
 from posthouse.mailbox.native.layout import (
     CONTENT,
     DATABASE,
@@ -31,7 +35,13 @@ from posthouse.mailbox.native.layout import (
     make_folder,
     remedy,
 )
+from posthouse.mailbox.native.ledger import Ledger
+from posthouse.mailbox.native.recovery import recover
+from posthouse.mailbox.native.rounds import DeliveryRounds
 from posthouse.mailbox.store import AccountStore, Delivered, MailboxFault, Refused
+
+_numbers = itertools.count(1)
+"""Stores of this process."""
 
 
 def no_limits(_account: str) -> QuotaLimits:
@@ -64,16 +74,29 @@ class NativeMailStore:
         threads: int = THREADS,
         open_files: int = OPEN_FILES,
         clock: Callable[[], float] = time.time,
+        warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """limits: asked each time an account's file is opened, in a thread of the pool."""
+        """limits: asked when an account's file is opened; warn: told of what recovery could not do. Both in threads of
+        the pool."""
+        self._warn = warn
         self._directory = directory
         self._limits = limits
         self._clock = clock
         self.notices = NoticeBoard(directory / NOTICES)
-        self._lanes = Lanes(self._open_file, self.notices.tell, threads=threads, open_files=open_files)
+        ledger = Ledger(directory, f"{os.getpid()}-{next(_numbers)}")
+        self._recovering = threading.Lock()
+        self._recovered = False
+        self._lanes = Lanes(
+            self._open_file,
+            self.notices.tell,
+            threads=threads,
+            open_files=open_files,
+            rounds=DeliveryRounds(ledger, clock),
+        )
 
     def _open_file(self, account: str) -> AccountFile:
         """In the pool: the account's database, made when it is not there."""
+        self._recover()
         folder = account_folder(self._directory, account)
         try:
             make_folder(folder)
@@ -86,8 +109,20 @@ class NativeMailStore:
             if isinstance(fault.__cause__, apsw.CorruptError | apsw.NotADBError):
                 raise MailboxFault(f"{fault}{remedy(account)}") from fault
             raise
+        try:
+            prepare(connection)
+        except apsw.Error as error:
+            raise MailboxFault(f"{folder / DATABASE}: {error}") from error
         backing = NativeBacking(lambda: self.lane(account), self._lanes.pool)
         return AccountFile(account, folder, connection, backing, self._limits(account), self._clock)
+
+    def _recover(self) -> None:
+        """Once, and before any account is opened: what a loss of power took from accounts is brought back."""
+        with self._recovering:
+            if not self._recovered:
+                for problem in recover(self._directory):
+                    self._warn(problem)
+                self._recovered = True
 
     def lane(self, account: str) -> Lane:
         """The account's lane."""

@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.mailbox import takeover
-from posthouse.mailbox.index import lane
+from posthouse.mailbox.index import lanes
 from posthouse.mailbox.index.rows import QuotaLimits
 from posthouse.mailbox.mbox.locks import LockRules, lock_mbox
 from posthouse.mailbox.native.layout import account_folder, safe_name
@@ -411,7 +411,7 @@ def open_files(folder: Path) -> list[Path]:
 async def test_an_account_that_nobody_uses_is_closed_and_opens_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(lanes, "IDLE_SECONDS", 0.0)
     store = NativeMailStore(tmp_path)
     _account, mailbox = await opened(store)
     async with asyncio.timeout(20):
