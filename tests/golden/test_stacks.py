@@ -1,16 +1,13 @@
 """What postconf of Postfix 3.7.11 said about ten stacks, as it was recorded, said by ours."""
 
 import io
-import os
 import re
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from posthouse.commands import postconf
-from tests.golden.stacks.stack import FOLDER, LISTINGS, NAMES, listings, write_stack
+from tests.golden.stacks.stack import FOLDER, LISTINGS, NAMES, listings, written
 
 
 def ours(argv: list[str]) -> tuple[int, bytes, bytes]:
@@ -32,9 +29,6 @@ def ours(argv: list[str]) -> tuple[int, bytes, bytes]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stack_is_listed_as_postfix_lists_it(name: str, tmp_path: Path) -> None:
-    write_stack(name, tmp_path)
-    past = time.time() - 1000
-    for path in tmp_path.iterdir():
-        os.utime(path, (past, past))
-    assert (FOLDER / name / LISTINGS).read_text() == listings(tmp_path, ours)
+def test_a_stack_is_listed_as_postfix_lists_it(name: str) -> None:
+    with written(name) as folder:
+        assert (FOLDER / name / LISTINGS).read_text() == listings(folder, ours)

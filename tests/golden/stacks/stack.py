@@ -1,12 +1,18 @@
 """Ten configurations after public stacks, one folder each: as their owners have them, and as a test starts them.
 
-A folder holds main.cf, master.cf and the tables. What depends on a machine stands in them as `@name=usual@`: written out
+A folder holds main.cf, master.cf and the tables. What depends on a machine stands in them as `@name=usual@`: written
 with what is usual (`smtp`, `/etc/postfix`) they are the stack's own files, whose `postconf` listings are recorded in
 `listings.txt` from Postfix 3.7.11; with other values they listen on free ports and keep their files elsewhere.
+`said.txt` is what `postfix check` and `posthouse check-takeover` say.
 """
 
+import os
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -37,6 +43,21 @@ def write_stack(name: str, folder: Path, values: Mapping[str, str] = {}) -> None
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(PLACEHOLDER.sub(fill, source.read_text()))
     assert not unused, f"{name} has no such placeholders: {unused}"
+
+
+@contextmanager
+def written(name: str, **values: str) -> Iterator[Path]:
+    """The stack's files in a folder whose name has always the same length, for lines are folded by it, and so old that
+    Postfix does not read them twice."""
+    folder = Path(tempfile.mkdtemp(prefix="stack-", dir="/tmp"))
+    try:
+        write_stack(name, folder, {key: value.replace("HERE", str(folder)) for key, value in values.items()})
+        past = time.time() - 1000
+        for path in folder.iterdir():
+            os.utime(path, (past, past))
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def names_set(folder: Path) -> list[str]:
