@@ -31,7 +31,6 @@ from posthouse.dns.stub import open_resolver
 from posthouse.host.log import ProcessLog, Sink
 from posthouse.host.users import become
 from posthouse.journal.segments import JournalSettings, SegmentJournal
-from posthouse.mailbox.index.rows import QuotaLimits
 from posthouse.net.connection import TcpStream
 from posthouse.net.tcp import Listener as Serving
 from posthouse.net.tcp import start_server
@@ -47,8 +46,8 @@ from posthouse.service.mail_place import MailPlaces, UserMail
 from posthouse.service.people import AccountPeople
 from posthouse.service.services import service_configuration, service_log
 from posthouse.service.spool import socket_path
+from posthouse.service.store_agent import quota_of
 from posthouse.session.smtp.open_service import open_tls_context
-from posthouse.tables.table import drive
 from posthouse.transport.local.people import Person
 
 OnStream = Callable[[TcpStream], "asyncio.Future[None]"]
@@ -122,7 +121,7 @@ class AccessWorker:
         self._hosts = HostsFile()
         router = Router.open(configuration, service_log(configuration, sink, "trivial-rewrite"))
         self._places = MailPlaces(configuration, services, router)
-        self._mail = UserMail(self._places, self._person, self._quota, own_native=False)
+        self._mail = UserMail(self._places, self._person, quota_of(self._accounts), own_native=False)
         self._clients = Clients(time.monotonic)
         self._connections: dict[str, int] = {}
         self._handlers: dict[int, ImapListener | Pop3Listener] = {}
@@ -208,11 +207,6 @@ class AccessWorker:
         if account is not None and not account.is_system:
             return None  # One that no database knows comes by the local socket: a user whom local delivery knows.
         return await asyncio.to_thread(AccountPeople(self._accounts).find, login)
-
-    def _quota(self, login: str) -> QuotaLimits:
-        """quota_rule of the account's row. Asked in a thread of the store."""
-        account = drive(self._accounts.find(login))
-        return QuotaLimits(storage=(account.quota_bytes or 0) if account is not None else 0)
 
     async def _child(self, start: SessionStart) -> TcpStream | None:
         """The stream of a child that serves this login, or None when it is served here."""

@@ -192,6 +192,9 @@ class DirectStore:
             )
 
 
+NO_ROOM = ("5.2.2", "5.2.3", "5.3.4")
+"""RFC 3463 sections 3.3 and 3.4: a full mailbox, or a message that is too large."""
+
 _STEPS = {Fate.DELIVERED: "delivered", Fate.DEFERRED: "deferred", Fate.BOUNCED: "bounced"}
 
 
@@ -236,7 +239,9 @@ def _reply(outcome: Outcome, envelope: Envelope, queue_id: str) -> Reply:
     address = envelope.recipients[outcome.index].address
     if outcome.fate is Fate.DELIVERED:
         return Reply(250, status, f"<{address}> {queue_id} Saved")
-    return Reply(550 if outcome.fate is Fate.BOUNCED else 451, status, f"<{address}> {outcome.dsn.reason}")
+    # RFC 5321 section 4.2.2: 552 where it is about room.
+    code = 451 if outcome.fate is Fate.DEFERRED else 552 if status in NO_ROOM else 550
+    return Reply(code, status, f"<{address}> {outcome.dsn.reason}")
 
 
 class DirectDoor:

@@ -184,7 +184,7 @@ class MailWorker:
         else:
             hands = OwnHands(Workbench(configuration, services, people, log("local")), log("local"))
         accounts = open_accounts(configuration, keeper_path)
-        self._mail_store = open_native_store(configuration)
+        self._mail_store = open_native_store(configuration, accounts)
 
         def store_agent(service_configuration: Configuration) -> StoreAgent:
             return open_store_agent(service_configuration, self._router, accounts, self._mail_store)

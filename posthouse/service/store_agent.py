@@ -5,14 +5,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from posthouse.accounts.account import AccountRetry
 from posthouse.accounts.accounts import Accounts
 from posthouse.address.address import split_address
 from posthouse.address.local_part import split_extension, unquote_address
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
+from posthouse.mailbox.index.rows import QuotaLimits
 from posthouse.mailbox.native.store import NativeMailStore
+from posthouse.mailbox.store import MailboxFault
 from posthouse.routing.address_class import AddressClass
 from posthouse.routing.router import Router
+from posthouse.tables.table import drive
 from posthouse.tables.warning import warn
 from posthouse.transport.store import StoreAgent
 
@@ -31,9 +35,23 @@ class StoreSettings:
     virtual_mailbox_maps: str
 
 
-def open_native_store(configuration: Configuration) -> NativeMailStore:
+def open_native_store(configuration: Configuration, accounts: Accounts) -> NativeMailStore:
     """The native store of this instance."""
-    return NativeMailStore(Path(read_settings(StoreSettings, configuration).mail_store_directory), warn=warn)
+    directory = Path(read_settings(StoreSettings, configuration).mail_store_directory)
+    return NativeMailStore(directory, limits=quota_of(accounts), warn=warn)
+
+
+def quota_of(accounts: Accounts) -> Callable[[str], QuotaLimits]:
+    """What the quota_rule of an account's row allows; asked in threads of the store."""
+
+    def limits(login: str) -> QuotaLimits:
+        try:
+            account = drive(accounts.find(login))
+        except AccountRetry as retry:
+            raise MailboxFault(str(retry)) from retry
+        return QuotaLimits(storage=(account.quota_bytes or 0) if account is not None else 0)
+
+    return limits
 
 
 def account_finder(

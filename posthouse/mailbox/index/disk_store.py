@@ -73,7 +73,9 @@ class DiskMailStore:
         except OSError as error:
             raise MailboxFault(str(error)) from error
         connection = open_database(place.index, account, backing.kind)
-        return AccountFile(account, place.index.parent, connection, backing, self._limits(account), self._clock)
+        file = AccountFile(account, place.index.parent, connection, backing, self._limits, self._clock)
+        _ = file.limits  # nobody works on an account whose limits cannot be had
+        return file
 
     def lane(self, account: str) -> Lane:
         """The account's lane."""

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 import apsw
 
 from posthouse.mailbox.flags import decode_flags
-from posthouse.mailbox.store import MessageSummary
+from posthouse.mailbox.store import MailboxFault, MessageSummary
 
 if TYPE_CHECKING:
     from posthouse.mailbox.index.backing import Backing
+
+
+LIMITS_SECONDS = 10.0
+"""How long an account's limits are believed: asking an account database costs more than a delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,8 @@ class AccountFile:
     folder: Path
     connection: apsw.Connection
     backing: "Backing"
-    limits: QuotaLimits = QuotaLimits()
+    ask_limits: "Callable[[str], QuotaLimits]" = lambda _account: QuotaLimits()
+    """Raises MailboxFault when nobody can say now."""
     clock: Callable[[], float] = time.time
     changed: bool = False
     """Something that sessions wait for was committed in this batch."""
@@ -150,6 +155,21 @@ class AccountFile:
     """Whether commits were made that nothing need have synced since: the ledger answers for them."""
     _counters: AccountRow | None = None
     _stored: AccountRow | None = None
+    _limits: QuotaLimits | None = None
+    _limits_until: float = 0.0
+
+    @property
+    def limits(self) -> QuotaLimits:
+        """What the account may hold. An operator's change counts soon, though the file stays open."""
+        now = self.clock()
+        if self._limits is None or not now < self._limits_until <= now + LIMITS_SECONDS:
+            try:
+                self._limits = self.ask_limits(self.account)
+            except MailboxFault:
+                if self._limits is None:
+                    raise
+            self._limits_until = now + LIMITS_SECONDS
+        return self._limits
 
     def sync_commits(self, wanted: bool) -> None:
         """Whether each commit from here on is synced. Never within a transaction."""

@@ -76,8 +76,8 @@ class NativeMailStore:
         clock: Callable[[], float] = time.time,
         warn: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        """limits: asked when an account's file is opened; warn: told of what recovery could not do. Both in threads of
-        the pool."""
+        """limits: asked now and then while an account's file is open; warn: told of what recovery could not do. Both in
+        threads of the pool."""
         self._warn = warn
         self._directory = directory
         self._limits = limits
@@ -114,7 +114,9 @@ class NativeMailStore:
         except apsw.Error as error:
             raise MailboxFault(f"{folder / DATABASE}: {error}") from error
         backing = NativeBacking(lambda: self.lane(account), self._lanes.pool)
-        return AccountFile(account, folder, connection, backing, self._limits(account), self._clock)
+        file = AccountFile(account, folder, connection, backing, self._limits, self._clock)
+        _ = file.limits  # nobody works on an account whose limits cannot be had
+        return file
 
     def _recover(self) -> None:
         """Once, and before any account is opened: what a loss of power took from accounts is brought back."""

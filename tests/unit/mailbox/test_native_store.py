@@ -11,7 +11,7 @@ import pytest
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.mailbox import takeover
 from posthouse.mailbox.index import lanes
-from posthouse.mailbox.index.rows import QuotaLimits
+from posthouse.mailbox.index.rows import LIMITS_SECONDS, QuotaLimits
 from posthouse.mailbox.mbox.locks import LockRules, lock_mbox
 from posthouse.mailbox.native.layout import account_folder, safe_name
 from posthouse.mailbox.native.store import NativeMailStore
@@ -420,4 +420,40 @@ async def test_an_account_that_nobody_uses_is_closed_and_opens_again(
     assert not open_files(tmp_path)
     assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
     assert list(await mailbox.uids()) == [1]
+    await store.close()
+
+
+async def test_a_new_limit_counts_though_the_account_is_open(tmp_path: Path) -> None:
+    now = 1000.0
+    limits = [QuotaLimits(messages=1)]
+    store = NativeMailStore(tmp_path, limits=lambda _account: limits[-1], clock=lambda: now)
+    account, _ = await opened(store)
+    assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
+    assert isinstance(await store.deliver(ALICE, SMALL), Refused)
+    limits.append(QuotaLimits(messages=2))
+    assert isinstance(await store.deliver(ALICE, SMALL), Refused)
+    now += LIMITS_SECONDS
+    assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
+    assert (await account.quota()).message_limit == 2
+    await store.close()
+
+
+async def test_limits_that_cannot_be_had_are_a_fault_at_first_and_the_old_ones_later(tmp_path: Path) -> None:
+    now = 1000.0
+    down = True
+
+    def limits(_account: str) -> QuotaLimits:
+        if down:
+            raise MailboxFault("the database is down")
+        return QuotaLimits(messages=2)
+
+    store = NativeMailStore(tmp_path, limits=limits, clock=lambda: now)
+    with pytest.raises(MailboxFault, match="the database is down"):
+        await store.deliver(ALICE, SMALL)
+    down = False
+    assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
+    down = True
+    now += LIMITS_SECONDS
+    assert isinstance(await store.deliver(ALICE, SMALL), Delivered)
+    assert isinstance(await store.deliver(ALICE, SMALL), Refused)
     await store.close()
