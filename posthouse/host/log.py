@@ -56,6 +56,9 @@ class FileSink:
         self._lines: list[str] = []
         self._second = -1
         self._stamp = ""
+        self.on_waiting: Callable[[], None] | None = None
+        """Called when the first line of a batch waits: somebody is to flush() soon."""
+        self._told = False
 
     def write(self, name: str, level: str, text: str, number: int) -> None:
         """Take one event."""
@@ -68,9 +71,13 @@ class FileSink:
         self._lines.append(f"{self._stamp} {name}[{number}]: {prefix}{printable(text[:LINE_LIMIT])}\n")
         if not self._buffered:
             self.flush()
+        elif self.on_waiting is not None and not self._told:
+            self._told = True
+            self.on_waiting()
 
     def flush(self) -> None:
         """Hand the batch to the kernel. A full disk loses log lines, never mail."""
+        self._told = False
         if self._lines:
             data = "".join(self._lines).encode("utf-8", "surrogateescape")
             self._lines.clear()

@@ -46,6 +46,20 @@ def test_a_batch_leaves_at_flush(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().count("\n") == 1
 
 
+def test_somebody_hears_once_that_a_batch_waits(tmp_path: Path) -> None:
+    told: list[str] = []
+    sink = file_sink(tmp_path / "log", buffered=True)
+    sink.on_waiting = lambda: told.append((tmp_path / "log").read_text())
+    log = ProcessLog(sink, "postfix/qmgr")
+    log.info("one")
+    log.info("two")
+    assert told == [""]
+    sink.flush()
+    log.info("three")
+    os.close(sink.descriptor)
+    assert [text.count("\n") for text in told] == [0, 2]
+
+
 @pytest.mark.parametrize("text", ["two\nlines", "esc\x1b[2J", "tab\t", "\udcff", "\u202eright"])
 def test_no_text_makes_a_line_of_its_own_or_drives_a_terminal(text: str) -> None:
     sink = MemorySink()
