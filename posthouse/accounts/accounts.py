@@ -17,7 +17,7 @@ from typing import Protocol
 
 from posthouse.accounts.account import Account, AccountRetry, fold_login
 from posthouse.accounts.pam import PamCheck
-from posthouse.accounts.passwd_file import PasswdFile
+from posthouse.accounts.passwd_file import PasswdFile, PasswdRow
 from posthouse.accounts.scheme import secret_of, verify
 
 THREADS = 2
@@ -44,6 +44,9 @@ class Database(Protocol):
     def example(self) -> str | None:
         """A stored hash like any other, to spend time on."""
 
+    def plain(self) -> bool:
+        """Whether every password that it knows is kept in plain. Raises AccountRetry."""
+
     @property
     def pam(self) -> PamCheck | None:
         """Who checks passwords instead of a hash."""
@@ -55,6 +58,7 @@ class PasswdFileDatabase:
     def __init__(self, path: str) -> None:
         self.file = PasswdFile(path)
         self.pam: PamCheck | None = None
+        self._looked: tuple[dict[str, PasswdRow], bool] | None = None
 
     def find(self, login: str) -> Account | None:
         """The account of a row."""
@@ -69,6 +73,14 @@ class PasswdFileDatabase:
     def example(self) -> str | None:
         """Some row's hash."""
         return next((row.stored for row in self.file.rows().values() if row.stored), None)
+
+    def plain(self) -> bool:
+        """Looked at once for each state of the file."""
+        rows = self.file.rows()
+        if self._looked is None or self._looked[0] is not rows:
+            stored = [row.stored for row in rows.values() if row.stored]
+            self._looked = rows, bool(stored) and all(secret_of(one) for one in stored)
+        return self._looked[1]
 
 
 class PamDatabase:
@@ -94,6 +106,10 @@ class PamDatabase:
     def example(self) -> str | None:
         """PAM gives no hashes."""
         return None
+
+    def plain(self) -> bool:
+        """PAM gives no passwords."""
+        return False
 
 
 class Accounts:
@@ -148,6 +164,14 @@ class Accounts:
             return None
         stored = found[1].stored(found[0].login)
         return secret_of(stored) if stored else None
+
+    def plain(self) -> bool:
+        """Whether every password here is kept in plain: only then may clients be told of a method that needs it, for
+        they take it for all accounts."""
+        try:
+            return bool(self._databases) and all(database.plain() for database in self._databases)
+        except AccountRetry:
+            return False
 
     def _find(self, login: str) -> tuple[Account, Database] | None:
         folded = fold_login(login)

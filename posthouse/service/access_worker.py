@@ -199,6 +199,7 @@ class AccessWorker:
             hosts=self._hosts,
             tls_context=open_tls_context(tls_configuration(own, "pop3"), log.warning),
             clients=self._clients,
+            apop=self._accounts.plain,
         )
         return Pop3Listener(pop3)
 

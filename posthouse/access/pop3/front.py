@@ -126,7 +126,7 @@ class Pop3Listener:
             conversation.send(bytes(error(f"too many connections from {guest.address}", SYS_TEMP)))
             await conversation.flush()
             return
-        if service.apop:
+        if service.apop():
             guest.timestamp = timestamp(service.unique(), settings.myhostname)
         conversation.send(bytes(ok(f"{settings.pop3d_banner} {guest.timestamp}".strip())))
         await conversation.flush()

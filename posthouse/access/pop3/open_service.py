@@ -4,6 +4,7 @@ Errors: ConfigError from the parameters.
 """
 
 import ssl
+from collections.abc import Callable
 
 from posthouse.access.login import Login
 from posthouse.access.pop3.clients import Clients
@@ -29,7 +30,7 @@ def open_pop3_service(
     resolver: Resolver | None = None,
     hosts: HostsFile | None = None,
     tls_context: ssl.SSLContext | None = None,
-    apop: bool = False,
+    apop: Callable[[], bool] = lambda: False,
     clients: Clients | None = None,
 ) -> Pop3Service:
     """The service of one listener. `configuration` has the master.cf line's -o settings, `name` is its first field.

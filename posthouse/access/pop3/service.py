@@ -77,8 +77,8 @@ class Pop3Service:
     hosts: HostsFile | None = None
     tls_context: ssl.SSLContext | None = None
     """None where no certificate is usable: STLS is then not offered."""
-    apop: bool = False
-    """Whether the greeting has a timestamp, which makes clients prefer APOP: only where passwords are kept in plain."""
+    apop: Callable[[], bool] = lambda: False
+    """Whether a greeting has a timestamp, which makes clients prefer APOP: only where passwords are kept in plain."""
     clients: Clients = field(default_factory=lambda: Clients(time.monotonic))
     """Shared by the listeners of a worker."""
     clock: Callable[[], float] = time.monotonic

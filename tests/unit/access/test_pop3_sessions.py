@@ -100,7 +100,7 @@ def service_of(open_account: OpenAccount, settings: Pop3dSettings, pauses: list[
             pauses.append(seconds)
 
     serve = serve_here(open_account, settings, log)
-    return Pop3Service(settings=settings, login=Logins(), serve=serve, log=log, apop=True, sleep=sleep)
+    return Pop3Service(settings=settings, login=Logins(), serve=serve, log=log, apop=lambda: True, sleep=sleep)
 
 
 def log_of(log: ProcessLog) -> list[str]:
@@ -340,7 +340,7 @@ async def test_a_store_that_is_out_of_order_is_the_answer_to_the_login() -> None
 async def test_a_silent_client_is_cut_off_without_an_answer(store: NativeMailStore) -> None:
     near, far = stream_pair()
     service = service_of(store.open, Pop3dSettings(pop3d_timeout=0))
-    service.apop = False
+    service.apop = lambda: False
     await Pop3Listener(service).on_stream(far)
     assert await near.read(5) == b"+OK mail.example ready\r\n"
     assert await near.read(5) == b""

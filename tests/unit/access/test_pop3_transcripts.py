@@ -78,7 +78,7 @@ async def build(tmp_path: Path, key_pair: KeyPair) -> AsyncIterator[Build]:
             log=log,
             name="pop3",
             tls_context=server_context([key_pair]),
-            apop=apop,
+            apop=lambda: apop,
         )
         service.sleep = no_sleep
         service.unique = lambda: "1896.697170952"

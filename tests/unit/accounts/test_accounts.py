@@ -96,6 +96,19 @@ async def test_a_row_without_a_hash_lets_nobody_in(tmp_path: Path) -> None:
     assert await accounts.authenticate("amy@x", "") is None
 
 
+def test_passwords_are_plain_only_where_all_of_them_are(tmp_path: Path) -> None:
+    path = tmp_path / "accounts"
+    database = PasswdFileDatabase(str(path))
+    accounts = Accounts([database])
+    assert not accounts.plain()
+    path.write_text("a@x:{PLAIN}word\nb@x:\nc@x:{CLEARTEXT}other\n")
+    assert accounts.plain()
+    assert not Accounts([database, PamDatabase(None)]).plain()
+    path.write_text("a@x:{PLAIN}word\nb@x:{SHA512-CRYPT}$6$salt$hash-of-it\n")
+    assert not accounts.plain()
+    assert not Accounts([]).plain()
+
+
 async def test_secrets_are_given_only_where_they_are_plain(tmp_path: Path) -> None:
     accounts = Accounts([database(tmp_path, "a@x:{PLAIN}word\nb@x:{SSHA}OTX3koChm7CuFR7DntV5YDvLspvt6nIL\n")])
     assert await accounts.secret("a@x") == "word"
