@@ -6,6 +6,7 @@ Standards: RFC 3501 sections 5.1 and 6.3.3; RFC 5198 (NFC).
 """
 
 import unicodedata
+from functools import lru_cache
 
 from posthouse.mailbox.store import SEPARATOR, Refusal, Refused
 
@@ -15,6 +16,7 @@ NAME_LIMIT = 1000
 DEPTH_LIMIT = 32
 
 
+@lru_cache(maxsize=1024)
 def spell_name(name: str) -> str | Refused:
     """The name as the store keeps it, or why it can be none."""
     name = unicodedata.normalize("NFC", name)

@@ -2,11 +2,12 @@
 
 virtual_transport = store gives each address an account of its name; mailbox_transport = store
 gives a system user's login one. The fields of a final delivery are put above the content.
-Deliveries to one account share a commit.
+Deliveries that wait together share a sync, those of one message's recipients among them.
 
 Standards: RFC 5321 section 4.4 (Return-Path); RFC 3463 (5.1.1, 4.2.2).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -16,6 +17,9 @@ from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.mailbox.store import Delivered, MailboxFault, Refusal, Refused
 from posthouse.mda.copy import delivery_fields
 from posthouse.tables.table import TableRetry
+
+AT_ONCE = 50
+"""Recipients of a message delivered together: they share a sync; each has the content in memory meanwhile."""
 
 
 class DeliveryStore(Protocol):
@@ -38,7 +42,15 @@ class StoreAgent:
 
     async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
         """One Outcome per recipient."""
-        return [await self._one(request, queued) for queued in request.recipients]
+        recipients = request.recipients
+        if len(recipients) == 1:
+            return [await self._one(request, recipients[0])]
+        outcomes: list[Outcome] = []
+        for first in range(0, len(recipients), AT_ONCE):
+            outcomes += await asyncio.gather(
+                *(self._one(request, queued) for queued in recipients[first : first + AT_ONCE])
+            )
+        return outcomes
 
     async def _one(self, request: DeliveryRequest, queued: QueuedRecipient) -> Outcome:
         recipient = queued.recipient

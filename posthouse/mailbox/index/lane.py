@@ -65,8 +65,8 @@ class Yard(Protocol):
         """In the pool. Raises MailboxFault, apsw.Error, OSError."""
 
     @property
-    def on_change(self) -> Callable[[str], None]:
-        """Something that sessions wait for was committed."""
+    def on_change(self) -> Callable[..., None]:
+        """Something that sessions wait for was committed in these accounts."""
 
     def enqueue(self, lane: "Lane", batch: list[Job]) -> None:
         """Run a batch of quick jobs soon, with those of other lanes."""

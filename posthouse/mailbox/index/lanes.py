@@ -10,7 +10,7 @@ Lanes without work keep their file open for a while, up to a number; the one unu
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import apsw
@@ -56,12 +56,13 @@ class Lanes:
     def __init__(
         self,
         open_file: Callable[[str], AccountFile],
-        on_change: Callable[[str], None],
+        on_change: Callable[..., None],
         *,
         threads: int = THREADS,
         open_files: int = OPEN_FILES,
         rounds: Rounds | None = None,
     ) -> None:
+        """open_file: in the pool. on_change: told of accounts in which something changed."""
         self.open_file = open_file
         self.on_change = on_change
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="mailbox")
@@ -109,23 +110,33 @@ class Lanes:
         asyncio.get_running_loop().run_in_executor(self.pool, lane.work, batch).add_done_callback(done)
 
     def _run(self, group: list[Batch]) -> None:
-        """A round in one thread; what could not be done in it has a thread of its own each."""
+        """A round in one thread. Not run_in_executor: the futures it chains cost as much as a message."""
+        loop = asyncio.get_running_loop()
 
-        def done(future: "asyncio.Future[list[bool | None]]") -> None:
-            broken = future.exception()
-            outcomes: list[bool | None] = [False] * len(group) if broken is not None else future.result()
-            self._running -= 1
-            for (lane, batch), changed in zip(group, outcomes, strict=True):
-                if changed is None:
-                    self.start(lane, batch)
-                else:
-                    lane.done(batch, changed, broken)
-            if self._ready:
-                self._dispatch()
-            if self._rounds is not None and self._settling is None and not self._closed and self._rounds.due():
-                self._settling = asyncio.get_running_loop().create_task(self._settle_due(self._rounds))
+        def done(future: Future[list[bool | None]]) -> None:
+            loop.call_soon_threadsafe(self._over, group, future)
 
-        asyncio.get_running_loop().run_in_executor(self.pool, self._work, group).add_done_callback(done)
+        self.pool.submit(self._work, group).add_done_callback(done)
+
+    def _over(self, group: list[Batch], future: Future[list[bool | None]]) -> None:
+        """Back on the loop. What could not be done in the round has a thread of its own each."""
+        self._running -= 1
+        broken = future.exception()
+        outcomes: list[bool | None] = [False] * len(group) if broken is not None else future.result()
+        changed = []
+        for (lane, batch), outcome in zip(group, outcomes, strict=True):
+            if outcome is None:
+                self.start(lane, batch)
+                continue
+            if outcome:
+                changed.append(lane.account)
+            lane.done(batch, False, broken)
+        if changed:
+            self.on_change(*changed)
+        if self._ready:
+            self._dispatch()
+        if self._rounds is not None and self._settling is None and not self._closed and self._rounds.due():
+            self._settling = asyncio.get_running_loop().create_task(self._settle_due(self._rounds))
 
     def _work(self, group: list[Batch]) -> list[bool | None]:
         """In the pool. For each lane whether something changed, or None when it is still to do."""

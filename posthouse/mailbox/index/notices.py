@@ -46,11 +46,13 @@ class NoticeBoard:
             if not events:
                 del self._waiting[account]
 
-    def tell(self, account: str) -> None:
+    def tell(self, *accounts: str) -> None:
         """Something changed: here and elsewhere."""
-        self._wake(account)
-        if self._folder is not None:
-            self._send(self._folder, account)
+        for account in accounts:
+            self._wake(account)
+        if self._folder is not None and self._find_peers(self._folder):
+            for account in accounts:
+                self._send(self._folder, account)
 
     def _wake(self, account: str) -> None:
         for event in self._waiting.get(account, ()):
@@ -76,17 +78,19 @@ class NoticeBoard:
                 return
             self._wake(account.decode(errors="replace"))
 
-    def _send(self, folder: Path, account: str) -> None:
+    def _find_peers(self, folder: Path) -> bool:
+        """Look whether others wait: their sockets' folder changes when one comes or goes."""
         try:
-            changed = folder.stat().st_mtime_ns
+            changed = os.stat(folder).st_mtime_ns
             if changed != self._peers_time:
-                self._peers = os.listdir(folder)
+                self._peers = [name for name in os.listdir(folder) if name != self._name]
                 self._peers_time = changed
         except OSError:
-            return
+            return False
+        return bool(self._peers)
+
+    def _send(self, folder: Path, account: str) -> None:
         for peer in self._peers:
-            if peer == self._name:
-                continue
             if self._sender is None:
                 self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             try:
