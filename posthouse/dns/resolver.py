@@ -37,6 +37,8 @@ class Answer:
     """The AD bit: the local resolver validated it."""
     canonical_name: str = ""
     """The name at the end of the CNAME chain."""
+    ttl: int = -1
+    """Seconds that the answer holds, without records too (RFC 2308); -1: nobody said."""
 
 
 class Resolver(Protocol):

@@ -118,15 +118,15 @@ class StubResolver:
             )
             if records:
                 ttl = min(ttl, *(r.ttl for r in records))
-                answer = Answer(records, authenticated=authenticated, canonical_name=current)
+                answer = Answer(records, authenticated=authenticated, canonical_name=current, ttl=int(ttl))
             elif message.rcode == NXDOMAIN or current == asked:
                 nxdomain = message.rcode == NXDOMAIN
                 ttl = min(ttl, _negative_ttl(message))
-                answer = Answer((), nxdomain, authenticated, current)
+                answer = Answer((), nxdomain, authenticated, current, int(ttl))
             elif any(r.rtype == "SOA" for r in message.authority):
                 # The server followed the chain itself and says that its end has no such record.
                 ttl = min(ttl, _negative_ttl(message))
-                answer = Answer((), False, authenticated, current)
+                answer = Answer((), False, authenticated, current, int(ttl))
             else:
                 continue
             self._cache.put((name, rtype), answer, ttl)

@@ -25,7 +25,7 @@ BACKLOG = 1024
 CLAIM_PATIENCE = 5.0
 """Seconds that the workers of a master which was killed have to let go of its addresses."""
 
-MAIL_COMMANDS = ("smtpd", "lmtpd")
+MAIL_COMMANDS = ("smtpd", "lmtpd", "postscreen")
 ACCESS_COMMANDS = ("imapd", "pop3d")
 
 

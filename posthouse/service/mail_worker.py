@@ -53,6 +53,7 @@ from posthouse.service.keeper_client import KeeperClient
 from posthouse.service.listeners import BACKLOG, Listener, own_addresses
 from posthouse.service.loop import Work, run_worker
 from posthouse.service.people import open_people
+from posthouse.service.postscreen import Postscreens
 from posthouse.service.queue_rights import QueueRights
 from posthouse.service.services import behind_cleanup, cleanup_service, service_log
 from posthouse.service.smtpd import SmtpdParts, open_smtpd
@@ -62,6 +63,7 @@ from posthouse.service.store_recipients import StoreRecipients
 from posthouse.service.transports import Neighbours, open_transports
 from posthouse.service.unserved import UnservedListener
 from posthouse.service.verify import AddressProbes, ListenerProber, open_verification
+from posthouse.session.postscreen.listener import PostscreenListener
 from posthouse.session.smtp.client_limits import ClientLimits
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.tables.warning import speaking
@@ -264,11 +266,16 @@ class MailWorker:
             resolve=self._router.resolve,
             workers=workers,
         )
-        self._listeners: dict[int, SmtpListener | UnservedListener] = {}
+        screens = Postscreens(services, configuration, parts)
+        self._listeners: dict[int, SmtpListener | PostscreenListener | UnservedListener] = {}
         for listener, _ in sockets:
             if id(listener.service) not in self._listeners:
                 try:
-                    self._listeners[id(listener.service)] = open_smtpd(listener.service, configuration, parts)
+                    self._listeners[id(listener.service)] = (
+                        screens.open(listener.service)
+                        if listener.service.command == "postscreen"
+                        else open_smtpd(listener.service, configuration, parts)
+                    )
                 except ConfigError as error:
                     # One line of master.cf that is wrong must not keep the others from being served.
                     self._listeners[id(listener.service)] = UnservedListener(str(error), log(listener.service.command))
@@ -295,6 +302,8 @@ class MailWorker:
             smtp = self._listeners[id(listener.service)]
             limit = listener.service.maxproc
             limit = default if limit is None else limit
+            if listener.service.command == "postscreen":
+                limit = 0  # One process of Postfix's serves any number of clients: its own limits count.
             bound.listen(BACKLOG)
             self._serving.append(
                 await start_server(bound, smtp.on_stream, limit=limit or 10000, on_error=self._accept_failed)

@@ -17,7 +17,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         *("connection_cache_service_name", "defer_service_name", "dnsblog_service_name", "error_service_name"),
         *("flush_service_name", "pickup_service_name", "postlog_service_name", "proxymap_service_name"),
         *("proxywrite_service_name", "queue_service_name", "rewrite_service_name", "showq_service_name"),
-        *("smtpd_service_name", "tlsmgr_service_name", "tlsproxy_service_name", "trace_service_name"),
+        *("tlsmgr_service_name", "tlsproxy_service_name", "trace_service_name"),
         *("ipc_idle", "ipc_timeout", "ipc_ttl", "qmgr_ipc_timeout", "trigger_timeout"),
         *("proxy_read_maps", "proxy_write_maps", "connection_cache_protocol_timeout"),
         "connection_cache_status_update_time",

@@ -5,6 +5,7 @@ Standards: RFC 5321 section 4.1.1.1; RFC 2033 section 4.1.
 
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.tables.table import TableRetry
+from posthouse.wire.smtp.ehlo import discarded_words
 from posthouse.wire.smtp.reply import Reply
 
 HELO_SYNTAX = Reply(501, "", "Syntax: HELO hostname")
@@ -58,7 +59,7 @@ async def _offer(session: SmtpSession) -> bytes:
         words = None
     discard = session.settings.discarded if words is None else frozenset(words.replace(",", " ").upper().split())
     if discard and "SILENT-DISCARD" not in discard:
-        session.log.info("discarding EHLO keywords: " + " ".join(sorted(discard)))
+        session.log.info("discarding EHLO keywords: " + discarded_words(discard))
     session.discard = discard - {"SILENT-DISCARD"}
     tls = session.tls is not None
     if session.settings.smtpd_sasl_auth_enable:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from posthouse.dns.ptr import client_name
 from posthouse.envelope.envelope import Client
+from posthouse.host.log import ProcessLog
 from posthouse.net.connection import TcpStream
 from posthouse.net.stream import Address
 from posthouse.session.smtp.auth import auth
@@ -100,6 +101,14 @@ class SmtpListener:
                 stream.close()
                 return
             peer, local = ends
+        await self._serve(stream, log, peer, local)
+
+    async def serve(self, stream: TcpStream, peer: Address, local: Address) -> None:
+        """One session with a client that postscreen hands over, and that it told the ends of."""
+        await self._serve(stream, self.service.log.session(next(self.service.numbers)), peer, local)
+
+    async def _serve(self, stream: TcpStream, log: ProcessLog, peer: Address, local: Address) -> None:
+        service = self.service
         client = await self._client(peer, log.warning)
         session = SmtpSession(service, stream, log, client, local)
         log.info(f"connect from {session.namaddr}")

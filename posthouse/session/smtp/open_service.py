@@ -114,12 +114,12 @@ def open_smtp_service(
         xclient=_clients(tables.smtpd_authorized_xclient_hosts, configuration, "smtpd_authorized_xclient_hosts"),
         verp=_clients(tables.smtpd_authorized_verp_clients, configuration, "smtpd_authorized_verp_clients"),
         xforward=_clients(tables.smtpd_authorized_xforward_hosts, configuration, "smtpd_authorized_xforward_hosts"),
-        discard_ehlo=_table(
+        discard_ehlo=open_lookup(
             tables.smtpd_discard_ehlo_keyword_address_maps, configuration, "smtpd_discard_ehlo_keyword_address_maps"
         ),
-        footers=_table(tables.smtpd_reject_footer_maps, configuration, "smtpd_reject_footer_maps"),
-        command_filter=_table(tables.smtpd_command_filter, configuration, "smtpd_command_filter"),
-        forbidden=_words(tables.smtpd_forbidden_commands, configuration),
+        footers=open_lookup(tables.smtpd_reject_footer_maps, configuration, "smtpd_reject_footer_maps"),
+        command_filter=open_lookup(tables.smtpd_command_filter, configuration, "smtpd_command_filter"),
+        forbidden=forbidden_words(tables.smtpd_forbidden_commands, configuration, "smtpd_forbidden_commands"),
         local_rewrite=_local_rewrite(tables, configuration),
         flush=flush,
         milters=milters,
@@ -138,7 +138,8 @@ def _require_options(options: tuple[str, ...], parameter: str) -> None:
         raise ConfigError(f'unknown {parameter} value "{word}" in "{" ".join(options)}"')
 
 
-def _table(value: str, configuration: Configuration, parameter: str) -> Lookup:
+def open_lookup(value: str, configuration: Configuration, parameter: str) -> Lookup:
+    """A parameter's tables as a function from key to value."""
     if not value.strip():
         return nothing
     maps = open_maps(value, configuration, parameter)
@@ -154,9 +155,10 @@ BOGUS = "regexp:{{/^[^A-Z]/ Bogus}}"
 """The default's last word: done without a table, for it is asked of every command that is not known."""
 
 
-def _words(value: str, configuration: Configuration) -> Lookup:
+def forbidden_words(value: str, configuration: Configuration, parameter: str) -> Lookup:
+    """smtpd_forbidden_commands and its like, by the verb."""
     bogus = BOGUS in value
-    words = open_match_list(value.replace(BOGUS, ""), configuration, "smtpd_forbidden_commands", parent_domains=False)
+    words = open_match_list(value.replace(BOGUS, ""), configuration, parameter, parent_domains=False)
 
     async def look(key: str) -> str | None:
         if bogus and not ("A" <= key[:1].upper() <= "Z"):
@@ -187,9 +189,9 @@ def _local_rewrite(tables: SmtpdTables, configuration: Configuration) -> Callabl
         elif word == "permit_sasl_authenticated":
             authenticated = True
         elif word == "check_address_map" and words:
-            lookups.append(_table(words.pop(0), configuration, "local_header_rewrite_clients"))
+            lookups.append(open_lookup(words.pop(0), configuration, "local_header_rewrite_clients"))
         elif ":" in word:
-            lookups.append(_table(word, configuration, "local_header_rewrite_clients"))
+            lookups.append(open_lookup(word, configuration, "local_header_rewrite_clients"))
         else:
             raise ConfigError(f"parameter local_header_rewrite_clients: unknown or unsupported restriction: {word}")
 

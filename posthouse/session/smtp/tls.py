@@ -68,10 +68,12 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def open_tls_context(configuration: Configuration, warn: Callable[[str], None]) -> ssl.SSLContext | None:
+def open_tls_context(
+    configuration: Configuration, warn: Callable[[str], None], prefix: str = "smtpd_"
+) -> ssl.SSLContext | None:
     """The listener's context, or None when there is no usable certificate (after a warning). Reads keys: call it while
-    still root."""
-    settings = read_settings(SmtpdTlsSettings, configuration)
+    still root. `prefix`: of the parameters' names."""
+    settings = read_settings(SmtpdTlsSettings, configuration, rename=lambda name: name.replace("smtpd_", prefix, 1))
     level = settings.smtpd_tls_security_level.lower()
     mandatory = level == "encrypt" or (not level and settings.smtpd_enforce_tls)
     pairs = []

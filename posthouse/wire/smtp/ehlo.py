@@ -11,6 +11,17 @@ XCLIENT_ATTRIBUTES = ("NAME", "ADDR", "PROTO", "HELO", "REVERSE_NAME", "PORT", "
 XFORWARD_ATTRIBUTES = ("NAME", "ADDR", "PROTO", "HELO", "SOURCE", "PORT", "IDENT")
 """What a content filter may say of a message's first client."""
 
+_KNOWN = (
+    *("8BITMIME", "AUTH", "ETRN", "PIPELINING", "SIZE", "VERP", "VRFY", "XCLIENT", "XFORWARD", "STARTTLS"),
+    *("ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "CHUNKING"),
+)
+"""Keywords that can be kept silent about, in the order in which the log tells them."""
+
+
+def discarded_words(discard: frozenset[str]) -> str:
+    """The keywords that are kept silent about, for the log."""
+    return " ".join([word for word in _KNOWN if word in discard])
+
 
 def offer(
     hostname: str,

@@ -1,0 +1,1 @@
+"""postscreen: new clients are tested before an SMTP server speaks with them."""
