@@ -241,7 +241,7 @@ def _sender(text: str) -> str:
 
 def _full_name(options: SendmailOptions, login: str, gecos: str) -> str:
     if options.full_name is not None:
-        return options.full_name
+        return " ".join(options.full_name.split())  # one line, whatever was given
     name = os.environ.get("NAME", "")
     if name:
         return name

@@ -38,18 +38,19 @@ def missing_headers(
     if lower + b"date" not in seen:
         out.append(f"{prefix}Date: {date}")
     if lower + b"from" not in seen:
-        address = quote_address(sender) if sender else "MAILER-DAEMON"
-        out.append(f"{prefix}From: {_from(address, full_name, from_format)}")
+        author = _from(quote_address(sender), full_name, from_format) if sender else "MAILER-DAEMON"
+        out.append(f"{prefix}From: {author}")
     if undisclosed and not seen & VISIBLE_RECIPIENTS:
         out.append(undisclosed)
     return out, made
 
 
 def _from(address: str, full_name: str, from_format: str) -> str:
+    full_name = " ".join(full_name.split())
     if not full_name:
         return address
     if from_format == "obsolete":
         return f"{address} ({full_name})"
-    if any(token.kind is not Kind.ATOM for token in scan(full_name)):
+    if "\\" in full_name or any(token.kind is not Kind.ATOM for token in scan(full_name)):
         full_name = '"' + full_name.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return f"{full_name} <{address}>"

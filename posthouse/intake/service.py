@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from posthouse.address.address import fold
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.envelope.content import Content
@@ -125,6 +126,7 @@ class Cleanup:
             parameter = "milter_header_checks"
             table = open_maps(settings.milter_header_checks, configuration, parameter)
             self.milter_checks = ContentChecks(parameter, configuration.origin(parameter), table, log)
+        self._nobody = fold(router.rewrite("MAILER-DAEMON"))
         self.drop = frozenset(name.lower().encode() for name in settings.message_drop_headers)
 
     async def clean_sender(self, sender: str, evidence: list[Evidence], warnings: list[str]) -> str:
@@ -132,6 +134,8 @@ class Cleanup:
         if not sender:
             return ""
         sender = self.router.rewrite(sender)
+        if fold(sender) == self._nobody:  # from programs that know no null path, as cleanup(8) has it
+            return ""
         if self.mapping.for_class("envelope_sender"):
             return await self.mapping.apply("envelope_sender", sender, evidence, warnings)
         return sender

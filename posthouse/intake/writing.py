@@ -44,15 +44,10 @@ EXPANDED = Dsn("2.0.0", "alias expanded", action="expanded")
 
 
 def _has_utf8(sender: str, recipients: tuple[Recipient, ...], header: bytes) -> bool:
+    """As cleanup(8): any 8-bit text of the submitted header is taken for UTF-8; what we add to it does not count."""
     if not sender.isascii() or not all(recipient.address.isascii() for recipient in recipients):
         return True
-    if header.isascii():
-        return False
-    try:
-        header.decode()
-    except UnicodeDecodeError:
-        return False  # some other 8-bit text: SMTPUTF8 would not make it right
-    return True
+    return not header.isascii()
 
 
 class CleanupTransaction:
@@ -176,7 +171,7 @@ class CleanupTransaction:
         if not chosen and self._cleanup.filtered:
             chosen = self._cleanup.settings.content_filter
         evidence += [*header.evidence, *(reason for d in decisions for reason in d.evidence)]
-        if detect_smtputf8 and not envelope.smtputf8 and _has_utf8(sender, expanded.recipients, header.text):
+        if detect_smtputf8 and not envelope.smtputf8 and _has_utf8(sender, expanded.recipients, content.header or b""):
             envelope = replace(envelope, smtputf8=True)
         return await self._enqueue(
             envelope, sender, expanded, header, chosen, hold, evidence, None if draft is None else draft.body

@@ -185,9 +185,9 @@ class StageSession:
         self._facts.forget_transaction()
         self._later_sender = None
 
-    async def connect(self) -> Verdict:
-        """A client connected."""
-        facts = self._begin("CONNECT")
+    async def connect(self, stage_word: str = "CONNECT") -> Verdict:
+        """A client connected, or XCLIENT told of one."""
+        facts = self._begin(stage_word)
         if self._lists.delayed:
             return DUNNO
         verdict = await evaluate(self._lists.client, facts, Subject(facts.namaddr, "Client host"))

@@ -1,6 +1,6 @@
 """The log lines of deliveries, in Postfix's words.
 
-    QID: to=<r>[, orig_to=<o>], relay=…, delay=…, delays=a/b/c/d[, conn_use=N], dsn=x.y.z, status=sent (…)
+    QID: to=<r>[, orig_to=<o>], relay=…[, conn_use=N], delay=…, delays=a/b/c/d, dsn=x.y.z, status=sent (…)
 
 delays: before the schedule, in the schedule, connection set-up, transmission.
 """
@@ -27,6 +27,6 @@ def delivery_line(
     parts = "/".join([format_delay(part, resolution) for part in delays])
     conn_use = f", conn_use={uses}" if uses > 1 else ""
     return (
-        f"{queue_id}: to=<{quote_address(recipient)}>{orig_to}, relay={relay}, "
-        f"delay={format_delay(delay, resolution)}, delays={parts}{conn_use}, dsn={status}, status={word} ({reason})"
+        f"{queue_id}: to=<{quote_address(recipient)}>{orig_to}, relay={relay}{conn_use}, "
+        f"delay={format_delay(delay, resolution)}, delays={parts}, dsn={status}, status={word} ({reason})"
     )

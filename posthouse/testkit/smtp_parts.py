@@ -31,6 +31,8 @@ def by_local_part(address: str, what: str) -> Verdict:
 class MemoryFacts:
     """What a session tells its policy besides the commands."""
 
+    helo: str = ""
+    esmtp: bool = False
     queue_id: str = ""
     pipelined: bool = False
     accepted: int = 0
@@ -46,7 +48,7 @@ class MemoryStageSession:
     handling: Handling = field(default_factory=Handling)
     facts: MemoryFacts = field(default_factory=MemoryFacts)
 
-    async def connect(self) -> Verdict:
+    async def connect(self, stage_word: str = "CONNECT") -> Verdict:
         """10.0.0.1 is refused."""
         if self.client.address == "10.0.0.1":
             return Verdict(Action.REJECT, 554, "5.7.1", "<unknown[10.0.0.1]>: Client host rejected: Access denied")

@@ -13,6 +13,7 @@ def log_client(session: SmtpSession, queue_id: str) -> None:
         line += f", sasl_sender={client.sasl_sender}"
     if session.forwarded_id:
         line += f", orig_queue_id={session.forwarded_id}"
-    if forwarded is not None and forwarded.address != "unknown":
-        line += f", orig_client={forwarded.name}[{forwarded.address}]"
+    if forwarded is not None and session.forwarded_shown:
+        address = f"[{forwarded.address}]" if forwarded.address != "unknown" else ""
+        line += f", orig_client={forwarded.name}{address}"
     session.log.info(line)

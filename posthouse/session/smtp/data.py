@@ -121,9 +121,9 @@ async def envelope(session: SmtpSession, transaction: Transaction) -> Envelope:
     if session.forwarded_local is not None:
         local = session.forwarded_local
     elif service.local_rewrite is None:
-        local = client.address == session.server_address or client.address in ("127.0.0.1", "::1")
+        local = session.peer_address == session.server_address or session.peer_address in ("127.0.0.1", "::1")
     else:
-        local = await service.local_rewrite(client.name, client.address, client.sasl_username)
+        local = await service.local_rewrite(session.peer_address, client)
     return Envelope(
         sender=command.sender,
         recipients=tuple(transaction.recipients),

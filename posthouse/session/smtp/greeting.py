@@ -28,9 +28,9 @@ async def _listed(hosts: HostMatch, session: SmtpSession) -> bool:
         return False
 
 
-async def greet(session: SmtpSession) -> bool:
+async def greet(session: SmtpSession, stage_word: str = "CONNECT") -> bool:
     """Say 220, or what smtpd_client_restrictions says instead; False when the connection must end with it."""
-    refusal = session.judge(await session.stage.connect(), "connect", "CONNECT")
+    refusal = session.judge(await session.stage.connect(stage_word), "connect", stage_word)
     session.access_denied = refusal is not None
     if refusal is None and session.service.milters is not None:
         session.milters = await begin(session)

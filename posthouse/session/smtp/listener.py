@@ -82,6 +82,10 @@ LMTP_VERBS: dict[str, Verb] = {
 """RFC 2033 section 4.1: HELO and EHLO are not there."""
 
 
+UNTIL_HELO = "SMTP"
+"""What a client speaks that never said HELO."""
+
+
 class SmtpListener:
     """Runs the sessions of one listener."""
 
@@ -127,20 +131,21 @@ class SmtpListener:
                 session.milters.end()
             if session.transaction is not None:
                 session.transaction.rollback()
-            if reason:
+            # Whoever hangs up behind his message has said all that he had to say.
+            if reason and (reason, session.where) != ("lost connection", "END-OF-MESSAGE"):
                 log.info(f"{reason} after {session.where} from {session.namaddr}")
             log.info(f"disconnect from {session.namaddr} {session.tally()}")
             session.stream.close()
 
     async def _client(self, peer: Address, warn: Callable[[str], None]) -> Client:
         if not peer.host:  # a Unix socket
-            return Client()
+            return Client(protocol=UNTIL_HELO)
         address = peer.host.removeprefix("::ffff:") if "." in peer.host else peer.host
         service = self.service
         if service.resolver is None or not service.settings.smtpd_peername_lookup:
-            return Client(name="unknown", address=address, port=str(peer.port), reverse_name="unknown")
+            return Client("unknown", address, str(peer.port), "unknown", protocol=UNTIL_HELO)
         found = await client_name(address, service.resolver, hosts=service.hosts, warn=warn)
-        return Client(name=found.name, address=address, port=str(peer.port), reverse_name=found.reverse_name)
+        return Client(found.name, address, str(peer.port), found.reverse_name, protocol=UNTIL_HELO)
 
     async def _converse(self, session: SmtpSession, open_now: int, rate: int) -> None:
         service, settings, client = self.service, session.settings, session.client

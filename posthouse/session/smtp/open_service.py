@@ -16,6 +16,7 @@ from posthouse.config.interfaces import own_interfaces
 from posthouse.config.settings import read_settings
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
+from posthouse.envelope.envelope import Client
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
 from posthouse.policy.milter.milters import SmtpdMilters
@@ -173,7 +174,7 @@ def _clients(value: str, configuration: Configuration, parameter: str) -> HostMa
     return open_client_list(value, configuration, parameter) or NoHosts()
 
 
-def _local_rewrite(tables: SmtpdTables, configuration: Configuration) -> Callable[[str, str, str], Awaitable[bool]]:
+def _local_rewrite(tables: SmtpdTables, configuration: Configuration) -> Callable[[str, Client], Awaitable[bool]]:
     """local_header_rewrite_clients: whose headers are completed with our domain."""
     own: frozenset[str] = frozenset()
     networks: HostMatch | None = None
@@ -195,8 +196,9 @@ def _local_rewrite(tables: SmtpdTables, configuration: Configuration) -> Callabl
         else:
             raise ConfigError(f"parameter local_header_rewrite_clients: unknown or unsupported restriction: {word}")
 
-    async def decide(name: str, address: str, login: str) -> bool:
-        if address in own or (authenticated and login):
+    async def decide(peer: str, client: Client) -> bool:
+        name, address = client.name, client.address
+        if peer in own or (authenticated and client.sasl_username):
             return True
         if networks is not None and await networks.matches("" if name == "unknown" else name, address) is not None:
             return True

@@ -45,7 +45,9 @@ def address_literal(address: str) -> str:
 
 
 def protocol_word(protocol: str, *, tls: bool, authenticated: bool, smtputf8: bool) -> str:
-    """RFC 3848: ESMTP, ESMTPS, ESMTPA, ESMTPSA; RFC 6531: UTF8SMTP and so on."""
+    """RFC 3848: ESMTP, ESMTPS, ESMTPA, ESMTPSA; RFC 6531: UTF8SMTP and so on. After HELO it is SMTP, whatever else."""
+    if protocol == "SMTP":
+        return protocol
     if smtputf8:
         protocol = f"UTF8{protocol.removeprefix('E')}"
     return protocol + ("S" if tls else "") + ("A" if authenticated else "")

@@ -23,6 +23,9 @@ LogEvent = Callable[[str, str, str], None]
 class StageFacts(Protocol):
     """What policy servers and restrictions want to know besides the commands."""
 
+    helo: str
+    """What the client called itself; set by the session when XCLIENT tells."""
+    esmtp: bool
     queue_id: str
     """Set by the session once a transaction has one; "" before."""
     pipelined: bool
@@ -38,7 +41,7 @@ class StageSession(Protocol):
     def facts(self) -> StageFacts:
         """What the session tells by setting it."""
 
-    async def connect(self) -> Verdict:
+    async def connect(self, stage_word: str = "CONNECT") -> Verdict:
         """smtpd_client_restrictions."""
 
     async def helo(self, name: str, esmtp: bool) -> Verdict:

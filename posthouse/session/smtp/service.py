@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
+from posthouse.envelope.envelope import Client
 from posthouse.host.log import ProcessLog, session_numbers
 from posthouse.intake.transaction import Refused
 from posthouse.journal.journal import Journal
@@ -87,8 +88,9 @@ class SmtpService:
     """smtpd_command_filter, by the whole command line."""
     forbidden: Lookup = bogus_commands
     """smtpd_forbidden_commands, by the verb."""
-    local_rewrite: Callable[[str, str, str], Awaitable[bool]] | None = None
-    """local_header_rewrite_clients, by client name, address and SASL login. None: permit_inet_interfaces alone."""
+    local_rewrite: Callable[[str, Client], Awaitable[bool]] | None = None
+    """local_header_rewrite_clients, by the address of who is really there and the client that it may speak for. None:
+    permit_inet_interfaces alone."""
     milters: SmtpdMilters | None = None
     """smtpd_milters, or None when there are none."""
     proxy: ProxyFilter | None = None

@@ -77,11 +77,13 @@ class SmtpSession:
         "forwarded",
         "forwarded_id",
         "forwarded_local",
+        "forwarded_shown",
         "junk_count",
         "key",
         "log",
         "milters",
         "namaddr",
+        "peer_address",
         "server_address",
         "server_port",
         "service",
@@ -107,6 +109,8 @@ class SmtpSession:
         self.stream = stream
         self.log = log
         self.client = client
+        self.peer_address = client.address
+        """Who is really there, whatever XCLIENT says."""
         self.server_address = local.host
         self.server_port = local.port
         self.namaddr = ""
@@ -135,6 +139,8 @@ class SmtpSession:
         """The client of the next message as XFORWARD told it."""
         self.forwarded_id = ""
         self.forwarded_local: bool | None = None
+        self.forwarded_shown = False
+        """Whether it told anything of the client."""
         self.connections = 0
         """How many connections the client has."""
         self.milters: MilterTalk | None = None
@@ -255,7 +261,7 @@ class SmtpSession:
                 )
         if recipient:
             parts.append(f"to=<{recipient}>")
-        parts.append(f"proto={self.client.protocol or 'SMTP'}")
+        parts.append(f"proto={self.client.protocol}")
         if self.client.helo:
             parts.append(f"helo=<{self.client.helo}>")
         return " ".join(parts)
@@ -318,10 +324,11 @@ class SmtpSession:
             self.transaction.rollback()
             self.transaction = None
             self.stage.facts.queue_id = ""
-            self.forwarded, self.forwarded_id, self.forwarded_local = None, "", None
             self.stage.reset()
             if self.milters is not None:
                 self.milters.reset()
+        if self.forwarded is not None:
+            self.forwarded, self.forwarded_id, self.forwarded_local, self.forwarded_shown = None, "", None, False
         self.dialogue.reset()
 
     def begin_again(self, client: Client) -> None:

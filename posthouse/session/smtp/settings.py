@@ -29,6 +29,7 @@ class SmtpdSettings:
     smtputf8_enable: bool = True
     strict_smtputf8: bool = False
     disable_vrfy_command: bool = False
+    inet_protocols: tuple[str, ...] = ("all",)
     smtpd_noop_commands: tuple[str, ...] = ()
     smtpd_discard_ehlo_keywords: tuple[str, ...] = ()
     smtpd_reject_footer: str = ""
@@ -73,6 +74,11 @@ class SmtpdSettings:
         """Whether mail is taken over TLS only."""
         level = self.smtpd_tls_security_level.lower()
         return level == "encrypt" if level else self.smtpd_enforce_tls
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether addresses of IPv6 are known here."""
+        return not {"all", "ipv6"}.isdisjoint(word.lower() for word in self.inet_protocols)
 
     @property
     def discarded(self) -> frozenset[str]:

@@ -37,7 +37,7 @@ async def starttls(session: SmtpSession, argument: str) -> bytes | Reply:
     session.reset()
     if session.milters is not None and session.client.helo:
         session.milters.reset()
-    session.client = replace(session.client, helo="", protocol="", sasl_method="", sasl_username="", sasl_sender="")
+    session.client = replace(session.client, helo="", protocol="SMTP", sasl_method="", sasl_username="", sasl_sender="")
     session.dialogue = Dialogue(session.settings.line_length_limit)
     return b""
 

@@ -71,6 +71,13 @@ async def test_bare_names_are_completed_and_missing_fields_added(open_house: Cal
     assert house.store.messages[-1].message.hops == 1
 
 
+@pytest.mark.parametrize("sender", ["MAILER-DAEMON", "mailer-daemon@example.com"])
+async def test_our_mailer_daemon_is_the_null_path(open_house: Callable[..., Any], sender: str) -> None:
+    house = open_house()
+    await send(house, b"Subject: t\r\n\r\nhello\r\n", envelope("local1", sender=sender))
+    assert house.store.messages[-1].message.envelope.sender == ""
+
+
 async def test_remote_headers_stay_as_they_are(open_house: Callable[..., Any]) -> None:
     house = open_house()
     await send(house, b"From: joe\r\nTo :  bob\r\n\r\n", envelope(local=False))

@@ -93,6 +93,10 @@ def test_resent_recipients_replace_the_others() -> None:
     assert header_recipients(header) == ["b@x", "c@x"]
 
 
+def test_resent_fields_that_name_nobody_leave_the_others() -> None:
+    assert header_recipients(b"Resent-From: r@x\r\nResent-To:\r\nTo: a@x\r\n") == ["a@x"]
+
+
 @given(st.text("\r\na.", max_size=40).map(str.encode))
 def test_a_run_of_carriage_returns_is_a_line_end_or_blanks(content: bytes) -> None:
     expected = re.sub(rb"\r+\n", b"\n", content).replace(b"\r", b" ").replace(b"\n", b"\r\n")

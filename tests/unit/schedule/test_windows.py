@@ -102,7 +102,7 @@ def test_a_delivery_line_is_postfixs() -> None:
     assert delivery_line(
         "ID", "b@x", "a@x", "mx[1.2.3.4]:25", 1.5, (0.1, 0.02, 1.2, 0.18), 3, "2.0.0", "sent", "250 ok"
     ) == (
-        "ID: to=<b@x>, orig_to=<a@x>, relay=mx[1.2.3.4]:25, delay=1.5, delays=0.1/0.02/1.2/0.18, conn_use=3,"
+        "ID: to=<b@x>, orig_to=<a@x>, relay=mx[1.2.3.4]:25, conn_use=3, delay=1.5, delays=0.1/0.02/1.2/0.18,"
         " dsn=2.0.0, status=sent (250 ok)"
     )
 
