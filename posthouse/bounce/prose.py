@@ -68,3 +68,12 @@ def span(seconds: int) -> str:
 def prose(kind: Kind, host: str, *, waited: int = 0, lifetime: int = 0) -> str:
     """The text before the recipients, lines ended by LF."""
     return _TEXTS[kind].format(host=host, waited=span(waited), lifetime=span(lifetime))
+
+
+def prose_template(kind: Kind) -> str:
+    """The same as bounce_template_file would have it, with parameters for what depends on the host."""
+    return _TEXTS[kind].format(
+        host="$myhostname",
+        waited="$delay_warning_time_hours hour(s)",
+        lifetime="$maximal_queue_lifetime_days day(s)",
+    )

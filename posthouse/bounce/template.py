@@ -15,10 +15,11 @@ $delay_warning_time_hours. Errors are ConfigError with file and line: an unknown
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from posthouse.bounce.prose import Kind
+from posthouse.bounce.prose import POSTMASTER_SUBJECT, Kind, prose_template
 from posthouse.config.error import ConfigError
 
 NAMES = {
@@ -27,6 +28,9 @@ NAMES = {
     "success_template": Kind.SUCCESS,
     "verify_template": Kind.VERIFY,
 }
+SENDER = "Mail Delivery System <MAILER-DAEMON>"
+"""The From field of our own templates."""
+
 FIELDS = ("charset", "from", "subject", "postmaster-subject")
 START = re.compile(r"(\w+)\s*=\s*<<\s*(\S+)\s*")
 TIME = re.compile(
@@ -63,7 +67,30 @@ def parse_templates(
 ) -> dict[Kind, Template]:
     """The templates of one file. `expand` replaces $name, `seconds` gives a time parameter's value, `defined` tells
     whether there is a parameter of that name."""
-    found: dict[Kind, Template] = {}
+    found = {}
+    for name, lines, where in _sections(text, path):
+        words = _Words(path, name.replace("_", " "), expand, seconds, defined)
+        found[NAMES[name]] = _template(lines, where, words)
+    return found
+
+
+def show_templates(text: str, path: str) -> str:
+    """All four as a template file, nothing expanded: those of this file, and our own words for those it has not."""
+    own = {NAMES[name]: _template(lines, where, _AsWritten()) for name, lines, where in _sections(text, path)}
+    parts = []
+    for name, kind in NAMES.items():
+        template = own.get(kind) or Template(prose_template(kind))
+        header = f"Charset: {template.charset}\nFrom: {template.sender or SENDER}\n"
+        header += f"Subject: {template.subject or kind.value}\n"
+        copied = template.postmaster_subject or POSTMASTER_SUBJECT.get(kind, "")
+        if copied:
+            header += f"Postmaster-Subject: {copied}\n"
+        parts.append(f"{name} = <<EOF\n{header}\n{template.text}EOF\n")
+    return "\n".join(parts)
+
+
+def _sections(text: str, path: str) -> Iterator[tuple[str, list[str], str]]:
+    """Name, lines and place of each template of a file. Raises ConfigError."""
     lines = text.split("\n")
     number = 0
     while number < len(lines):
@@ -80,12 +107,24 @@ def parse_templates(
         except ValueError:
             raise ConfigError(f"{path}, line {number}: missing end of template: {start[2]}") from None
         number = end + 1
-        kind = NAMES.get(start[1])
-        if kind is None:
+        if start[1] not in NAMES:
             raise ConfigError(f"{path}, line {first}: unknown template name: {start[1]}")
-        words = _Words(path, start[1].replace("_", " "), expand, seconds, defined)
-        found[kind] = _template(lines[first:end], f"{path}, line {first}", words)
-    return found
+        yield start[1], lines[first:end], f"{path}, line {first}"
+
+
+class _Line(Protocol):
+    """What becomes of the lines of a text."""
+
+    def line(self, line: str) -> str:
+        """One line. Raises ConfigError."""
+
+
+class _AsWritten:
+    """Nothing becomes of them."""
+
+    def line(self, line: str) -> str:
+        """One line."""
+        return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +159,7 @@ class _Words:
         return str(self.seconds(name) // UNITS[unit]) if name in TIMES else match[0]
 
 
-def _template(lines: list[str], where: str, words: _Words) -> Template:
+def _template(lines: list[str], where: str, words: _Line) -> Template:
     fields: dict[str, str] = {}
     number = 0
     for number, line in enumerate(lines):  # noqa: B007 - where the header ended matters after the loop

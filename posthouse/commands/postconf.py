@@ -1,4 +1,4 @@
-"""postconf: show and change main.cf and master.cf. Manual: postconf(1) of Postfix 3.7.
+"""postconf: show and change main.cf and master.cf. Manual: postconf(1) of Postfix 3.7; -q of 3.9, -j of 3.11.
 
 Without options it lists main.cf parameters and warns about names that mean nothing. It
 imports no more than it needs: scripts call it dozens of times in a row.
@@ -6,6 +6,7 @@ imports no more than it needs: scripts call it dozens of times in a row.
 
 import sys
 
+from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.listing import Listing, Selection
 from posthouse.config.logical_line import printable
@@ -76,7 +77,7 @@ def _run(options: Options) -> int:
     directory = configuration_directory(options.directory)
     mode = options.mode
     if mode in "aAlmT":
-        return _show_support(mode, options)
+        return _show_support(mode, options, directory)
     if mode in "bt":
         return _show_templates(mode, options, directory)
     if options.edit:
@@ -93,9 +94,15 @@ def _run(options: Options) -> int:
     return 0
 
 
-def _show_support(mode: str, options: Options) -> int:
+def _show_support(mode: str, options: Options, directory: str) -> int:
     if mode == "T":
         return _show_tls(options.tls_mode or "")
+    if mode == "m":
+        from posthouse.config.main_cf import read_main_cf
+
+        # Table types may come with the configuration: Postfix reads it first.
+        for text in read_main_cf(f"{directory}/main.cf").warnings:
+            warn(text)
     for word in _table_types() if mode == "m" else WORDS[mode]:
         _show(word)
     return 0
@@ -122,45 +129,55 @@ def _show_tls(mode: str) -> int:
 
 
 def _show_templates(mode: str, options: Options, directory: str) -> int:
-    """The beginning of each notice (-b): the template file's words, else ours. Ours are no templates: no -t."""
-    from posthouse.bounce.prose import Kind, prose
-    from posthouse.bounce.template import Template, parse_templates
+    """The beginning of each notice (-b), or the templates of all (-t): the template file's words, else ours."""
     from posthouse.config.read import read_configuration
 
     if len(options.arguments) > 1:
         raise ConfigError("options -b and -t require at most one template file")
     configuration = read_configuration(directory)
     path = options.arguments[0] if options.arguments else configuration.value("bounce_template_file")
-    if mode == "t":
-        raise ConfigError("the notices of Posthouse are made without templates: use -b")
-    templates: dict[Kind, Template] = {}
+    text = ""
     if path:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 text = file.read()
-            templates = parse_templates(
-                text,
-                path,
-                configuration.expand,
-                configuration.seconds,
-                lambda name: configuration.parameter(name) is not None,
-            )
         except OSError as error:
-            raise ConfigError(f"open {path}: {error.strerror}") from error
+            # Postfix asks bounce(8), which complains under its own name.
+            _say(f"{configuration.value('syslog_name')}/bounce: fatal: open {path}: {error.strerror}")
+            return 1
+    if mode == "t":
+        from posthouse.bounce.template import show_templates
+
+        _show(show_templates(text, path).removesuffix("\n"))
+    else:
+        _show(_notices(configuration, text, path))
+    return 0
+
+
+def _notices(configuration: Configuration, text: str, path: str) -> str:
+    from posthouse.bounce.prose import Kind, prose
+    from posthouse.bounce.template import parse_templates
+
+    templates = parse_templates(
+        text,
+        path,
+        configuration.expand,
+        configuration.seconds,
+        lambda name: configuration.parameter(name) is not None,
+    )
     texts = []
     for kind in Kind:
         if kind in templates:
-            text = templates[kind].text
+            notice = templates[kind].text
         else:
-            text = prose(
+            notice = prose(
                 kind,
                 configuration.value("myhostname"),
                 waited=configuration.seconds("delay_warning_time"),
                 lifetime=configuration.seconds("maximal_queue_lifetime"),
             )
-        texts.append(f"expanded_{kind.name.lower()}_text = <<EOF\n{text}EOF")
-    _show("\n\n".join(texts))
-    return 0
+        texts.append(f"expanded_{kind.name.lower()}_text = <<EOF\n{notice}EOF")
+    return "\n\n".join(texts)
 
 
 def _edit_main(options: Options, directory: str) -> None:

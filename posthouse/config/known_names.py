@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from posthouse.config.catalog.database_suffixes import DATABASE_SUFFIXES
 from posthouse.config.catalog.legacy_names import LEGACY_NAMES
 from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
-from posthouse.config.catalog.service_parameters import service_parameters
+from posthouse.config.catalog.service_parameters import EXCEPTIONS, service_parameters
 from posthouse.config.configuration import COMPUTED, Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.expand import MacroError, balanced_end, expand, references
@@ -46,7 +46,7 @@ class KnownNames:
 
     def is_builtin(self, name: str) -> bool:
         """Whether Postfix, or this program, has the name built in."""
-        return name in PARAMETERS or name in self.by_service
+        return name in PARAMETERS or name in self.by_service or name in EXCEPTIONS
 
     def lookup(self, name: str) -> str | None:
         """The unexpanded value of a name: set, or built in."""
@@ -60,7 +60,7 @@ class KnownNames:
         if name in COMPUTED:
             return Configuration(os.path.dirname(self.main_path), self.values).raw(name)
         known = PARAMETERS.get(name) or self.by_service.get(name)
-        return None if known is None else known.default
+        return EXCEPTIONS.get(name) if known is None else known.default
 
     def scan(self) -> None:
         """Find the user's own names in use, and all there is to warn about."""

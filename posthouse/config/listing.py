@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from posthouse.config.catalog.legacy_names import LEGACY_NAMES
 from posthouse.config.catalog.parameters import PARAMETERS, POSTFIX_PARAMETERS
+from posthouse.config.catalog.service_parameters import EXCEPTIONS
 from posthouse.config.configuration import COMPUTED, Configuration
 from posthouse.config.edit_master import Pattern, matches, split_pattern
 from posthouse.config.error import ConfigError
@@ -51,9 +52,13 @@ class Listing:
         self.read_only: list[str] = []
         self.main_path = f"{directory}/main.cf"
         self.master_path = f"{directory}/master.cf"
-        if not options.defaults:
+        if options.mode == "p":
+            if not options.defaults:
+                self._read_main()
+            self.master = self._read_master(required=False)
+        else:
+            self.master = self._read_master(required=True)
             self._read_main()
-        self.master = self._read_master(required=options.mode != "p")
         self.names = KnownNames(self.values, self.master.services, self.main_path, self.master_path)
         if options.verbose and not options.defaults:
             for text in self.names.mentioned_settings():
@@ -107,8 +112,9 @@ class Listing:
             for name in sorted(self._all_names(selection)):
                 self._show_parameter(name, selection)
         self.flush()
-        for text in self.names.late_warnings:
-            self.warn(text)
+        if not self.options.quiet:
+            for text in self.names.late_warnings:
+                self.warn(text)
 
     def _is_known(self, name: str) -> bool:
         # Names of old are found when asked for, and have no value unless somebody sets them.
@@ -118,6 +124,8 @@ class Listing:
         names: set[str] = set()
         if "builtin" in selection.classes:
             names.update(POSTFIX_PARAMETERS)
+            # These are built in, and a service's as soon as there is one of that name.
+            names.update(name for name in EXCEPTIONS if name not in self.names.by_service)
             # Newer names and our own are listed where they are set, so that a listing of defaults is Postfix's.
             names.update(name for name in self.values if name in PARAMETERS)
         if "service" in selection.classes:
@@ -135,7 +143,20 @@ class Listing:
         known = PARAMETERS.get(name)
         if self.options.expand and (known is None or known.kind != "raw"):
             value = self._expand(value, self._value)
-        self._show_pair(name, value)
+        if self.options.json:
+            self._show_object(name=name, value=value)
+        else:
+            self._show_pair(name, value)
+
+    def _show_object(self, **members: str) -> None:
+        """What postconf -j shows. Postfix 3.11 has the option; its exact members could not be compared with it."""
+        import json
+
+        # Bytes that are no UTF-8 cannot stand in JSON.
+        clean = {
+            key: value.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for key, value in members.items()
+        }
+        self.show(json.dumps(clean, ensure_ascii=False))
 
     def _show_pair(self, name: str, value: str) -> None:
         if self.options.hide_value:
@@ -201,7 +222,7 @@ class Listing:
             if pattern not in found:
                 self.warn(f'unmatched request: "{argument}"')
         self.flush()
-        for text in self.names.late_warnings:
+        for text in () if self.options.quiet else self.names.late_warnings:
             if text.startswith(f"{self.master_path}: "):
                 self.warn(text)
 
@@ -228,6 +249,10 @@ class Listing:
         return lookup
 
     def _show_entry(self, service: Service, _: Pattern) -> bool:
+        if self.options.json:
+            command = print_command("", self._words(service), fold=False)
+            self._show_object(**dict(zip(FIELDS, (*service.fields, command), strict=True)))
+            return True
         self.show(print_service(service.fields, self._words(service), fold=self.options.fold))
         return True
 
@@ -236,6 +261,11 @@ class Listing:
             if not matches(wanted, field):
                 continue
             name = f"{service.name}/{service.type}/{field}"
+            if self.options.json:
+                command = print_command("", self._words(service), fold=False)
+                value = command if field == "command" else service.fields[index]
+                self._show_object(service=service.name, type=service.type, field=field, value=value)
+                continue
             if self.options.hide_value:
                 self.show(name)
                 continue
@@ -252,5 +282,8 @@ class Listing:
             value = service.overrides[name]
             if self.options.expand:
                 value = self._expand(value, self._service_lookup(service))
+            if self.options.json:
+                self._show_object(service=service.name, type=service.type, parameter=name, value=value)
+                continue
             self._show_pair(f"{service.name}/{service.type}/{name}", value)
         return bool(names)

@@ -7,7 +7,8 @@ from posthouse.config.error import ConfigError
 from posthouse.config.main_cf import split_name_value
 from posthouse.config.words import split_words
 
-LETTERS = "aAbc:C:deEfFhHlmMno:pPtT:vxX#"
+LETTERS = "aAbc:C:deEfFhHjlmMno:pPqtT:vxX#"
+"""Those of Postfix 3.7, with q of 3.9 and j of 3.11; the usage line stays that of 3.7."""
 
 USAGE = (
     "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates)] "
@@ -27,7 +28,7 @@ MODES = "aAbFlmMpPtT"
 EDITS = "eX#"
 
 NOT_WITH: dict[str, str] = {
-    **dict.fromkeys("aAblmtT", "defhHnoxX#"),
+    **dict.fromkeys("aAblmtT", "defhHjnoqxX#"),
     "F": "dnX#",
     "M": "dhHn",
     "P": "dn#",
@@ -35,7 +36,7 @@ NOT_WITH: dict[str, str] = {
 }
 """What a mode cannot be combined with."""
 
-ORDER = "aAbdefFhHlmMnopPtTxX#"
+ORDER = "aAbdefFhHjlmMnopPqtTxX#"
 """The order in which options are named in complaints."""
 
 
@@ -62,6 +63,10 @@ class Options:
     hide_value: bool
     expand: bool
     verbose: bool
+    quiet: bool
+    """Whether names that nobody reads are not told."""
+    json: bool
+    """Whether each thing is shown as a JSON object in a line."""
     overrides: tuple[str, ...]
     """What -o says, not looked at so far: main.cf is read first, and complained of first."""
     tls_mode: str | None
@@ -90,6 +95,9 @@ def split_options(arguments: list[str], letters: str) -> tuple[list[tuple[str, s
             if where < 0 or letter == ":":
                 _require_classes(found)
                 raise UsageError(f"invalid option -- '{letter}'", f"fatal: {USAGE}")
+            if letter == "E":  # a letter that Postfix keeps for later
+                _require_classes(found)
+                raise UsageError(f"fatal: {USAGE}")
             if letters[where + 1 : where + 2] != ":":
                 found.append((letter, ""))
                 continue
@@ -101,6 +109,9 @@ def split_options(arguments: list[str], letters: str) -> tuple[list[tuple[str, s
             else:
                 _require_classes(found)
                 raise UsageError(f"option requires an argument -- '{letter}'", f"fatal: {USAGE}")
+            if letter == "T" and [other for other, _ in found].count("T") > 1:
+                _require_classes(found)
+                raise ConfigError("At most one -T <mode> option may be specified")
             break
     return found, others
 
@@ -134,6 +145,8 @@ def parse_options(arguments: list[str]) -> Options:
         hide_value="H" in given,
         expand="x" in given,
         verbose="v" in given,
+        quiet="q" in given,
+        json="j" in given,
         overrides=tuple(value for letter, value in found if letter == "o"),
         tls_mode=values.get("T"),
         arguments=tuple(others),
@@ -169,7 +182,7 @@ def _require_compatible(given: Iterable[str]) -> None:
     chosen = [letter for letter in ORDER if letter in given]
     if {"b", "t"} <= set(chosen):
         raise ConfigError("specify one of -b and -t")
-    groups = [set(letters) for letters in (MODES, "deXn#", "feX#", "xeX#", "odeX#", "hHeX#")]
+    groups = [set(letters) for letters in (MODES, "deXn#", "fjeX#", "xeX#", "odeX#", "hHjeX#", "qeX#")]
     for group in groups:
         both = [letter for letter in chosen if letter in group]
         if len(both) > 1:

@@ -28,7 +28,11 @@ def configuration_directory(option: str | None = None, environment: str | None =
     A caller who is not root may name another folder only where it can do no harm: commands
     that run with more rights than their caller must call `require_known_directory` too.
     """
-    return option or environment or os.environ.get("MAIL_CONFIG") or DEFAULT_DIRECTORY
+    # An empty name is one too, as it is Postfix's: that of the root.
+    for named in (option, environment, os.environ.get("MAIL_CONFIG")):
+        if named is not None:
+            return named
+    return DEFAULT_DIRECTORY
 
 
 def require_known_directory(directory: str, default: str = DEFAULT_DIRECTORY) -> None:

@@ -14,7 +14,9 @@ from posthouse.config.logical_line import read_text
 
 def rewrite_file(path: str, edit: Callable[[str], str]) -> None:
     """Replace the file's text by what `edit` makes of it. ConfigError when the disk refuses, in Postfix's words."""
-    path = os.path.realpath(path)
+    target = os.path.realpath(path)
+    if target != os.path.abspath(path):
+        path = target  # through a link; else it is named in complaints as it was given
     temporary = f"{path}.tmp"
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
@@ -58,7 +60,7 @@ def _write(descriptor: int, path: str, temporary: str, edit: Callable[[str], str
         os.rename(temporary, path)
     except OSError as error:
         raise ConfigError(f"write {temporary}: {error.strerror}") from error
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

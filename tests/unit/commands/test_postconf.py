@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -152,4 +153,43 @@ def test_notices_are_shown_in_the_words_of_the_template_file(tmp_path: Path, cap
     out = capfd.readouterr().out
     assert out.startswith("expanded_failure_text = <<EOF\nWritten at host.example.com.\nEOF\n\nexpanded_delay_text")
     assert main(["-c", str(tmp_path), "-b", f"{tmp_path}/none"]) == 1
-    assert capfd.readouterr().err == f"postconf: fatal: open {tmp_path}/none: No such file or directory\n"
+    assert capfd.readouterr().err == f"postfix/bounce: fatal: open {tmp_path}/none: No such file or directory\n"
+
+
+def test_templates_are_shown_as_a_template_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "main.cf").write_text("myhostname = host.example.com\n")
+    assert main(["-c", str(tmp_path), "-t"]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("failure_template = <<EOF\nCharset: us-ascii\nFrom: Mail Delivery System <MAILER-DAEMON>\n")
+    assert "The mail server $myhostname could not" in out
+
+
+def test_each_thing_is_a_json_object_in_a_line(postconf: Postconf) -> None:
+    def objects(*arguments: str) -> list[dict[str, str]]:
+        return [json.loads(line) for line in postconf(*arguments)[0].splitlines()]
+
+    assert objects("-j", "mail_name") == [{"name": "mail_name", "value": "Postfix"}]
+    assert objects("-jM", "slow") == [
+        {
+            "service": "slow",
+            "type": "unix",
+            "private": "-",
+            "unprivileged": "-",
+            "chroot": "n",
+            "wakeup": "-",
+            "process_limit": "-",
+            "command": "smtp -o syslog_name=postfix/$service_name",
+        }
+    ]
+    assert objects("-jF", "slow/unix/chroot") == [{"service": "slow", "type": "unix", "field": "chroot", "value": "n"}]
+    assert objects("-jxP") == [{"service": "slow", "type": "unix", "parameter": "syslog_name", "value": "postfix/slow"}]
+    assert len(objects("-jn")) == len(postconf("-n")[0].splitlines())
+    assert postconf("-jh", "mail_name")[1:] == (["postconf: fatal: specify one of -h -j"], 1)
+    assert postconf("-jm")[1:] == (["postconf: fatal: with option -m, do not specify -j"], 1)
+
+
+def test_names_that_nobody_reads_may_go_untold(postconf: Postconf) -> None:
+    postconf("nobody_reads_this=x")
+    assert len(postconf("-n")[1]) == 1
+    assert postconf("-nq")[1] == []
+    assert postconf("-qe", "a=b")[1:] == (["postconf: fatal: specify one of -e -q"], 1)
