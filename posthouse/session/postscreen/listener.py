@@ -10,7 +10,7 @@ from posthouse.net.connection import TcpStream
 from posthouse.net.stream import Address
 from posthouse.session.postscreen.access_list import Access
 from posthouse.session.postscreen.action import Act
-from posthouse.session.postscreen.deep import DeepSession
+from posthouse.session.postscreen.deep import deep_tests, turn_away
 from posthouse.session.postscreen.early import early_tests
 from posthouse.session.postscreen.ends import Dropped, HungUp
 from posthouse.session.postscreen.passes import parse_passes
@@ -77,7 +77,7 @@ class PostscreenListener:
             return True
         try:
             if visit.teased:  # half a greeting cannot be answered yet
-                await DeepSession(visit).turn_away(NO_RESOURCES)
+                await turn_away(visit, NO_RESOURCES)
             raise Dropped(NO_RESOURCES)
         except Dropped as dropped:
             await self._dropped(visit, dropped)
@@ -121,7 +121,7 @@ class PostscreenListener:
         if visit.due & EARLY:
             await early_tests(visit)
         if visit.noforward or visit.due & DEEP - visit.passed:
-            await DeepSession(visit).run()
+            await deep_tests(visit)
 
     async def _listed(self, visit: Visit) -> bool:
         """postscreen_access_list: True for a client that passes without tests. Raises Dropped."""
