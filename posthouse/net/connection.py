@@ -260,7 +260,13 @@ class TcpStream(asyncio.Protocol):
                 raise StreamClosed
 
     async def start_tls(
-        self, context: ssl.SSLContext, *, server_side: bool, server_name: str = "", timeout: float
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_name: str = "",
+        timeout: float,
+        session: ssl.SSLSession | None = None,
     ) -> TlsInfo:
         """Hand-shake. Plaintext read ahead is discarded (RFC 3207 section 4.2: no injection), except where nothing was
         read or written yet: then it is the handshake's own beginning (implicit TLS)."""
@@ -273,7 +279,7 @@ class TcpStream(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
-        layer = self._tls = TlsLayer(context, server_side=server_side, server_name=server_name)
+        layer = self._tls = TlsLayer(context, server_side=server_side, server_name=server_name, session=session)
         self._handshaking = True
         self._touched = True
         if early:
@@ -299,6 +305,10 @@ class TcpStream(asyncio.Protocol):
         self._tls_info = layer.info(verified=not server_side and context.verify_mode is ssl.CERT_REQUIRED)
         self.data_received(b"")  # application data may have come with the last flight
         return self._tls_info
+
+    def tls_session(self) -> ssl.SSLSession | None:
+        """What a later connection may go on with."""
+        return None if self._tls is None else self._tls.session()
 
     def unread(self, data: bytes) -> None:
         """Give back bytes that belong to what comes next; a handshake may begin with them (implicit TLS)."""

@@ -45,6 +45,8 @@ class TlsInfo:
     """Whether the peer's chain and name were verified."""
     server_name: str = ""
     """RFC 6066 SNI as the client sent it, or ""."""
+    resumed: bool = False
+    """Whether an earlier session goes on: by a ticket, or by what one of the two had kept."""
 
 
 class Stream(Protocol):
@@ -75,9 +77,20 @@ class Stream(Protocol):
         """Wait until little enough is unsent. Raises StreamTimeout, StreamClosed."""
 
     async def start_tls(
-        self, context: ssl.SSLContext, *, server_side: bool, server_name: str = "", timeout: float
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_name: str = "",
+        timeout: float,
+        session: ssl.SSLSession | None = None,
     ) -> TlsInfo:
-        """Hand-shake. Plaintext read ahead is discarded (RFC 3207 section 4.2: no injection). Raises TlsFailed."""
+        """Hand-shake, going on with an earlier session of this context where the server will. Plaintext read ahead is
+        discarded (RFC 3207 section 4.2: no injection). Raises TlsFailed."""
+
+    def tls_session(self) -> ssl.SSLSession | None:
+        """What a later connection may go on with: to be asked once the server has said something in TLS (TLS 1.3
+        sends tickets after the handshake)."""
 
     def buffered(self) -> bool:
         """Whether bytes wait to be read (pipelined commands): replies are then held back and sent together."""

@@ -34,12 +34,21 @@ class TlsLayer:
 
     __slots__ = ("_incoming", "_object", "_outgoing", "ended")
 
-    def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_name: str,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name or None
         )
+        if session is not None:
+            self._object.session = session
         self.ended = False
         """Whether the peer sent its closure alert."""
 
@@ -102,6 +111,11 @@ class TlsLayer:
             pass
         return self._outgoing.read()
 
+    def session(self) -> ssl.SSLSession | None:
+        """The session as it stands, or None when it cannot go on in another connection."""
+        found = self._object.session
+        return found if found is not None and (found.has_ticket or found.id) else None
+
     def info(self, *, verified: bool) -> TlsInfo:
         """What was agreed on."""
         name, _, bits = self._object.cipher() or ("", "", 0)
@@ -113,4 +127,5 @@ class TlsLayer:
             peer_certificate=self._object.getpeercert(binary_form=True),
             verified=verified,
             server_name=requested or (self._object.server_hostname or ""),
+            resumed=bool(self._object.session_reused),
         )

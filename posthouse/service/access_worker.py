@@ -7,6 +7,7 @@ child of that user: this process keeps socket, TLS and login, and carries plain 
 import asyncio
 import pwd
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 
@@ -34,6 +35,7 @@ from posthouse.journal.segments import JournalSettings, SegmentJournal
 from posthouse.net.connection import TcpStream
 from posthouse.net.tcp import Listener as Serving
 from posthouse.net.tcp import start_server
+from posthouse.net.tickets import Tickets
 from posthouse.routing.router import Router
 from posthouse.service import maillog
 from posthouse.service.authentication import open_accounts
@@ -48,6 +50,7 @@ from posthouse.service.services import service_configuration, service_log
 from posthouse.service.spool import socket_path
 from posthouse.service.store_agent import quota_of
 from posthouse.session.smtp.open_service import open_tls_context
+from posthouse.session.smtp.session_tickets import arrange_tickets
 from posthouse.transport.local.people import Person
 
 OnStream = Callable[[TcpStream], "asyncio.Future[None]"]
@@ -105,8 +108,10 @@ class AccessWorker:
         *,
         keeper: bool = False,
         mailbox_socket: socket.socket | None = None,
+        tickets: Tickets | None = None,
     ) -> None:
         """Everything that reads keys and tables happens here. Raises ConfigError."""
+        self._tickets = tickets
         self._sockets = sockets
         self._mailbox_socket = mailbox_socket
         self._serving: list[Serving] = []
@@ -151,7 +156,7 @@ class AccessWorker:
             log,
             self._journal,
             login=self._login,
-            tls_context=open_tls_context(tls_configuration(own, "imap"), log.warning),
+            tls_context=self._tls_context(service, own, "imap", log),
             resolver=self._resolver,
             hosts=self._hosts,
             connections=self._connections,
@@ -159,6 +164,13 @@ class AccessWorker:
         )
         imap.elsewhere = self._imap_elsewhere(service.name)
         return ImapListener(imap)
+
+    def _tls_context(
+        self, service: Service, own: Configuration, protocol: str, log: ProcessLog
+    ) -> ssl.SSLContext | None:
+        own = tls_configuration(own, protocol)
+        context = open_tls_context(own, log.warning)
+        return arrange_tickets(context, own, self._tickets, service.name, log.warning)
 
     def _imap_elsewhere(self, service_name: str) -> Elsewhere:
         async def elsewhere(login: str) -> TcpStream | None:
@@ -197,7 +209,7 @@ class AccessWorker:
             start_child=start_child,
             resolver=self._resolver,
             hosts=self._hosts,
-            tls_context=open_tls_context(tls_configuration(own, "pop3"), log.warning),
+            tls_context=self._tls_context(service, own, "pop3", log),
             clients=self._clients,
             apop=self._accounts.plain,
         )
@@ -234,6 +246,8 @@ class AccessWorker:
                 )
             )
         self._tasks.append(asyncio.create_task(self._tend_journal_forever()))
+        if self._tickets is not None:
+            self._tasks.append(asyncio.create_task(self._tickets.renew_forever()))
 
     def _accept_failed(self, error: OSError) -> None:
         self._log.error(f"accept connection: {error.strerror}")
@@ -285,6 +299,7 @@ def main(inheritance: Inheritance) -> int:
             inheritance.sockets,
             keeper=os.geteuid() == 0,
             mailbox_socket=inheritance.mailbox_socket,
+            tickets=Tickets(inheritance.ticket_secret) if inheritance.ticket_secret is not None else None,
         )
         become(inheritance.identity)
         return worker

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from posthouse.config.configuration import Configuration
 from posthouse.config.master_cf import Service
 from posthouse.host.users import Identity
+from posthouse.net.ticket_secret import TicketSecret
 from posthouse.service.channel import FATAL, Channel
 from posthouse.service.listeners import Listener
 
@@ -48,6 +49,8 @@ class Inheritance:
     """queue_directory/posthouse/control.N (a mail worker's own)."""
     keeper_socket: socket.socket | None = None
     """Where the keeper is asked (the keeper itself)."""
+    ticket_secret: TicketSecret | None = None
+    """What the keys of TLS session tickets come from (mail and access workers)."""
 
 
 @dataclass(slots=True)

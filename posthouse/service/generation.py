@@ -11,10 +11,20 @@ from dataclasses import dataclass, field
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service, read_master_cf
+from posthouse.config.programs import require_program
 from posthouse.config.read import read_configuration
 from posthouse.config.settings import read_settings
 from posthouse.host.users import Identity, own_identity, user_identity
 from posthouse.service.listeners import ACCESS_COMMANDS, MAIL_COMMANDS, Endpoint, Listener, service_endpoints
+from posthouse.service.services import service_configuration
+
+INSIDE = frozenset(
+    {"qmgr", "cleanup", "trivial-rewrite", "bounce", "verify", "anvil", "flush", "showq", "scache", "tlsmgr"}
+)
+"""Programs of Postfix that are no processes here: their parameters decide about all mail, so nothing starts without.
+
+A bad parameter of a listener or a transport stops only that one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,7 @@ class MasterSettings:
     posthouse_access_workers: int
     mail_store_directory: str
     master_service_disable: tuple[str, ...]
+    smtpd_tls_session_cache_timeout: int
 
 
 def mail_identity(settings: MasterSettings) -> Identity:
@@ -97,6 +108,8 @@ def read_generation(directory: str, number: int, mains: Container[str]) -> Gener
         roles = {"keeper": 1, **roles}
     generation = Generation(number, configuration, settings, services, mail_identity(settings), roles)
     for service in services:
+        if service.command in INSIDE:
+            require_program(service_configuration(configuration, service), service.command)
         role = "mail" if service.command in MAIL_COMMANDS else "access" if service.command in ACCESS_COMMANDS else None
         if role is not None:
             for endpoint in service_endpoints(service, configuration):

@@ -36,6 +36,7 @@ from posthouse.message.received import received_local
 from posthouse.net.connection import TcpStream
 from posthouse.net.tcp import Listener as Serving
 from posthouse.net.tcp import start_server
+from posthouse.net.tickets import Tickets
 from posthouse.policy.milter.milters import Milters, open_local_milters
 from posthouse.policy.stages import Stages
 from posthouse.queue.local import LocalQueueStore, QueueSettings
@@ -95,6 +96,7 @@ class MailWorker:
         intake_socket: socket.socket | None = None,
         control_socket: socket.socket | None = None,
         keeper: bool = False,
+        tickets: Tickets | None = None,
         index: int = 0,
         workers: int = 1,
         on_broken: Callable[[], None] = lambda: None,
@@ -265,7 +267,9 @@ class MailWorker:
             limits=ClientLimits(time.monotonic),
             resolve=self._router.resolve,
             workers=workers,
+            tickets=tickets,
         )
+        self._tickets = tickets
         screens = Postscreens(services, configuration, parts)
         self._listeners: dict[int, SmtpListener | PostscreenListener | UnservedListener] = {}
         for listener, _ in sockets:
@@ -315,6 +319,8 @@ class MailWorker:
         if self._picks_up:
             self._spawn(self._pick_up_forever)
         self._spawn(self._tend_journal_forever)
+        if self._tickets is not None:
+            self._spawn(self._tickets.renew_forever)
 
     def _spawn(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run what goes on for ever; a fault of ours is told, and it begins again."""
@@ -418,6 +424,7 @@ def main(inheritance: Inheritance) -> int:
             intake_socket=inheritance.intake_socket,
             control_socket=inheritance.control_socket,
             keeper=os.geteuid() == 0,
+            tickets=Tickets(inheritance.ticket_secret) if inheritance.ticket_secret is not None else None,
             index=inheritance.index,
             workers=inheritance.count,
             on_broken=broken,

@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 from posthouse.config.error import ConfigError
 from posthouse.host.log import FileSink, SyslogSink
+from posthouse.net.ticket_secret import SECRET, TicketSecret
 from posthouse.queue.handed_back import settle_broken_off
 from posthouse.service import maillog, spool
 from posthouse.service.bound_sockets import BindFailed, BoundSockets
@@ -75,6 +76,7 @@ class Master:
         self._locks: list[int] = []
         self._log_descriptor: int | None = None
         self._log_opened = False
+        self._secret: TicketSecret | None = None
         self._spool_sockets: dict[str, socket.socket] = {}
         self._controls = 0
         self._wake: tuple[socket.socket, ...] = ()
@@ -177,6 +179,14 @@ class Master:
             self._log.error(f"cannot start a {role} worker: {error.strerror}; trying again")
             self._waiting.append((time.monotonic() + THROTTLE, role, index))
 
+    def _current_secret(self) -> TicketSecret:
+        """Kept over reloads, so that sessions are, too; a ticket key serves twice as long as a session may rest."""
+        step = 2.0 * max(self._generation.settings.smtpd_tls_session_cache_timeout, 1)
+        if self._secret is None or self._secret.step != step:
+            self._secret = TicketSecret(os.urandom(SECRET), step, time.monotonic())
+        self._secret.advance(time.monotonic())
+        return self._secret
+
     def _start(self, role: str, index: int) -> None:
         generation = self._generation
         ours, theirs = Channel.pair()
@@ -199,6 +209,7 @@ class Master:
             mailbox_socket=self._spool_sockets[spool.MAILBOX] if role == "access" else None,
             control_socket=control,
             keeper_socket=self._spool_sockets["keeper"] if role == "keeper" else None,
+            ticket_secret=None if role == "keeper" else self._current_secret(),
         )
         others = [child.channel for child in self._children.values()]
         own: list[socket.socket | selectors.BaseSelector] = [*self._sockets.all, *self._spool_sockets.values()]

@@ -8,6 +8,7 @@ from posthouse.accounts.dovecot import DovecotServer, dovecot_stream
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service
+from posthouse.config.programs import require_program
 from posthouse.config.settings import read_settings
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
@@ -15,6 +16,7 @@ from posthouse.host.log import ProcessLog, Sink
 from posthouse.intake.cleanup import CleanupIntake
 from posthouse.journal.journal import Journal
 from posthouse.net.stream import Stream
+from posthouse.net.tickets import Tickets
 from posthouse.policy.milter.milters import open_smtpd_milters
 from posthouse.policy.reach import Reach, reach
 from posthouse.policy.stages import Stages
@@ -27,6 +29,7 @@ from posthouse.session.smtp.listener import SmtpListener
 from posthouse.session.smtp.open_service import open_smtp_service, open_tls_context
 from posthouse.session.smtp.proxy_filter import open_proxy_filter
 from posthouse.session.smtp.seams import Door, Resolve
+from posthouse.session.smtp.session_tickets import arrange_tickets
 from posthouse.tables.warning import speaking
 
 OWN_SASL_TYPES = ("cyrus", "posthouse")
@@ -66,6 +69,8 @@ class SmtpdParts:
     """Routing, for what milters are told."""
     workers: int = 1
     """How many mail workers share this listener's limits."""
+    tickets: Tickets | None = None
+    """What all workers' TLS session tickets are made with."""
     sasl_servers: dict[str, DovecotServer] = field(default_factory=dict)
     """By smtpd_sasl_path: listeners with the same one share its connection."""
 
@@ -79,6 +84,7 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
 
 
 def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessLog) -> SmtpListener:
+    require_program(own, "smtpd")
     settings = read_settings(SmtpdServiceSettings, own)
     authenticator: AccountAuthenticator | None = None
     sasl_server: DovecotMechanisms | None = None
@@ -99,7 +105,7 @@ def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessL
         name=service.name,
         resolver=parts.resolver if settings.smtpd_peername_lookup else None,
         hosts=parts.hosts,
-        tls_context=open_tls_context(own, log.warning),
+        tls_context=arrange_tickets(open_tls_context(own, log.warning), own, parts.tickets, service.name, log.warning),
         authenticator=authenticator,
         sasl_server=sasl_server,
         limits=parts.limits,

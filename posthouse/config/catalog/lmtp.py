@@ -102,7 +102,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("lmtp_tls_security_level", "string", "", 0, 0),
     ("lmtp_tls_servername", "string", "", 0, 0),
     ("lmtp_tls_session_cache_database", "string", "", 0, 0),
-    ("lmtp_tls_session_cache_timeout", "time", "3600s", 1, 0),
+    ("lmtp_tls_session_cache_timeout", "time", "3600s", 0, 0),
     ("lmtp_tls_trust_anchor_file", "string", "", 0, 0),
     ("lmtp_tls_verify_cert_match", "string", "hostname", 0, 0),
     ("lmtp_tls_wrappermode", "bool", "no", 0, 0),

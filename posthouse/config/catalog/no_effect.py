@@ -9,6 +9,7 @@ _DOCUMENTATION = "it only tells installation programs where files are"
 _BERKELEY = "tables are not made with Berkeley DB's own library"
 _SET_GID = "submission needs no set-gid program: the kernel tells who is calling"
 _OLD_CIPHERS = "TLS libraries of today have no export ciphers"
+_TICKETS = "TLS sessions are resumed by tickets, which need no table on the server"
 _DEBUG = "it is an aid for debugging the original's source code"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
@@ -22,6 +23,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         *("proxy_read_maps", "proxy_write_maps", "connection_cache_protocol_timeout"),
         "connection_cache_status_update_time",
     ),
+    _TICKETS: ("smtpd_tls_session_cache_database",),
     _PROCESSES: (
         *("max_idle", "max_use", "fork_attempts", "fork_delay", "daemon_timeout", "application_event_drain_time"),
         *("qmgr_daemon_timeout", "postlogd_watchdog_timeout", "postscreen_watchdog_timeout"),

@@ -104,7 +104,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("smtp_tls_security_level", "string", "", 0, 0),
     ("smtp_tls_servername", "string", "", 0, 0),
     ("smtp_tls_session_cache_database", "string", "", 0, 0),
-    ("smtp_tls_session_cache_timeout", "time", "3600s", 1, 0),
+    ("smtp_tls_session_cache_timeout", "time", "3600s", 0, 0),
     ("smtp_tls_trust_anchor_file", "string", "", 0, 0),
     ("smtp_tls_verify_cert_match", "string", "hostname", 0, 0),
     ("smtp_tls_wrappermode", "bool", "no", 0, 0),

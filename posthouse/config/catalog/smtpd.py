@@ -176,7 +176,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("smtpd_tls_req_ccert", "bool", "no", 0, 0),
     ("smtpd_tls_security_level", "string", "", 0, 0),
     ("smtpd_tls_session_cache_database", "string", "", 0, 0),
-    ("smtpd_tls_session_cache_timeout", "time", "3600s", 1, 0),
+    ("smtpd_tls_session_cache_timeout", "time", "3600s", 0, 0),
     ("smtpd_tls_wrappermode", "bool", "no", 0, 0),
     ("smtpd_upstream_proxy_protocol", "string", "", 0, 0),
     ("smtpd_upstream_proxy_timeout", "time", "5s", 1, 0),

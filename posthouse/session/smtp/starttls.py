@@ -47,6 +47,8 @@ async def handshake(session: SmtpSession) -> None:
     service, settings = session.service, session.settings
     context = service.tls_context
     assert context is not None
+    if settings.smtpd_tls_loglevel > 1:
+        session.log.info(f"setting up TLS connection from {session.namaddr}")
     try:
         info = await session.stream.start_tls(context, server_side=True, timeout=settings.smtpd_starttls_timeout)
     except TlsFailed as error:
@@ -59,6 +61,8 @@ async def handshake(session: SmtpSession) -> None:
         session.log.info(f"SSL_accept error from {session.namaddr}: Connection timed out")
         raise SessionEnded("lost connection") from None
     session.tls = info
+    if info.resumed and settings.smtpd_tls_loglevel > 1:
+        session.log.info(f"{session.namaddr}: Reusing old session (RFC 5077 session ticket)")
     if settings.smtpd_tls_loglevel > 0:
         trust = "Anonymous" if info.peer_certificate is None else "Trusted" if info.verified else "Untrusted"
         session.log.info(

@@ -23,6 +23,7 @@ from posthouse.transport.smtp.nexthop import Nexthop
 from posthouse.transport.smtp.reasons import SiteFailed, TlsRejected, remote, said, soften
 from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.transport.smtp.tls_policy import Contexts, TlsPolicy, certificate_fits
+from posthouse.transport.smtp.tls_sessions import TlsSessions
 from posthouse.wire.smtp.client_auth import MECHANISMS, choose_mechanism
 from posthouse.wire.smtp.client_offer import Offer, parse_offer
 from posthouse.wire.smtp.client_reader import ClientReplyReader
@@ -125,6 +126,7 @@ class Opener:
         self._clock = clock
         self._lmtp = lmtp
         self._discard = frozenset(word.lower() for word in settings.smtp_discard_ehlo_keywords)
+        self._sessions = TlsSessions(settings, log, clock, "lmtp" if lmtp else "smtp")
         self._level = int(settings.smtp_tls_loglevel) if settings.smtp_tls_loglevel.isdigit() else 0
 
     async def open(
@@ -174,6 +176,7 @@ class Opener:
                 self._log.info(f"Host offered STARTTLS: [{candidate.host}]")
             if policy.level != "none":
                 await self._negotiate_tls(connection, nexthop, policy, detect_loop)
+        self._sessions.keep(nexthop, candidate, policy, connection.stream)
         if login is not None and connection.offer.mechanisms is not None:
             await self._log_in(connection, policy, login)
 
@@ -235,20 +238,29 @@ class Opener:
         try:
             context: ssl.SSLContext = self._contexts.context(policy)
             connection.reader = ClientReplyReader()
+            if self._level > 1:
+                self._log.info(f"setting up TLS connection to {candidate.relay}")
             info = await connection.stream.start_tls(
-                context, server_side=False, server_name=server_name, timeout=settings.smtp_starttls_timeout
+                context,
+                server_side=False,
+                server_name=server_name,
+                timeout=settings.smtp_starttls_timeout,
+                **self._sessions.find(nexthop, candidate, policy),
             )
         except TlsUnusable as error:
             self._log.warning(f"{error}")
             raise TlsRejected(Dsn("4.7.5", "TLS is required, but our TLS engine is unavailable")) from None
         except (TlsFailed, StreamTimeout, StreamClosed) as error:
             connection.usable = False
+            self._sessions.forget(nexthop, candidate, policy)
             text = str(error) or "lost connection"
             if text.startswith("certificate verification failed"):
                 self._log.info(text.replace("failed:", f"failed for {candidate.relay}:", 1))
                 raise TlsRejected(Dsn("4.7.5", "Server certificate not trusted")) from None
             self._log.info(f"SSL_connect error to {candidate.relay}: {text}")
             raise TlsRejected(Dsn("4.7.5", "Cannot start TLS: handshake failure")) from None
+        if info.resumed and self._level > 1:
+            self._log.info(f"{candidate.relay}: Reusing old session")
         if policy.level == "dane":
             fits = info.peer_certificate is not None and certificate_matches(info.peer_certificate, policy.tlsa)
         else:
@@ -262,6 +274,7 @@ class Opener:
                 f"{info.protocol} with cipher {info.cipher} ({info.bits}/{info.bits} bits)"
             )
         if not fits:
+            self._sessions.forget(nexthop, candidate, policy)
             raise TlsRejected(Dsn("4.7.5", "Server certificate not verified"))
 
     async def _log_in(self, connection: Connection, policy: TlsPolicy, login: Login) -> None:

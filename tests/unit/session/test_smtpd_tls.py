@@ -25,9 +25,8 @@ def make_pem(name: str) -> bytes:
     builder = builder.serial_number(1).not_valid_before(start)
     certificate = builder.not_valid_after(start + datetime.timedelta(days=36500)).sign(key, hashes.SHA256())
     pem = serialization.Encoding.PEM
-    return certificate.public_bytes(pem) + key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return private + certificate.public_bytes(pem)  # in this order, as Postfix wants it in chain files
 
 
 def write(folder: Path, main_cf: str) -> str:
