@@ -14,6 +14,8 @@ Every figure is appended to bench/results.tsv with machine and commit.
     sendmail        one `sendmail`, message handed over
     cpu-…           processor time of postconf, postqueue -p, mailq, postmap -q and sendmail, run in turns
 
+`python -m bench queue` measures the queue's commands on a million messages (bench/queue.py).
+
 -k WORD runs only measures with that word in their name.
 """
 
@@ -36,6 +38,10 @@ MESSAGE_SIZE = 4096
 
 def main(arguments: list[str]) -> int:
     """Run it all."""
+    if arguments[:1] == ["queue"]:
+        from bench import queue
+
+        return queue.main(arguments[1:])
     messages, rounds, only, folder, keep = 2000, 3, "", "", True
     try:
         options, rest = getopt.getopt(arguments, "m:r:k:d:h", ["no-save", "help"])

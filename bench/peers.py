@@ -125,6 +125,10 @@ class PostfixPeer:
             file.write(main.format(folder=self.folder, sink=self.sink_port))
         with open(f"{self.folder}/master.cf", "w", encoding="ascii") as file:
             file.write(master.format(port=self.port))
+        self.resume()
+
+    def resume(self) -> None:
+        """Start it as it is configured. Raises PeerFailed."""
         try:
             done = self._postfix("start")
         except subprocess.TimeoutExpired as error:

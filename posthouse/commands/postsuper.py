@@ -185,7 +185,11 @@ def operate(queue_directory: str, operation: str, ids: list[str], queues: tuple[
     try:
         for path in queue.locked:
             complain("postsuper", f"warning: {path} is in use")
-        yield from queue.operate(operation, tuple(ids), frozenset(queues))
+        if ids != ["ALL"]:
+            yield from queue.operate(operation, tuple(ids), frozenset(queues))
+            return
+        for done in queue.operate_all(operation, frozenset(queues)):
+            yield from done
     finally:
         queue.close()
 

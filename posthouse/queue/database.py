@@ -12,6 +12,7 @@ The rowid is the number in the queue id, so that no second index is needed to fi
 message, and new rows go to the end of the tree.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -257,7 +258,13 @@ class ShardDatabase:
         return self._select("number>? ORDER BY number LIMIT ?", (after, limit))
 
     def due(self, state: State, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
-        """Messages in a state whose next attempt has come, in its order, behind (next_attempt, number)."""
+        """Messages in a state whose next attempt has come, in its order, behind (next_attempt, number).
+
+        At infinity all of them, in the order of their numbers: what is deferred meanwhile stays behind.
+        """
+        if now == math.inf:
+            # The plus keeps SQLite from taking the index, whose order would have to be sorted for each page.
+            return self._select("number>? AND +state=? ORDER BY number LIMIT ?", (after[1], STATES[state], limit))
         # Two ranges of the index, not one comparison of pairs: SQLite would start at the first of many equal times.
         found = self._select(
             "state=? AND next_attempt=? AND number>? ORDER BY number LIMIT ?", (STATES[state], *after, limit)

@@ -327,7 +327,7 @@ class LocalQueueStore:
     async def due(
         self, now: float, limit: int = PAGE, states: Sequence[State] = (State.INCOMING, State.DEFERRED)
     ) -> AsyncIterator[QueuedMessage]:
-        """INCOMING and DEFERRED messages whose next_attempt has come, oldest first, paged."""
+        """INCOMING and DEFERRED messages whose next_attempt has come, oldest first, paged; all of them at infinity."""
         for state in states:
             for shard in self.shards:
                 after = (-1.0, -1)

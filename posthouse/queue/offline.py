@@ -68,18 +68,20 @@ class OfflineQueue:
         return None
 
     def operate(self, operation: str, ids: tuple[str, ...], queues: frozenset[str] = DEFAULT_QUEUES) -> list[str]:
-        """Carry an operation out on some messages, or on ("ALL",); the ids it was done to."""
+        """Carry an operation out on some messages; the ids it was done to."""
         done: list[str] = []
         for shard, database in self._shards:
-            if ids == ("ALL",):
-                after = -1
-                while page := database.page(after, PAGE):
-                    after = number_of(page[-1].queue_id) or 0
-                    done += self._apply(shard, database, operation, page, queues)
-            else:
-                found = [message for queue_id in ids if (message := database.load(queue_id)) is not None]
-                done += self._apply(shard, database, operation, found, queues)
+            found = [message for queue_id in ids if (message := database.load(queue_id)) is not None]
+            done += self._apply(shard, database, operation, found, queues)
         return done
+
+    def operate_all(self, operation: str, queues: frozenset[str] = DEFAULT_QUEUES) -> Iterator[list[str]]:
+        """Carry an operation out on every message, page by page; the ids it was done to."""
+        for shard, database in self._shards:
+            after = -1
+            while page := database.page(after, PAGE):
+                after = number_of(page[-1].queue_id) or 0
+                yield self._apply(shard, database, operation, page, queues)
 
     def _apply(
         self, shard: Shard, database: ShardDatabase, operation: str, page: list[QueuedMessage], queues: frozenset[str]

@@ -156,7 +156,10 @@ class QueueStore(Protocol):
     def due(
         self, now: float, limit: int = 500, states: Sequence[State] = (State.INCOMING, State.DEFERRED)
     ) -> AsyncIterator[QueuedMessage]:
-        """INCOMING and DEFERRED messages whose next_attempt has come, oldest first, paged."""
+        """INCOMING and DEFERRED messages whose next_attempt has come, oldest first, paged.
+
+        Infinity means all, in the order of their numbers: one that is deferred meanwhile is not met again.
+        """
 
     async def page(
         self, after: tuple[str, int], limit: int = 500

@@ -95,18 +95,16 @@ class QueueControl:
 
     async def operate(
         self, operation: str, ids: tuple[str, ...], queues: frozenset[str] = DEFAULT_QUEUES
-    ) -> AsyncIterator[str]:
-        """Carry an operation out on some messages, or on ("ALL",); the ids it was done to."""
+    ) -> AsyncIterator[list[str]]:
+        """Carry an operation out on some messages, or on ("ALL",); the ids it was done to, page by page."""
         if ids != ("ALL",):
             found = [message for queue_id in ids if (message := await self._store.load(queue_id)) is not None]
-            for queue_id in await self._operate(operation, found, queues):
-                yield queue_id
+            yield await self._operate(operation, found, queues)
             return
         after: tuple[str, int] | None = ("", -1)
         while after is not None:
             page, after = await self._store.page(after)
-            for queue_id in await self._operate(operation, page, queues):
-                yield queue_id
+            yield await self._operate(operation, page, queues)
 
     async def _operate(self, operation: str, messages: list[QueuedMessage], queues: frozenset[str]) -> list[str]:
         """One batch, one commit. No message of it can become active meanwhile."""
@@ -241,6 +239,6 @@ async def _answers(
             go_on()
     else:
         queues = frozenset(request.queues) or DEFAULT_QUEUES
-        async for queue_id in control.operate(request.do, request.ids, queues):
-            yield [{"done": queue_id}]
+        async for done in control.operate(request.do, request.ids, queues):
+            yield [{"done": queue_id} for queue_id in done]
             await asyncio.sleep(0)

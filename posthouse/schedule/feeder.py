@@ -1,8 +1,9 @@
 """Reads due messages from the store while there is room in the active set: new and deferred mail in turns.
 
 A scan stays open, page by page, until it is through; what was missed meanwhile starts the
-next one. Rows were read some time before they are taken up: messages that were settled while
-a scan is open are remembered, so that none is delivered twice.
+next one. Rows were read some time before they are taken up: messages that were settled since the
+page was read are remembered, so that none is delivered twice. What is settled shows in the pages that are read
+later, so no more is remembered than a page of each scan lasts: a queue of a million messages takes no more memory.
 """
 
 import asyncio
@@ -13,6 +14,10 @@ from posthouse.queue.store import QueuedMessage, State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+
+PAGE = 500
+"""Messages that a scan reads at a time."""
 
 
 class Intaker(Protocol):
@@ -32,15 +37,27 @@ class Intaker(Protocol):
         """Due messages."""
 
 
+class _Scan:
+    """One scan under way, and how many of its messages were looked at since the memory of settled ones was renewed."""
+
+    __slots__ = ("messages", "seen")
+
+    def __init__(self, messages: AsyncIterator[QueuedMessage]) -> None:
+        self.messages = messages
+        self.seen = 0
+
+
 class Feeder:
     """Two scans, one of new and one of deferred mail."""
 
     def __init__(self, schedule: Intaker) -> None:
         self._schedule = schedule
-        self._scans: dict[State, AsyncIterator[QueuedMessage]] = {}
+        self._scans: dict[State, _Scan] = {}
         self._wanted: dict[State, float | None] = {}
         self._missed = False
         self._concluded: set[str] = set()
+        self._concluded_before: set[str] = set()
+        """Those of before the last renewal."""
         self._frozen: set[str] = set()
         self._wake = asyncio.Event()
         self._feeding = False
@@ -89,10 +106,11 @@ class Feeder:
     def reconsider(self, queue_id: str) -> None:
         """A settled message is wanted again."""
         self._concluded.discard(queue_id)
+        self._concluded_before.discard(queue_id)
 
     def concluded(self, queue_id: str) -> bool:
-        """Whether a message was settled while a scan is open."""
-        return queue_id in self._concluded or queue_id in self._frozen
+        """Whether a message was settled and an open scan may not know it."""
+        return queue_id in self._concluded or queue_id in self._concluded_before or queue_id in self._frozen
 
     async def run(self) -> None:
         """Feed until cancelled."""
@@ -120,11 +138,15 @@ class Feeder:
             self._wanted.setdefault(State.INCOMING, None)
         for state in list(self._wanted):
             if state not in self._scans:
-                self._scans[state] = self._schedule.scan((state,), self._wanted.pop(state))
+                self._scans[state] = _Scan(self._schedule.scan((state,), self._wanted.pop(state)))
 
     async def _take_one(self, state: State) -> None:
         """Take up the next message of a scan, or close the scan."""
-        async for message in self._scans[state]:
+        scan = self._scans[state]
+        async for message in scan.messages:
+            scan.seen += 1
+            if scan.seen > PAGE:
+                self._renew()
             if message.queue_id in self._schedule.active or self.concluded(message.queue_id):
                 continue
             self._schedule.activate(message)
@@ -132,3 +154,12 @@ class Feeder:
         del self._scans[state]
         if not self._scans:
             self._concluded.clear()
+            self._concluded_before.clear()
+
+    def _renew(self) -> None:
+        """Forget what was settled so long ago that every open scan has read a page since."""
+        if all(scan.seen > PAGE for scan in self._scans.values()):
+            for scan in self._scans.values():
+                scan.seen = 0
+            self._concluded_before = self._concluded
+            self._concluded = set()

@@ -34,7 +34,7 @@ from posthouse.schedule.backoff import ClockWatch
 from posthouse.schedule.chronicle import Chronicle
 from posthouse.schedule.crew import Crew
 from posthouse.schedule.destination import Destination, Entry, Job
-from posthouse.schedule.feeder import Feeder
+from posthouse.schedule.feeder import PAGE, Feeder
 from posthouse.schedule.notices import Notices, Router
 from posthouse.schedule.recorder import Recorder
 from posthouse.schedule.routes import Route, Routes
@@ -439,4 +439,4 @@ class Schedule:
 
     def scan(self, states: Sequence[State], until: float | None) -> AsyncIterator[QueuedMessage]:
         """What the feeder reads: due messages; `until` None means now."""
-        return self.store.due(self.clock.now() if until is None else until, states=states)
+        return self.store.due(self.clock.now() if until is None else until, PAGE, states=states)

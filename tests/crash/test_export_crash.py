@@ -74,7 +74,8 @@ def _we_deliver(spool: Path) -> list[str]:
         content = queue.content(message.queue_id)
         assert content is not None
         found.append(_subject(content.header))
-    queue.operate("delete", ("ALL",))
+    for _ in queue.operate_all("delete"):
+        pass
     queue.close()
     for one in dropped(str(spool)):
         if "posthouse" in one.path:

@@ -99,7 +99,7 @@ class House:
                 await asyncio.sleep(0.001)
 
     async def operate(self, operation: str, *ids: str) -> list[str]:
-        return [queue_id async for queue_id in self.control.operate(operation, ids)]
+        return [queue_id async for done in self.control.operate(operation, ids) for queue_id in done]
 
     async def ask(self, request: ControlRequest, *rights: str) -> list[dict[str, object]]:
         ours, theirs = stream_pair()
