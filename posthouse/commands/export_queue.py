@@ -7,16 +7,21 @@ and run again, nothing is lost or there twice.
 
 import os
 import stat
+import time
 from collections.abc import Callable
 
 from posthouse.commands.import_queue import CannotImport, lock_spool, owner_of_queue
 from posthouse.config.configuration import Configuration
 from posthouse.host.durable import sync_folder
 from posthouse.queue.handed_back import Form, PostfixQueue, settle_broken_off
+from posthouse.queue.offline import OfflineQueue
 from posthouse.queue.store import QueuedMessage, State
 
 FOLDERS = {State.HOLD: "hold", State.DEFERRED: "deferred"}
 """Others go to incoming."""
+
+ORPHAN_PATIENCE = 10.0
+"""Seconds that workers of a master that was killed may take to end: they finish the commit that they are at."""
 
 
 class Export:
@@ -33,6 +38,18 @@ class Export:
         self.written = 0
         self.left = 0
 
+    def nothing(self) -> bool:
+        """Whether there is no mail of ours, and no file of a run that was killed."""
+        from posthouse.host.maildrop import dropped, maildrop_folder
+        from posthouse.queue.shard import shard_names
+
+        ours = maildrop_folder(self.queue_directory)
+        return (
+            not shard_names(os.path.join(self.queue_directory, "posthouse", "queue"))
+            and not any(os.path.dirname(one.path) == ours for one in dropped(self.queue_directory))
+            and next(self.spool.waiting(), None) is None
+        )
+
     def run(self) -> None:
         """Write everything. Raises CannotImport while a mail system runs, OSError."""
         lock = lock_spool(self.queue_directory, self.queue_directory)
@@ -46,15 +63,12 @@ class Export:
 
     def _queue(self) -> None:
         from posthouse.queue.exported import logs_of, queue_file_of
-        from posthouse.queue.offline import OfflineQueue
 
         root = os.path.join(self.queue_directory, "posthouse", "queue")
         if not os.path.isdir(root):
             return
-        queue = OfflineQueue(root)
+        queue = _opened(root)
         try:
-            if queue.locked:
-                raise CannotImport(f"{queue.locked[0]} is in use: stop the mail system first")
             for message in queue.messages():
                 content = queue.content(message.queue_id)
                 if message.state is State.CORRUPT or content is None:
@@ -98,6 +112,19 @@ class Export:
             self.spool.name("maildrop", one.queue_id)
             self.step("named")
             self.written += 1
+
+
+def _opened(root: str) -> OfflineQueue:
+    """The queue, whole. Raises CannotImport."""
+    until = time.monotonic() + ORPHAN_PATIENCE
+    while True:
+        queue = OfflineQueue(root)
+        if not queue.locked:
+            return queue
+        queue.close()
+        if time.monotonic() > until:
+            raise CannotImport(f"{queue.locked[0]} is in use: stop the mail system first")
+        time.sleep(0.05)
 
 
 def _mode(message: QueuedMessage) -> int:

@@ -77,9 +77,18 @@ def check_takeover(directory: str | None) -> None:
 @click.option("--prefix", metavar="DIR", help="The folder of our commands; by default that of this one.")
 @click.option("--without-diversions", is_flag=True, help="Go on where there is no dpkg-divert.")
 @click.option("--force", is_flag=True, help="Go on though check-takeover found what would stop mail.")
-def takeover(directory: str | None, dry_run: bool, prefix: str | None, without_diversions: bool, force: bool) -> None:
+@click.option(
+    "--mend", is_flag=True, help="After an update of the postfix package: put our commands back (dpkg runs it)."
+)
+def takeover(
+    directory: str | None, dry_run: bool, prefix: str | None, without_diversions: bool, force: bool, mend: bool
+) -> None:
     """Take Postfix's place on this machine: its commands, its service, its queue."""
+    from posthouse.commands.takeover import main_mend
     from posthouse.commands.takeover import main_takeover as run
+
+    if mend:
+        sys.exit(main_mend())
 
     sys.exit(run(_directory(directory), prefix, dry_run=dry_run, without_diversions=without_diversions, force=force))
 

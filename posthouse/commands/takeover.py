@@ -1,11 +1,11 @@
 """posthouse takeover, posthouse give-back: Postfix's place on a machine, and back.
 
-    posthouse takeover [-c DIR] [--dry-run] [--prefix DIR] [--without-diversions] [--force]
+    posthouse takeover [-c DIR] [--dry-run] [--prefix DIR] [--without-diversions] [--force] [--mend]
     posthouse give-back
 
 takeover checks the configuration (posthouse check-takeover), stops Postfix, puts our commands in
 the place of sendmail, mailq, newaliases and the post* commands (the package's own stay as
-NAME.postfix, diverted for dpkg), keeps postfix.service from starting and installs
+NAME.of-postfix, diverted for dpkg), keeps postfix.service from starting and installs
 posthouse.service where systemd's folders are, imports the queue, and starts. The postfix package
 stays installed, its files in /etc/postfix stay as they are.
 
@@ -13,6 +13,10 @@ Each step is in /var/lib/posthouse/takeover.json before it is made (commands/tak
 give-back stops us, undoes the steps from the last to the first, writes mail that is still queued
 back into Postfix's queue (commands/export_queue.py), and starts Postfix if it ran before. Both
 can be interrupted anywhere and run again. A take-over that fails is given back at once.
+
+postconf is not diverted: the preinst of Debian's package removes a diversion of that name which old
+versions of another package made, and fails at anybody else's, so that no update could be installed.
+It is replaced, and a hook of dpkg (takeover --mend) replaces the new one after an update.
 
 Without dpkg-divert the machine is no Debian: an update of its postfix package would put the old
 commands back. takeover refuses there, unless --without-diversions says that this is known.
@@ -23,8 +27,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from posthouse.commands.takeover_steps import (
+    SUFFIX,
     Record,
     Step,
     StepFailed,
@@ -43,7 +49,19 @@ COMMANDS = (
 )
 """Commands that other programs and people call, where the package has them."""
 
+COMMAND_STEPS = ("divert", "replace")
+
 FOLDERS = ("/usr/sbin", "/usr/bin")
+
+NOT_DIVERTED = ("postconf",)
+"""See above."""
+
+DPKG_HOOKS = "/etc/dpkg/dpkg.cfg.d"
+
+HOOK = """\
+# Made by posthouse takeover; posthouse give-back removes it. An update of postfix brings its own postconf back.
+post-invoke=if [ ! -L /usr/sbin/postconf ] && [ -x {prefix}/posthouse ]; then {prefix}/posthouse takeover --mend; fi
+"""
 
 SYSTEMD = "/etc/systemd/system"
 
@@ -97,7 +115,10 @@ def plan(configuration: Configuration, prefix: str) -> list[Step]:
         for name in COMMANDS:
             path = os.path.join(folder, name)
             if os.path.lexists(path):
-                steps.append(Step("divert", path, os.path.join(prefix, name)))
+                kind = "replace" if name in NOT_DIVERTED else "divert"
+                steps.append(Step(kind, path, os.path.join(prefix, name)))
+    if os.path.isdir(DPKG_HOOKS) and divert_program() is not None:
+        steps.append(Step("file", f"{DPKG_HOOKS}/posthouse", HOOK.format(prefix=prefix)))
     if os.path.isdir("/lib/systemd/system"):
         values = {
             "directory": configuration.directory,
@@ -173,7 +194,7 @@ def _stop_postfix(configuration: Configuration) -> None:
     say("stopping Postfix")
     _systemctl("stop", "postfix.service", "postfix@-.service")
     if running_pid(configuration.value("queue_directory")) is not None:
-        aside = "/usr/sbin/postfix.postfix"
+        aside = "/usr/sbin/postfix" + SUFFIX
         program = aside if os.path.lexists(aside) else "/usr/sbin/postfix"
         _postfix(program, configuration.directory, "stop")
     if running_pid(configuration.value("queue_directory")) is not None:
@@ -201,6 +222,7 @@ def takeover(configuration: Configuration, prefix: str, *, dry_run: bool, withou
     record = read_record()
     ours = ours_runs(queue_directory)
     if record is not None and record.complete and ours:
+        mend(record)
         say("this machine is taken over already")
         return 0
     stops = print_report(report(configuration))
@@ -226,7 +248,7 @@ def takeover(configuration: Configuration, prefix: str, *, dry_run: bool, withou
                 record.steps.append(step)
                 record.save()
             make(step)
-        say(f"{sum(step.kind == 'divert' for step in steps)} commands are ours")
+        say(f"{sum(step.kind in COMMAND_STEPS for step in steps)} commands are ours")
         imported = import_queue(configuration, None, dry_run=False, remove=False, say=say)
         for line in summary(imported, dry_run=False):
             say(line)
@@ -241,9 +263,17 @@ def takeover(configuration: Configuration, prefix: str, *, dry_run: bool, withou
     return 0
 
 
+def mend(record: Record) -> None:
+    """Make again what an update of the package may have undone. Raises StepFailed, OSError."""
+    for step in record.steps:
+        if step.kind == "replace" and not (os.path.islink(step.path) and os.readlink(step.path) == step.value):
+            make(step)
+            say(f"{step.path} is ours again")
+
+
 def give_back() -> int:
     """Undo a take-over, whole or not; the exit status. Raises StepFailed, OSError."""
-    from posthouse.commands.export_queue import Export
+    from posthouse.commands.import_queue import ours_runs
     from posthouse.config.read import read_configuration
     from posthouse.service import instance
 
@@ -254,9 +284,8 @@ def give_back() -> int:
     configuration = read_configuration(record.directory)
     queue_directory = configuration.value("queue_directory")
     record.complete = False
-    record.save()
-    from posthouse.commands.import_queue import ours_runs
-
+    with suppress(OSError):  # a full disk: undoing needs no space
+        record.save()
     if ours_runs(queue_directory):
         say("stopping Posthouse")
         _systemctl("stop", "posthouse.service")
@@ -265,23 +294,44 @@ def give_back() -> int:
     for step in reversed(record.steps):
         undo(step)
     _systemctl("daemon-reload")
-    say(f"{sum(step.kind == 'divert' for step in record.steps)} commands are Postfix's again")
-    left = 0
-    if instance.running_pid(queue_directory) is None:
-        export = Export(configuration, say)
-        export.run()
-        left = export.left
-        say(f"{export.written} queued messages are Postfix's" + (f", {left} left with Posthouse" if left else ""))
+    say(f"{sum(step.kind in COMMAND_STEPS for step in record.steps)} commands are Postfix's again")
+    left, failure = _give_back_mail(configuration, record)
     if record.postfix_ran and instance.running_pid(queue_directory) is None:
         say("starting Postfix")
         if not _systemctl("start", "postfix.service"):
             _postfix("/usr/sbin/postfix", record.directory, "start")
+    if failure:
+        raise StepFailed(f"{failure}: some mail is still in our queue")
     record.remove()
     return 1 if left else 0
 
 
+def _give_back_mail(configuration: Configuration, record: Record) -> tuple[int, str]:
+    """Write our queue into Postfix's: how many messages were left, and why it ended early (or an empty text)."""
+    from posthouse.commands.export_queue import Export
+    from posthouse.commands.import_queue import CannotImport
+    from posthouse.service.instance import running_pid
+
+    export = Export(configuration, say)
+    if export.nothing():
+        return 0, ""
+    if running_pid(configuration.value("queue_directory")) is not None:
+        # Somebody has started it since an earlier run was broken off.
+        record.postfix_ran = True
+        _stop_postfix(configuration)
+    failure = ""
+    try:
+        export.run()
+    except (CannotImport, OSError) as error:
+        failure = str(error)
+    left = f", {export.left} left with Posthouse" if export.left else ""
+    say(f"{export.written} queued messages are Postfix's{left}")
+    return export.left, failure
+
+
 def main_takeover(directory: str, prefix: str | None, *, dry_run: bool, without_diversions: bool, force: bool) -> int:
     """Run takeover; returns its exit status."""
+    from posthouse.commands.import_queue import CannotImport
     from posthouse.config.read import read_configuration
 
     try:
@@ -292,9 +342,21 @@ def main_takeover(directory: str, prefix: str | None, *, dry_run: bool, without_
             without_diversions=without_diversions,
             force=force,
         )
-    except StepFailed as error:
+    except (StepFailed, CannotImport, ConfigError, OSError, subprocess.TimeoutExpired) as error:
         print(f"posthouse: takeover: {error}", file=sys.stderr)
         return 1
+
+
+def main_mend() -> int:
+    """Run takeover --mend; returns its exit status. Nothing is mended where nothing was taken over to its end."""
+    try:
+        record = read_record()
+        if record is not None and record.complete:
+            mend(record)
+    except (StepFailed, OSError) as error:
+        print(f"posthouse: takeover: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def main_give_back() -> int:

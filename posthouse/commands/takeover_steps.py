@@ -1,6 +1,7 @@
 """The steps of a take-over, each of which can be undone, and the record of them.
 
-    divert   a command of the postfix package moves to NAME.postfix, and a link to ours takes its place
+    divert   a command of the postfix package moves to NAME.of-postfix, for dpkg too; a link to ours takes its place
+    replace  the same without dpkg's knowledge: after an update of the package it must be made again
     link     a symbolic link
     file     a text file
 
@@ -19,11 +20,15 @@ from posthouse.host.durable import make_folder, sync_folder, write_durable
 
 RECORD = "/var/lib/posthouse/takeover.json"
 
-SUFFIX = ".postfix"
-"""Behind the names of the package's own commands."""
+SUFFIX = ".of-postfix"
+"""Behind the names of the package's own commands. Not ".postfix": Debian's package deletes postconf.postfix when it is
+updated."""
 
 KEPT = ".before-posthouse"
 """Behind the name of a file or link that stood where one of ours goes."""
+
+NEXT = ".posthouse-new"
+"""Behind the name of a link that is about to take its place."""
 
 
 class StepFailed(Exception):
@@ -67,6 +72,8 @@ def read_record(path: str = RECORD) -> Record | None:
     try:
         with open(path, "rb") as file:
             values = json.load(file)
+        if not isinstance(values, dict):
+            raise ValueError("no record")
         steps = [Step(**step) for step in values.pop("steps")]
         return Record(steps=steps, path=path, **values)
     except FileNotFoundError:
@@ -75,9 +82,12 @@ def read_record(path: str = RECORD) -> Record | None:
         raise StepFailed(f"{path} is damaged ({error}): see docs/paths/takeover.md to undo by hand") from error
 
 
+_PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
 def divert_program() -> str | None:
     """dpkg-divert, on a machine that has it."""
-    return shutil.which("dpkg-divert", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    return shutil.which("dpkg-divert", path=_PATH["PATH"])
 
 
 def make(step: Step) -> None:
@@ -85,6 +95,8 @@ def make(step: Step) -> None:
     match step.kind:
         case "divert":
             _divert(step.path, step.value)
+        case "replace":
+            _replace(step.path, step.value)
         case "link":
             if not _is_link(step.path, step.value):
                 _keep(step.path)
@@ -99,9 +111,12 @@ def make(step: Step) -> None:
 
 def undo(step: Step) -> None:
     """Undo a step, made or not. Raises StepFailed, OSError."""
+    _remove(step.path + NEXT)
     match step.kind:
         case "divert":
-            _undivert(step.path)
+            _undivert(step.path, step.value)
+        case "replace":
+            _restore(step.path, step.value)
         case "link":
             if _is_link(step.path, step.value):
                 os.unlink(step.path)
@@ -125,9 +140,36 @@ def _divert(path: str, target: str) -> None:
         _place_link(path, target)
 
 
-def _undivert(path: str) -> None:
+def _replace(path: str, target: str) -> None:
     aside = path + SUFFIX
-    if os.path.lexists(aside):
+    if _is_link(path, target):
+        return
+    if os.path.lexists(path) and not (os.path.lexists(aside) and os.path.samestat(os.lstat(path), os.lstat(aside))):
+        _remove(aside + NEXT)
+        os.link(path, aside + NEXT, follow_symlinks=False)
+        os.rename(aside + NEXT, aside)
+    _place_link(path, target)
+
+
+def _restore(path: str, target: str) -> None:
+    aside = path + SUFFIX
+    _remove(aside + NEXT)
+    if not os.path.lexists(aside):
+        if _is_link(path, target):
+            os.unlink(path)  # the package was removed meanwhile
+    elif _is_link(path, target):
+        os.rename(aside, path)
+    else:
+        os.unlink(aside)  # what stands there is newer, or another name of the same
+    sync_folder(os.path.dirname(path))
+
+
+def _undivert(path: str, target: str) -> None:
+    aside = path + SUFFIX
+    if not os.path.lexists(aside) and _is_link(path, target):
+        os.unlink(path)  # the package was removed meanwhile
+        sync_folder(os.path.dirname(path))
+    elif os.path.lexists(aside):
         if os.path.lexists(path) and os.path.samestat(os.lstat(path), os.lstat(aside)):
             os.unlink(aside)  # interrupted between the two: rename(2) does nothing with two names of one file
         else:
@@ -136,13 +178,36 @@ def _undivert(path: str) -> None:
     program = divert_program()
     if program is not None:
         _run(program, "--local", "--no-rename", "--remove", path)
+        _override(path)
+
+
+def _override(path: str) -> None:
+    """Owner and mode as dpkg-statoverride has them. An update of the package applied them to what stood there: ours."""
+    words = ["dpkg-statoverride", "--list", path]
+    ran = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, env=_PATH)
+    found = ran.stdout.split()
+    if ran.returncode == 0 and len(found) == 4 and os.path.isfile(path) and not os.path.islink(path):
+        user, group, mode, _ = found
+        shutil.chown(path, _number(user), _number(group))
+        os.chmod(path, int(mode, 8))
+
+
+def _number(name: str) -> str | int:
+    """dpkg writes an id without a name as #ID."""
+    return int(name[1:]) if name.startswith("#") else name
 
 
 def _place_link(path: str, target: str) -> None:
-    temporary = f"{path}.{os.getpid()}.new"
+    temporary = path + NEXT
+    _remove(temporary)
     os.symlink(target, temporary)
     os.rename(temporary, path)
     sync_folder(os.path.dirname(path))
+
+
+def _remove(path: str) -> None:
+    if os.path.lexists(path):
+        os.unlink(path)
 
 
 def _is_link(path: str, target: str) -> bool:

@@ -6,32 +6,37 @@
 import contextlib
 import glob
 import hashlib
+import importlib
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import smtplib
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PREFIX = os.path.dirname(sys.executable)
-REAL = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
+REAL = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "DEBIAN_FRONTEND": "noninteractive"}
 QUEUES = ("incoming", "active", "deferred", "hold", "maildrop")
 
 
 def enter(scratch: str) -> None:
     """Make the root: the caller's mount namespace is ours alone."""
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", scratch], check=True)
-    for name in ("usr", "etc", "var"):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=128m", "tmpfs", scratch], check=True)
+    # Our commands, too: the package's scripts set the modes of what they take for their own.
+    for name, path in (("usr", "/usr"), ("etc", "/etc"), ("var", "/var"), ("bin", PREFIX)):
         upper, work = f"{scratch}/{name}", f"{scratch}/{name}.work"
         os.mkdir(upper)
         os.mkdir(work)
-        options = f"lowerdir=/{name},upperdir={upper},workdir={work}"
-        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", f"/{name}"], check=True)
+        options = f"lowerdir={path},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", path], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
@@ -54,6 +59,8 @@ def configure() -> None:
     run("postconf", "-e", "inet_protocols=ipv4", "maillog_file=/var/log/mail.log", "relayhost=[127.0.0.1]:1")
     run("postconf", "-e", "smtp_dns_support_level=disabled", "alias_maps=", "alias_database=")
     run("postconf", "-F", "*/*/chroot=n")
+    os.chmod("/usr/sbin/postdrop", 0o2555)  # as Debian's package has them; `postfix set-permissions` makes it 2755
+    os.chmod("/usr/sbin/postqueue", 0o2555)
 
 
 def fingerprint() -> dict[str, str]:
@@ -67,7 +74,8 @@ def fingerprint() -> dict[str, str]:
                 content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
             if not os.path.isdir(path):
                 found[path] = f"{content} {status.st_mode:o} {status.st_uid} {status.st_gid}"
-    found["diversions"] = run("dpkg-divert", "--list")
+    if shutil.which("dpkg-divert", path=REAL["PATH"]):
+        found["diversions"] = run("dpkg-divert", "--list")
     return found
 
 
@@ -144,17 +152,18 @@ def story() -> None:
     assert "4 messages imported" in told, told
     for name in ("sbin/sendmail", "bin/mailq", "bin/newaliases", "sbin/postconf", "sbin/postfix", "sbin/postsuper"):
         assert os.readlink(f"/usr/{name}") == f"{PREFIX}/{os.path.basename(name)}", name
-        assert os.path.lexists(f"/usr/{name}.postfix")
-    assert "diversion of /usr/sbin/sendmail to /usr/sbin/sendmail.postfix" in run("dpkg-divert", "--list")
+        assert os.path.lexists(f"/usr/{name}.of-postfix")
+    assert "diversion of /usr/sbin/sendmail to /usr/sbin/sendmail.of-postfix" in run("dpkg-divert", "--list")
     assert greeting().startswith("220 machine.test")
     assert running().startswith("python")
     assert listed() == ids, (listed(), ids)
     assert os.readlink("/etc/systemd/system/postfix.service") == "/dev/null"
     assert "posthouse.service" in os.listdir("/etc/systemd/system/multi-user.target.wants")
+    the_unit()
     submit("while ours", user="nobody")
     eventually(lambda: len(listed()) == 5, "a fifth message")
     drop = subprocess.run(
-        ["/usr/sbin/postdrop.postfix", "-r"], input=RECORDS, capture_output=True, env=REAL, check=False
+        ["/usr/sbin/postdrop.of-postfix", "-r"], input=RECORDS, capture_output=True, env=REAL, check=False
     )
     assert drop.returncode == 0, drop
     run("/usr/sbin/postkick", "public", "pickup", "W")
@@ -173,6 +182,24 @@ def story() -> None:
     assert "not taken over" in ours("posthouse", "give-back")
     with smtplib.SMTP("127.0.0.1", 25) as client:
         client.sendmail("a@x.test", ["nobody@machine.test"], "Subject: through Postfix\r\n\r\nb\r\n")
+
+
+def the_unit() -> None:
+    """What systemd would do with our unit, done by hand; and systemd finds no fault in it."""
+    path = "/etc/systemd/system/posthouse.service"
+    if shutil.which("systemd-analyze", path=REAL["PATH"]):
+        assert run("systemd-analyze", "verify", path) == ""
+    lines = dict(line.split("=", 1) for line in Path(path).read_text().splitlines() if "=" in line)
+    pid = Path(lines["PIDFile"])
+    first = pid.read_text()
+    run(*lines["ExecReload"].split())
+    assert (pid.read_text(), greeting()[:4]) == (first, "220 ")
+    run(*lines["ExecStop"].split())
+    assert running() == ""
+    run(*lines["ExecStart"].split())
+    assert running().startswith("python")
+    assert pid.read_text() != first
+    assert greeting().startswith("220 ")
 
 
 RECORDS = b"".join(
@@ -213,9 +240,278 @@ def interrupted(rounds: int) -> None:
         eventually(lambda: subjects() == mail, f"round {number}: {subjects()} instead of {mail}")
 
 
+def started(*subjects: str) -> dict[str, str]:
+    """A running Postfix with deferred mail; the machine's fingerprint."""
+    configure()
+    before = fingerprint()
+    run("postfix", "start")
+    for text in subjects:
+        submit(text)
+    eventually(lambda: list(listed().values()).count("deferred") == len(subjects), "deferred mail")
+    return before
+
+
+def as_before(before: dict[str, str], mail: list[str]) -> None:
+    """Postfix runs, with this mail, and the machine is as it was."""
+    changed = differences(before)
+    assert changed == [], [(path, before.get(path), fingerprint().get(path)) for path in changed]
+    assert running() == "master", running()
+    eventually(lambda: subjects() == mail, f"Postfix has the mail: {subjects()}")
+    assert not os.path.exists("/var/lib/posthouse/takeover.json")
+
+
+def options() -> None:
+    """--force and --without-diversions, each refused without."""
+    before = started("one")
+    with open("/etc/postfix/master.cf", "a") as file:
+        file.write("mystery unix - - n - - mystery\n")
+    changed = fingerprint()
+    told = ours("posthouse", "takeover", status=1)
+    assert "mystery: not served" in told and "nothing was done (--force goes on all the same)" in told, told
+    as_before(changed, ["one"])
+    assert "commands are ours" in ours("posthouse", "takeover", "--force")
+    assert running().startswith("python")
+    ours("posthouse", "give-back")
+    as_before(changed, ["one"])
+    run("postconf", "-MX", "mystery/unix")
+    assert set(differences(before)) <= {"/etc/postfix/master.cf"}
+
+    program = shutil.which("dpkg-divert", path=REAL["PATH"])
+    assert program is not None
+    os.rename(program, "/usr/share/dpkg-divert")
+    before = fingerprint()
+    told = ours("posthouse", "takeover", status=1)
+    assert "no dpkg-divert" in told, told
+    as_before(before, ["one"])
+    told = ours("posthouse", "takeover", "--without-diversions")
+    assert running().startswith("python"), told
+    assert os.path.lexists("/usr/sbin/sendmail.of-postfix")
+    ours("posthouse", "give-back")
+    as_before(before, ["one"])
+
+
+def package(folder: str) -> str:
+    """The installed package as a file for dpkg -i, its maintainer's scripts included."""
+    tree = f"{folder}/tree"
+    files = [
+        path for path in run("dpkg", "-L", "postfix").splitlines() if not os.path.isdir(path) or os.path.islink(path)
+    ]
+    for path in files:
+        path = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path)
+        os.makedirs(tree + os.path.dirname(path), exist_ok=True)
+        shutil.copy2(path, tree + path, follow_symlinks=False)
+        status = os.lstat(path)
+        os.chown(tree + path, status.st_uid, status.st_gid, follow_symlinks=False)
+        if not os.path.islink(path):
+            os.chmod(tree + path, status.st_mode & 0o7777)
+    os.mkdir(f"{tree}/DEBIAN")
+    control = run("dpkg-query", "-s", "postfix")
+    kept = re.sub(r"^Conffiles:\n( .*\n)*|^(Status|Config-Version):.*\n", "", control, flags=re.MULTILINE)
+    Path(f"{tree}/DEBIAN/control").write_text(kept)
+    for path in glob.glob("/var/lib/dpkg/info/postfix.*"):
+        name = path.rpartition(".")[2]
+        if name not in ("list", "md5sums"):
+            shutil.copy2(path, f"{tree}/DEBIAN/{name}")
+    run("dpkg-deb", "-Znone", "--build", tree, f"{folder}/postfix.deb")
+    return f"{folder}/postfix.deb"
+
+
+def updated() -> None:
+    """The package is installed again, removed and installed while its place is ours."""
+    before = started("one", "two")
+    new = package(sys.argv[1])
+    ours("posthouse", "takeover")
+    links = {name: text for name, text in fingerprint().items() if text.startswith(PREFIX)}
+    assert len(links) > 15, links
+
+    told = run("dpkg", "-i", new)
+    assert {name: text for name, text in fingerprint().items() if text.startswith(PREFIX)} == links, told
+    assert running() != "master", told
+    if not running():
+        run("/usr/sbin/postfix", "start")
+    assert subjects() == ["one", "two"], told
+    submit("three", user="nobody")
+    eventually(lambda: len(listed()) == 3, "mail by the same sendmail")
+    ours("posthouse", "give-back")
+    as_before(before, ["one", "three", "two"])
+
+    ours("posthouse", "takeover")
+    told = run("dpkg", "-r", "--force-depends", "postfix")
+    assert os.readlink("/usr/sbin/sendmail") == links["/usr/sbin/sendmail"].split()[0], told
+    assert not os.path.lexists("/usr/sbin/sendmail.of-postfix")
+    if not running():
+        run("/usr/sbin/postfix", "start")
+    submit("four", user="nobody")
+    eventually(lambda: len(listed()) == 4, "mail without the package")
+    told = ours("posthouse", "give-back", status=1)
+    assert not os.path.lexists("/usr/sbin/sendmail"), told
+    run("dpkg", "-i", new)
+    told = ours("posthouse", "give-back")
+    if running() != "master":
+        run("/usr/sbin/postfix", "start")
+    as_before(before, ["four", "one", "three", "two"])
+
+
+def full() -> None:
+    """A disk without space: nothing is lost, and it goes on when there is some."""
+    before = started("one", "two")
+    filler = f"{sys.argv[1]}/filler"
+
+    def fill() -> None:
+        with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 20))
+        with open(filler, "ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(512))
+
+    run("postconf", "-e", "queue_minfree=1", "message_size_limit=10000", "mailbox_size_limit=20000")
+    before = fingerprint()
+    fill()
+    told = ours("posthouse", "takeover", "--force", status=1)
+    assert "No space left" in told, told
+    assert "Traceback" not in told, told
+    os.unlink(filler)
+    ours("posthouse", "give-back")
+    if running() != "master":
+        run("/usr/sbin/postfix", "start")
+    as_before(before, ["one", "two"])
+
+    ours("posthouse", "takeover")
+    submit("three")
+    eventually(lambda: len(listed()) == 3, "a third message")
+    fill()
+    told = ours("posthouse", "give-back", status=1)
+    assert "Traceback" not in told, told
+    assert os.access("/usr/sbin/sendmail", os.X_OK)
+    os.unlink(filler)
+    ours("posthouse", "give-back")
+    as_before(before, ["one", "three", "two"])
+
+
+def crashed() -> None:
+    """Posthouse is killed, and given back: what it had queued is Postfix's."""
+    before = started("one", "two")
+    ours("posthouse", "takeover")
+    submit("three")
+    eventually(lambda: len(listed()) == 3, "a third message")
+    pid = int(Path("/var/spool/postfix/pid/master.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    ours("posthouse", "give-back")
+    as_before(before, ["one", "three", "two"])
+
+    # A give-back that is killed over the queue, and a Postfix that somebody starts by hand.
+    ours("posthouse", "takeover")
+    child = os.fork()
+    if not child:
+        die_at(1, "posthouse.commands.export_queue.Export.run")
+        from posthouse.commands.takeover import main_give_back
+
+        main_give_back()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert running() == ""
+    run("/usr/sbin/postfix", "start")
+    assert subjects() == []
+    ours("posthouse", "give-back")
+    as_before(before, ["one", "three", "two"])
+
+
+def die_at(count: int, *names: str) -> list[int]:
+    """This process ends before the count-th call of some functions; the list says how many were made."""
+    made = [0]
+    for name in names:
+        where, _, attribute = name.rpartition(".")
+        try:
+            owner: object = importlib.import_module(where)
+        except ImportError:
+            module, _, inner = where.rpartition(".")
+            owner = getattr(importlib.import_module(module), inner)
+        real = getattr(owner, attribute)
+
+        def call(*words: object, real: Callable[..., object] = real, **more: object) -> object:
+            made[0] += 1
+            if made[0] == count:
+                os._exit(9)
+            return real(*words, **more)
+
+        setattr(owner, attribute, call)
+    return made
+
+
+STEPS = (
+    "posthouse.commands.takeover_steps.Record.save",
+    "posthouse.commands.takeover_steps._place_link",
+    "posthouse.commands.takeover_steps._run",
+    "posthouse.commands.takeover_steps._bring_back",
+    "posthouse.commands.takeover._stop_postfix",
+    "posthouse.commands.takeover._start",
+    "posthouse.commands.takeover._postfix",
+    "posthouse.commands.takeover_steps.Record.remove",
+    "posthouse.queue.staged.StagedShard.activate",
+    "posthouse.queue.staged.StagedShard.add",
+    "posthouse.queue.postfix_spool.PostfixSpool.move",
+    "posthouse.queue.handed_back.PostfixQueue.write",
+    "posthouse.queue.handed_back.PostfixQueue.name",
+    "posthouse.queue.offline.OfflineQueue.operate",
+)
+
+
+def killed_at(count: int, word: str) -> bool:
+    """A take-over or a give-back in a child that dies; False when it came to its end before."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    os.environ |= REAL
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    sys.argv[0] = f"{PREFIX}/posthouse"
+    die_at(count, *STEPS)
+    from posthouse.commands.takeover import main_give_back, main_takeover
+
+    if word == "takeover":
+        main_takeover("/etc/postfix", PREFIX, dry_run=False, without_diversions=False, force=False)
+    else:
+        main_give_back()
+    os._exit(0)
+
+
+def each_step(stride: int) -> None:
+    """Killed before each step (or each stride-th), then finished or undone."""
+    before = started("one", "two")
+    mail = subjects()
+    for word in ("takeover", "give-back"):
+        for finish in (True, False):
+            count, killed = 1 + stride * (not finish) // 2, True
+            while killed:
+                if word == "give-back":
+                    ours("posthouse", "takeover")
+                killed = killed_at(count, word)
+                assert os.access("/usr/sbin/sendmail", os.X_OK), (word, count)
+                if word == "takeover" and finish:
+                    ours("posthouse", "takeover")
+                    assert running().startswith("python"), (word, count)
+                    assert sorted(subjects()) == mail, (word, count, subjects())
+                elif word == "give-back" and finish:
+                    ours("posthouse", "takeover")
+                    assert sorted(subjects()) == mail, (word, count, subjects())
+                ours("posthouse", "give-back")
+                if running() != "master":
+                    run("/usr/sbin/postfix", "start")
+                as_before(before, mail)
+                count += stride
+            print(f"{word}: killed at up to {count - stride} steps", flush=True)
+
+
 if __name__ == "__main__":
     enter(sys.argv[1])
-    story()
-    interrupted(int(sys.argv[2]))
+    if sys.argv[2].isdigit():
+        story()
+        interrupted(int(sys.argv[2]))
+    elif sys.argv[2] == "each_step":
+        each_step(int(sys.argv[3]))
+    else:
+        {"options": options, "updated": updated, "full": full, "crashed": crashed}[sys.argv[2]]()
     run("/usr/sbin/postfix", "stop", status=None)
     print("told")

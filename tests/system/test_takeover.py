@@ -35,13 +35,27 @@ def _spool() -> list[str]:
     return sorted(str(path) for path in Path("/var/spool/postfix").rglob("*"))
 
 
-def test_a_machine_is_taken_over_and_given_back(root: list[str], tmp_path: Path) -> None:
+def tell(root: list[str], tmp_path: Path, *words: str) -> None:
+    """Run one story; this machine is as before."""
     before, spool = takeover_story.fingerprint(), _spool()
     scratch = tmp_path / "root"
     scratch.mkdir()
-    story = [sys.executable, "-m", "tests.system.takeover_story", str(scratch), "4"]
+    story = [sys.executable, "-m", "tests.system.takeover_story", str(scratch), *words]
     ran = subprocess.run([*root, *story], capture_output=True, text=True, check=False, timeout=600)
     assert takeover_story.differences(before) == []
     assert _spool() == spool
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout.endswith("told\n")
+
+
+def test_a_machine_is_taken_over_and_given_back(root: list[str], tmp_path: Path) -> None:
+    tell(root, tmp_path, "4")
+
+
+@pytest.mark.parametrize("story", ["options", "updated", "full", "crashed"])
+def test_what_may_come_between(root: list[str], tmp_path: Path, story: str) -> None:
+    tell(root, tmp_path, story)
+
+
+def test_killed_before_any_step(root: list[str], tmp_path: Path) -> None:
+    tell(root, tmp_path, "each_step", "17")
