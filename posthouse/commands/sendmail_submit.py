@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import IO
 
 from posthouse.address.address_list import addresses
 from posthouse.commands.sendmail_options import VERIFY, SendmailOptions
@@ -22,10 +23,12 @@ from posthouse.host.submission import ABSENT, HandOverFailed, submit
 from posthouse.message.header import scan_fields
 from posthouse.message.header_recipients import header_recipients
 from posthouse.message.incoming_lines import IncomingLines
-from posthouse.wire.intake import NotTaken, Submission, Taken
+from posthouse.wire.intake import UNCHECKED, NotTaken, Submission, Taken
 
 PIECE = 65536
 """Bytes read from standard input at a time."""
+KEPT_IN_MEMORY = 1 << 20
+"""Bytes of a message that are kept in memory while it is handed over; the rest in a file without a name."""
 
 _NOTIFY = {"never": Notify.NEVER, "success": Notify.SUCCESS, "failure": Notify.FAILURE, "delay": Notify.DELAY}
 # RFC 3461 section 4: xtext = *( xchar / hexchar ); xchar is "!" to "~" without "+" and "=".
@@ -158,19 +161,64 @@ def _hand_over(settings: SendmailSettings, submission: Submission, content: Call
 def _submit_or_drop(
     settings: SendmailSettings, submission: Submission, content: Callable[[], Iterator[bytes]]
 ) -> Taken | NotTaken:
-    """To whoever listens, or to the maildrop. Nothing of the content is read before it is known where it goes."""
-    result = submit(settings.queue_directory, submission, content())
+    """To whoever listens; to the maildrop when nobody does, or when the message is not wanted for now: pickup tries
+    again then, as in Postfix. Without a listener nothing of the content is read before it is dropped."""
+    kept = KeptContent(content())
+    result = submit(settings.queue_directory, submission, kept)
     if result is not ABSENT:
-        return result
-    from posthouse.host.maildrop import drop, maildrop_folder, make_maildrop  # not needed as long as somebody listens
-
-    folder = maildrop_folder(settings.queue_directory)
-    if not os.path.isdir(folder) and os.geteuid() == 0:
-        owner = pwd.getpwnam(settings.mail_owner)  # nothing was ever started here: root may make the folder
-        make_maildrop(settings.queue_directory, owner.pw_uid, owner.pw_gid)
-    queue_id = drop(settings.queue_directory, submission, content())
+        later = isinstance(result, NotTaken) and result.code < 500 and result.code != UNCHECKED
+        return Taken(drop(settings, submission, kept.again())) if later else result
+    queue_id = drop(settings, submission, kept.again())
     _say("warning: unable to look up public/pickup: No such file or directory", "postdrop")
     return Taken(queue_id)
+
+
+def drop(settings: SendmailSettings, submission: Submission, content: Iterator[bytes]) -> str:
+    """Into the maildrop. Raises OSError."""
+    from posthouse.host import maildrop  # not needed as long as somebody listens
+
+    folder = maildrop.maildrop_folder(settings.queue_directory)
+    if not os.path.isdir(folder) and os.geteuid() == 0:
+        owner = pwd.getpwnam(settings.mail_owner)  # nothing was ever started here: root may make the folder
+        maildrop.make_maildrop(settings.queue_directory, owner.pw_uid, owner.pw_gid)
+    return maildrop.drop(settings.queue_directory, submission, content)
+
+
+class KeptContent:
+    """Content that can be had again from its beginning, read or not."""
+
+    def __init__(self, content: Iterator[bytes]) -> None:
+        self._content = content
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._file: IO[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        """What was not read yet; kept."""
+        for chunk in self._content:
+            self._keep(chunk)
+            yield chunk
+
+    def _keep(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size <= KEPT_IN_MEMORY:
+            self._chunks.append(chunk)
+            return
+        if self._file is None:
+            import tempfile  # for large messages only
+
+            self._file = tempfile.TemporaryFile()
+        self._file.write(chunk)
+
+    def again(self) -> Iterator[bytes]:
+        """Everything."""
+        yield from self._chunks
+        if self._file is not None:
+            self._file.seek(0)
+            while data := self._file.read(PIECE):
+                yield data
+            self._file.close()
+        yield from self._content
 
 
 class _TooBig(Exception):

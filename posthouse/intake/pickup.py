@@ -116,10 +116,10 @@ class Pickup:
         if isinstance(result, Accepted):
             self._remove(one)
             return True
-        self._log.warning(f"maildrop/{one.queue_id}: {result.code} {result.status} {result.text}")
         if result.code >= 500:
+            self._log.warning(f"maildrop/{one.queue_id}: {result.code} {result.status} {result.text}")
             self._remove(one)
-        return False
+        return False  # Else it stays for the next time; who did not want it has said so in the log.
 
     async def _take_postfix(self, one: Dropped, descriptor: int, status: os.stat_result) -> bool:
         """A file in Postfix's format. What only cleanup writes into one counts from root and mail_owner alone."""

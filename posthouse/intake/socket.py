@@ -16,6 +16,7 @@ from posthouse.intake.writing import CleanupTransaction
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
 from posthouse.tables.table import TableRetry
 from posthouse.wire.intake import (
+    UNCHECKED,
     End,
     IntakeProtocolError,
     Submission,
@@ -105,5 +106,5 @@ class IntakeSocket:
             if await self._users.allows(name):
                 return b""
         except TableRetry:
-            return encode_refused(451, "4.3.0", "Temporary lookup failure")
+            return encode_refused(UNCHECKED, "4.3.0", "Temporary lookup failure")
         return encode_refused(550, "5.7.1", f"User {name}({uid}) is not allowed to submit mail")

@@ -220,6 +220,8 @@ async def _answers(
             yield page
     elif request.do == "flush":
         await control.flush(request.ids, request.site)
+        if not request.ids and not request.site:
+            control.pickup.set()
     elif request.do == "pickup":
         control.pickup.set()
     elif request.do == "adopt":

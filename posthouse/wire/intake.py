@@ -221,6 +221,10 @@ class Taken:
     queue_id: str
 
 
+UNCHECKED = 454
+"""The code when it cannot be known now whether the caller may submit: his mail waits nowhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class NotTaken:
     """The reply: it is not, and why."""

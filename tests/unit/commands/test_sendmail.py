@@ -1,6 +1,8 @@
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import posthouse
 from posthouse.commands.sendmail_options import UsageError, parse_options
 from posthouse.envelope.envelope import Trace
 from posthouse.host.maildrop import dropped, read_drop
-from posthouse.wire.intake import Submission
+from posthouse.wire.intake import END, Submission
 
 HERE = str(Path(posthouse.__file__).parents[1])
 RUN = (
@@ -69,6 +71,45 @@ def test_a_message_waits_in_the_maildrop_when_nobody_listens(house: Path) -> Non
     assert submission.sender == "sender@example.com"
     assert [r.address for r in submission.recipients] == ["you@example.net", "two@example.org"]
     assert content == b"From: me@example.com\r\nTo: you@example.net\r\nSubject: test\r\n\r\nHello\r\n"
+
+
+def listening(house: Path, reply: bytes) -> threading.Thread:
+    """An intake socket that gives one reply."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(house / "spool/posthouse/intake"))
+    listener.listen()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, listener:
+            data = b""
+            while not data.endswith(END):
+                data += connection.recv(65536)
+            connection.sendall(reply)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+def test_what_is_not_wanted_for_now_waits_in_the_maildrop(house: Path) -> None:
+    text = b"F451 4.7.1 Service unavailable - try again later"
+    thread = listening(house, b"%d:%b," % (len(text), text))
+    body = b"x" * 70 + b"\n"
+    assert sendmail(house, "-fs@x", "a@x.example", stdin=b"Subject: t\n\n" + body * 30_000) == (0, "")
+    thread.join()
+    ((submission, content),) = waiting(house)
+    assert submission.sender == "s@x"
+    assert content == b"Subject: t\r\n\r\n" + body.replace(b"\n", b"\r\n") * 30_000
+
+
+@pytest.mark.parametrize("text", [b"F550 5.7.1 no", b"F454 4.3.0 Temporary lookup failure"])
+def test_what_is_refused_or_may_not_be_submitted_waits_nowhere(house: Path, text: bytes) -> None:
+    thread = listening(house, b"%d:%b," % (len(text), text))
+    status, said = sendmail(house, "-fs@x", "a@x.example")
+    thread.join()
+    assert (status, said.split(": ")[-1]) == (75, text.decode().partition(" ")[2].partition(" ")[2] + "\n")
+    assert waiting(house) == []
 
 
 def test_ignored_options_are_accepted(house: Path) -> None:
