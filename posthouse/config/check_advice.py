@@ -32,7 +32,19 @@ def advice(configuration: Configuration, services: Sequence[Service]) -> list[Fi
             for finding in relay_control(own):
                 if finding not in findings:
                     findings.append(finding)
+        elif service.command == "postscreen":
+            own = configuration.with_overrides(service.overrides, f"master.cf:{service.line}")
+            findings += hand_over(own, services)
     return findings
+
+
+def hand_over(configuration: Configuration, services: Sequence[Service]) -> list[Finding]:
+    """A postscreen without a server behind it turns every client away."""
+    name = configuration.value("smtpd_service_name")
+    if any(service.name == name and service.type == "pass" and service.command == "smtpd" for service in services):
+        return []
+    text = f"postscreen hands clients to the service {name} of type pass, and master.cf has none"
+    return [found(configuration, "warning", "smtpd_service_name", text)]
 
 
 def two_classes(configuration: Configuration) -> list[Finding]:

@@ -41,6 +41,9 @@ def open_postscreen_service(
     """The service of one listener; `configuration` has the master.cf line's -o settings. `workers` share its limits."""
     settings = _part(read_postscreen(configuration), workers)
     tables = read_settings(PostscreenTables, configuration)
+    level = settings.postscreen_tls_security_level
+    if level.lower() not in ("", "none", "may", "encrypt"):
+        log.warning(f'postscreen_tls_security_level: unsupported TLS level "{level}", using "encrypt"')
     tests = EnabledTests(settings)
     sites = parse_sites(settings.postscreen_dnsbl_sites)
     scores = None

@@ -153,3 +153,13 @@ def test_files_of_lists_and_restrictions_are_looked_for(tmp_path: Path, line: st
 
 def test_addresses_of_version_6_are_no_tables(tmp_path: Path) -> None:
     assert check(tmp_path, "smtpd_authorized_xclient_hosts = ::1 fe80::1/64 [::1]/128\n") == []
+
+
+POSTSCREEN = "smtp inet n - y - 1 postscreen\ndnsblog unix - - y - 0 dnsblog\ntlsproxy unix - - y - 0 tlsproxy\n"
+
+
+def test_a_postscreen_needs_a_server_to_hand_its_clients_to(tmp_path: Path) -> None:
+    assert check(tmp_path, "postscreen_greet_action = enforce\n", POSTSCREEN + "smtpd pass - - y - - smtpd\n") == []
+    (finding,) = check(tmp_path, "", POSTSCREEN + "smtpd unix - - y - - smtpd\n")
+    text = "postscreen hands clients to the service smtpd of type pass, and master.cf has none"
+    assert (finding.level, finding.text) == ("warning", text)
