@@ -84,8 +84,10 @@ def parse_server(text: str, settings: DelegationSettings) -> PolicyServer:
     joined = joined.replace("= ", "=").replace(" =", "=")
     for option in [*joined.split(), *(word[1:-1].strip() for word in words[1:] if word.startswith("{"))]:
         name, equals, value = (part.strip() for part in option.partition("="))
-        if not equals or name not in known:
-            raise ConfigError(f"policy service syntax error: unexpected input: {option}")
+        if not equals:
+            raise ConfigError(f"malformed option: missing '=' after attribute name: \"...{option}...\"")
+        if name not in known:
+            raise ConfigError(f'unknown option: "{name} = {value}"')
         if name in ("default_action", "policy_context"):
             server = replace(server, **{name: value})  # type: ignore[arg-type] # str fields
         elif name in ("request_limit", "try_limit"):
@@ -100,7 +102,7 @@ def parse_server(text: str, settings: DelegationSettings) -> PolicyServer:
 def _endpoint(text: str) -> str:
     kind, colon, rest = text.partition(":")
     if not colon or kind not in ("inet", "unix") or not rest or (kind == "inet" and not _inet(rest)[1].isdigit()):
-        raise ConfigError(f"restriction check_policy_service must be followed by transport:server: {text}")
+        raise ConfigError(f'need service transport:endpoint instead of "{text}"')
     return text
 
 

@@ -14,7 +14,7 @@ from posthouse.config.error import ConfigError
 from posthouse.config.settings import read_settings
 from posthouse.config.words import split_words
 from posthouse.dns.resolver import Resolver
-from posthouse.envelope.verdict import Evidence, Verdict
+from posthouse.envelope.verdict import DUNNO, Evidence, Verdict
 from posthouse.policy.access_action import AccessActions
 from posthouse.policy.delegation import Open, PolicyService, opener, parse_server
 from posthouse.policy.destinations import Destinations
@@ -187,11 +187,6 @@ class ListParser:
         queue = list(reversed(words))
         warn_only = False
 
-        def argument(word: str, wanted: str) -> str:
-            if not queue:
-                raise ConfigError(f"restriction {word} {wanted}")
-            return queue.pop()
-
         while queue:
             word = queue.pop()
             if word.startswith("{"):
@@ -206,23 +201,24 @@ class ListParser:
             if check is not None:
                 pass
             elif name in self._table_words or name in self._server_words:
-                spec = argument(word, "requires a lookup table")
+                spec = queue.pop() if queue else word
                 said = f"{word} {spec}"
                 check = self._table_check(name, spec)
             elif name in self._site_words:
-                site = argument(word, "requires domain name argument")
-                said = f"{word} {site}"
+                site = queue.pop() if queue else ""
+                said = f"{word} {site}".rstrip()
                 check = self._site_check(name, site)
             elif name == "check_policy_service":
-                server = argument(word, "must be followed by transport:server")
-                said = f"{word} {server}"
+                server = queue.pop() if queue else ""
+                said = f"{word} {server}".rstrip()
                 check = self._service_check(server)
             elif name == "sleep":
-                seconds = argument(word, "must be followed by number")
-                said = f"{word} {seconds}"
-                if not (seconds.isascii() and seconds.isdigit()):
-                    raise ConfigError("restriction sleep must be followed by number")
-                check = self._plain.sleep(float(seconds))
+                seconds = queue.pop() if queue else ""
+                said = f"{word} {seconds}".rstrip()
+                if seconds.isascii() and seconds.isdigit():
+                    check = self._plain.sleep(float(seconds))
+                else:
+                    check = self._broken("restriction sleep must be followed by number")
             elif word in self._classes:
                 check = self._class_check(word, about)
             elif ":" in word and not word.startswith(":"):
@@ -271,7 +267,7 @@ class ListParser:
 
     def _table_check(self, name: str, spec: str) -> Check:
         if ":" not in spec:
-            raise ConfigError(f'restriction {name}: bad argument "{spec}": need maptype:mapname')
+            return self._broken(f'restriction {name}: bad argument "{spec}": need maptype:mapname')
         table = self._table(spec)
         servers = self._server_words.get(name)
         if servers is not None:
@@ -282,6 +278,8 @@ class ListParser:
         return guarded(check, lambda facts: subject_of(facts, what))
 
     def _site_check(self, name: str, site: str) -> Check:
+        if not site:  # as in Postfix: mail passes, with a warning each time
+            return self._broken(f"restriction {name} requires domain name argument", refuse=False)
         try:
             domain, pattern = parse_site(site)
         except ValueError as error:
@@ -289,6 +287,8 @@ class ListParser:
         return self._site_words[name](domain, pattern)
 
     def _service_check(self, text: str) -> Check:
+        if not text:
+            return self._broken("restriction check_policy_service must be followed by transport:server")
         service = self._services.get(text)
         if service is None:
             server = parse_server(text, self._delegation)
@@ -317,11 +317,15 @@ class ListParser:
         warning = f'unknown smtpd restriction: "{word}"'
         if name in MISSING:
             warning = f"restriction {word} is not supported: mail that it would judge is refused for now"
+        return self._broken(warning)
+
+    def _broken(self, warning: str, *, refuse: bool = True) -> Check:
+        """What cannot be understood refuses mail rather than let it pass unchecked."""
         self.warnings.append(warning)
 
         async def check(facts: Facts, subject: Subject) -> Verdict:
             self._warn(warning)
-            return facts.server_error(warning)
+            return facts.server_error(warning) if refuse else DUNNO
 
         return check
 

@@ -203,20 +203,45 @@ async def test_what_follows_a_final_word_is_told_to_be_ignored(house: Any) -> No
             "restriction class `strict' needs a definition",
         ),
         (
-            {"smtpd_client_restrictions": "check_client_access /etc/access"},
-            'restriction check_client_access: bad argument "/etc/access": need maptype:mapname',
+            {"smtpd_client_restrictions": "check_policy_service foo"},
+            'need service transport:endpoint instead of "foo"',
         ),
         (
-            {"smtpd_client_restrictions": "reject_rbl_client"},
-            "restriction reject_rbl_client requires domain name argument",
+            {"smtpd_client_restrictions": "check_policy_service { inet:127.0.0.1:1, foo=bar }"},
+            'unknown option: "foo = bar"',
         ),
-        ({"smtpd_client_restrictions": "sleep x"}, "restriction sleep must be followed by number"),
+        (
+            {"smtpd_client_restrictions": "check_policy_service { inet:127.0.0.1:1, default_action=DEFER not now }"},
+            "malformed option: missing '=' after attribute name: \"...not...\"",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_refused(house: Any, settings: dict[str, str], text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         house(**settings)
     assert caught.value.text == text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("check_client_access /etc/access", 'check_client_access: bad argument "/etc/access": need maptype:mapname'),
+        ("check_helo_mx_access", 'check_helo_mx_access: bad argument "check_helo_mx_access": need maptype:mapname'),
+        ("check_policy_service", "check_policy_service must be followed by transport:server"),
+        ("sleep x", "sleep must be followed by number"),
+        ("sleep", "sleep must be followed by number"),
+    ],
+)
+async def test_a_restriction_without_its_argument_refuses_mail_and_says_why(house: Any, words: str, text: str) -> None:
+    one = house(smtpd_recipient_restrictions=f"reject_unauth_destination, {words}")
+    assert await one.send() == "451 4.3.5 Server configuration error"
+    assert one.warnings == [f"restriction {text}"]
+
+
+async def test_a_dns_list_without_a_domain_passes_mail_with_a_warning(house: Any) -> None:
+    one = house(smtpd_client_restrictions="reject_rbl_client")
+    assert await one.send() == "ok"
+    assert one.warnings == ["restriction reject_rbl_client requires domain name argument"]
 
 
 async def test_reset_forgets_the_transaction_only(house: Any) -> None:
