@@ -11,13 +11,13 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 
+from posthouse.access.clients import Clients
 from posthouse.access.imap.front import ImapListener
 from posthouse.access.imap.local import LocalListener
 from posthouse.access.imap.seams import Elsewhere
 from posthouse.access.imap.service import ImapService
 from posthouse.access.imap.settings import ImapdSettings, ImapdTlsSettings
 from posthouse.access.login import LoginRetry
-from posthouse.access.pop3.clients import Clients
 from posthouse.access.pop3.front import Pop3Listener
 from posthouse.access.pop3.open_service import open_pop3_service
 from posthouse.access.pop3.service import LoggedIn
@@ -128,7 +128,6 @@ class AccessWorker:
         self._places = MailPlaces(configuration, services, router)
         self._mail = UserMail(self._places, self._person, quota_of(self._accounts), own_native=False)
         self._clients = Clients(time.monotonic)
-        self._connections: dict[str, int] = {}
         self._handlers: dict[int, ImapListener | Pop3Listener] = {}
         for listener, _ in sockets:
             service = listener.service
@@ -144,7 +143,6 @@ class AccessWorker:
                 service_log(configuration, sink, "imapd"),
                 self._journal,
                 elsewhere=self._imap_elsewhere(LOCAL_SERVICE),
-                connections=self._connections,
             ),
             self._login_of,
         )
@@ -159,7 +157,6 @@ class AccessWorker:
             tls_context=self._tls_context(service, own, "imap", log),
             resolver=self._resolver,
             hosts=self._hosts,
-            connections=self._connections,
             clients=self._clients,
         )
         imap.elsewhere = self._imap_elsewhere(service.name)

@@ -6,11 +6,8 @@ session.py, in this process or behind a stream (see handover.py).
 Standards: RFC 3501 sections 6.1, 6.2 and 7.1.5; RFC 2971 (ID); RFC 8314 section 3.2 (implicit TLS).
 """
 
-import asyncio
-
 from posthouse.access.imap import capability
-from posthouse.access.imap.connection import Connection, SessionEnded
-from posthouse.access.imap.dialogue import converse, open_session
+from posthouse.access.imap.connection import SessionEnded
 from posthouse.access.imap.handover import Handover
 from posthouse.access.imap.login import (
     DELAY_LIMIT,
@@ -24,14 +21,11 @@ from posthouse.access.imap.login import (
     read_authenticate,
     read_login,
 )
+from posthouse.access.imap.opening import Opening
 from posthouse.access.imap.service import ImapService
 from posthouse.access.imap.session import ImapSession
-from posthouse.access.imap.splice import splice
 from posthouse.access.imap.verbs.id import SERVER_ID, read_id
-from posthouse.access.pop3.clients import network_of
 from posthouse.dns.ptr import client_name
-from posthouse.host.log import ProcessLog
-from posthouse.journal.journal import Entry
 from posthouse.net.connection import TcpStream
 from posthouse.net.stream import StreamClosed, StreamTimeout, TlsFailed
 from posthouse.wire.imap.append import MessageLiteral
@@ -40,14 +34,8 @@ from posthouse.wire.imap.reader import Broken, Command, MessagesEnd
 from posthouse.wire.imap.response import tagged, untagged
 from posthouse.wire.sasl import Credentials
 
-LOGIN_TIMEOUT = 180.0
-"""Seconds of silence before login: nobody types a password longer, and strangers hold no connection for nothing."""
 LOGIN_DEADLINE = 600.0
 """Seconds from connect to login, however slowly the bytes drip."""
-LINE_LIMIT = 8192
-"""Octets of a line before login: what strangers may make us hold. RFC 7162 section 4 names the number."""
-LITERAL_LIMIT = 4096
-"""Octets of literals before login: names and passwords."""
 TLS_TIMEOUT = 60.0
 
 
@@ -68,64 +56,36 @@ class ImapListener:
             name = (await client_name(address, service.resolver, hosts=service.hosts, warn=log.warning)).name
         elif not address:  # a Unix socket
             name, address = "localhost", "127.0.0.1"
-        connection = Connection(
-            stream, service.settings, line_limit=LINE_LIMIT, literal_limit=LITERAL_LIMIT, timeout=LOGIN_TIMEOUT
-        )
-        connection.deadline = stream.loop.time() + LOGIN_DEADLINE
-        front = _Front(service, connection, log, name, address)
-        log.info(f"connect from {front.namaddr}")
-        network = network_of(address)
-        service.connections[network] = service.connections.get(network, 0) + 1
-        reason = "lost connection"
-        try:
-            await front.run()
-            reason = ""
-        except SessionEnded as end:
-            reason = str(end)
-        except asyncio.CancelledError:
-            reason = "shutdown"
-            stream.write(untagged("BYE", "Server shutting down."))
-            raise
-        finally:
-            service.connections[network] -= 1
-            if not service.connections[network]:
-                del service.connections[network]
-            if reason:
-                log.info(f"{reason} after {connection.where} from {front.namaddr}")
-            log.info(f"disconnect from {front.namaddr} {connection.tally()}")
-            stream.close()
+        front = _Front(Opening(service, stream, log, name, address))
+        front.connection.deadline = stream.loop.time() + LOGIN_DEADLINE
+        await front.opening.attend(front.run)
 
 
 class _Front:
     """One connection before login."""
 
-    def __init__(self, service: ImapService, connection: Connection, log: ProcessLog, name: str, address: str) -> None:
-        self.service = service
-        self.connection = connection
-        self.log = log
-        self.name, self.address = name, address
-        self.namaddr = f"{name}[{address}]"
+    def __init__(self, opening: Opening) -> None:
+        self.opening = opening
+        self.service, self.connection, self.log = opening.service, opening.connection, opening.log
+        self.namaddr, self.address = opening.namaddr, opening.address
         self.failures = 0
 
-    async def run(self) -> None:
-        """From greeting to the end."""
+    async def run(self, number: int) -> None:
+        """From greeting to the end, for a client with so many connections."""
         service, settings, connection = self.service, self.service.settings, self.connection
         if settings.imapd_tls_wrappermode:
             if service.tls_context is None:
                 self.log.warning("imapd_tls_wrappermode is on, but there is no usable certificate")
                 raise SessionEnded("lost connection")
             await self._handshake()
-        limit = settings.imapd_client_connection_count_limit
-        number = service.connections.get(network_of(self.address), 0)
-        if limit and number > limit:
-            self.log.warning(f"Connection concurrency limit exceeded: {number} from {self.namaddr} for service imapd")
+        if self.opening.crowded(number):
             connection.send(untagged("BYE", f"Too many connections from {self.address}.", "LIMIT"))
             await connection.drain()
             return
         connection.send(untagged("OK", settings.imapd_banner, f"CAPABILITY {self._capability()}"))
         handover = await self._commands()
         if handover is not None:
-            await self._go_on(*handover)
+            await self.opening.go_on(*handover)
 
     def _capability(self) -> str:
         service = self.service
@@ -248,11 +208,11 @@ class _Front:
         outcome = await decide(service, self.log, self.namaddr, method, credentials)
         if isinstance(outcome, Denied):
             name = "" if credentials is None else credentials.login
-            self._record("refused", name, f"reject: IMAP {method} {outcome.text}")
+            self.opening.record("refused", name, f"reject: IMAP {method} {outcome.text}")
             await self._deny(command, outcome)
             return None
-        handover = Handover(outcome, command.tag, command.verb, self.name, self.address, self.log.number)
-        session = await self._open(handover)
+        handover = self.opening.handover(outcome, command.tag, command.verb)
+        session = await self.opening.find(handover)
         if isinstance(session, Denied):
             await self._deny(command, session)
             return None
@@ -261,22 +221,10 @@ class _Front:
             f"login: user=<{outcome}>, method={method}, rip={self.address}, lip={connection.stream.local.host}"
             + ("" if tls is None else f", TLS={tls.protocol}")
         )
-        self._record("login", outcome, f"permit: IMAP {method}")
+        self.opening.record("login", outcome, f"permit: IMAP {method}")
         connection.count(command.verb, good=True)
         connection.errors = 0
         return handover, session
-
-    async def _open(self, handover: Handover) -> ImapSession | TcpStream | Denied:
-        """Whoever goes on."""
-        service = self.service
-        try:
-            stream = await service.elsewhere(handover.login)
-        except (OSError, StreamClosed, StreamTimeout) as error:
-            self.log.warning(f"{self.namaddr}: mail of {handover.login} cannot be served: {error}")
-            return Denied("NO", "Mail is temporarily unavailable.", "UNAVAILABLE")
-        if stream is not None:
-            return stream
-        return await open_session(service, self.connection, self.log, handover)
 
     async def _deny(self, command: Command, denied: Denied) -> None:
         connection = self.connection
@@ -284,33 +232,10 @@ class _Front:
         if denied in (FAILED, UNAVAILABLE):
             self.failures += 1
             await connection.drain()
-            clients = self.service.clients
-            delay = 0.0 if clients is None else clients.failed(self.address)
+            delay = self.service.clients.failed(self.address)
             await self.service.sleep(max(delay, min(FAILED_LOGIN_DELAY * 2 ** (self.failures - 1), DELAY_LIMIT)))
         connection.send(tagged(command.tag, denied.status, denied.text, denied.code))
         if self.failures >= FAILURE_LIMIT:
             connection.send(untagged("BYE", "Too many failed logins."))
             await connection.drain()
             raise SessionEnded("too many errors")
-
-    def _record(self, step: str, login: str, verdict: str) -> None:
-        service = self.service
-        service.journal.record(
-            Entry(
-                time=service.clock(),
-                step=step,
-                session=f"{self.log.number:x}",
-                recipient=login,
-                verdict=f"{verdict} from {self.namaddr}",
-            )
-        )
-
-    async def _go_on(self, handover: Handover, session: ImapSession | TcpStream) -> None:
-        connection = self.connection
-        if isinstance(session, ImapSession):
-            await converse(session)
-            return
-        await connection.drain()
-        session.write(bytes(handover) + connection.reader.rest())
-        connection.where = "login"
-        await splice(connection.stream, session, self.service.settings.imapd_timeout + LOGIN_TIMEOUT)

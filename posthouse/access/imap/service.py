@@ -6,10 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
+from posthouse.access.clients import Clients
 from posthouse.access.imap.seams import Elsewhere, OpenAccount, here
 from posthouse.access.imap.settings import ImapdSettings
 from posthouse.access.login import Login
-from posthouse.access.pop3.clients import Clients
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog, session_numbers
@@ -38,7 +38,5 @@ class ImapService:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     numbers: Iterator[int] = field(default_factory=session_numbers)
     """Session numbers for the log: unique to a session, so that its lines can be paired."""
-    connections: dict[str, int] = field(default_factory=dict)
-    """Open connections by client address. Shared by a worker's listeners."""
-    clients: Clients | None = None
-    """Failed logins by client address, over connections; shared with POP3. None: each connection begins anew."""
+    clients: Clients = field(default_factory=lambda: Clients(time.monotonic))
+    """Shared by a worker's listeners, POP3's too."""

@@ -72,7 +72,7 @@ class Pop3Listener:
         conversation = Conversation(stream, service.settings, clock=service.clock)
         guest = Guest(service, conversation, log, name, address)
         log.info(f"connect from {guest.client}")
-        open_now = service.clients.connected(address)
+        open_now = service.clients.connected(address, "pop3")
         served = Served("lost connection", "CONNECT")
         try:
             try:
@@ -85,7 +85,7 @@ class Pop3Listener:
                 served = Served("lost connection", conversation.where)
                 served = await self._hand_over(guest, success.login)
         finally:
-            service.clients.disconnected(address)
+            service.clients.disconnected(address, "pop3")
             if served.reason:
                 log.info(f"{served.reason} after {served.where or conversation.where} from {guest.client}")
             log.info(f"disconnect from {guest.client} {written(add(conversation.tally, served.tally))}")

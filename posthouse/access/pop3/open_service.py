@@ -6,8 +6,8 @@ Errors: ConfigError from the parameters.
 import ssl
 from collections.abc import Callable
 
+from posthouse.access.clients import Clients
 from posthouse.access.login import Login
-from posthouse.access.pop3.clients import Clients
 from posthouse.access.pop3.elsewhere import StartChild, serve_elsewhere
 from posthouse.access.pop3.service import OpenAccount, Pop3Service
 from posthouse.access.pop3.session import serve_here

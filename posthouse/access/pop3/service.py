@@ -15,8 +15,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from posthouse.access.clients import Clients
 from posthouse.access.login import Login
-from posthouse.access.pop3.clients import Clients
 from posthouse.access.pop3.settings import Pop3dSettings
 from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import pytest
 
-from posthouse.access.pop3.clients import Clients
 from posthouse.access.pop3.front import Pop3Listener
 from posthouse.access.pop3.service import LoggedIn, OpenAccount, Pop3Service
 from posthouse.access.pop3.session import Pop3Session, serve_here
@@ -417,25 +416,6 @@ async def test_wrapper_mode_without_a_certificate_says_so_and_closes(store: Nati
     await Pop3Listener(service).on_stream(far)
     assert await near.read(5) == b""
     assert "warning: pop3d_tls_wrappermode is on, but there is no usable certificate" in log_of(service.log)
-
-
-def test_a_failure_is_forgotten_after_ten_minutes_and_a_64_counts_as_one() -> None:
-    now = 1000.0
-    clients = Clients(lambda: now)
-    assert [clients.failed("2001:db8::1"), clients.failed("2001:db8::2"), clients.failed("192.0.2.1")] == [
-        1.0,
-        2.0,
-        1.0,
-    ]
-    now += 601
-    assert clients.failed("2001:db8::3") == 1.0
-
-
-def test_connections_are_counted_while_they_are_open() -> None:
-    clients = Clients(lambda: 0.0)
-    assert [clients.connected("192.0.2.1"), clients.connected("192.0.2.1"), clients.connected("192.0.2.2")] == [1, 2, 1]
-    clients.disconnected("192.0.2.1")
-    assert clients.connected("192.0.2.1") == 2
 
 
 def test_an_unknown_tls_level_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Client addresses: how many connections each has open, and how often it failed to log in.
+"""Client addresses of IMAP and POP3: how many connections each has open, and how often it failed to log in.
 
 Failures cost time that grows with each, over connections too, so that guessing passwords is slow;
 a success takes nothing away, for a guesser may have an account of its own. IPv6 clients are
@@ -6,7 +6,7 @@ counted by their /64, which is one customer's.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 
 ADDRESSES_KEPT = 100_000
@@ -19,7 +19,7 @@ LONGEST_DELAY = 15.0
 
 @dataclass(slots=True)
 class _Known:
-    open: int = 0
+    open: dict[str, int] = field(default_factory=dict)
     failures: int = 0
     failed_at: float = 0.0
 
@@ -31,17 +31,19 @@ class Clients:
         self._clock = clock
         self._known: dict[str, _Known] = {}
 
-    def connected(self, address: str) -> int:
-        """One more connection; gives how many are open."""
+    def connected(self, address: str, protocol: str) -> int:
+        """One more connection; gives how many of this protocol are open."""
         known = self._of(address)
-        known.open += 1
-        return known.open
+        known.open[protocol] = known.open.get(protocol, 0) + 1
+        return known.open[protocol]
 
-    def disconnected(self, address: str) -> None:
+    def disconnected(self, address: str, protocol: str) -> None:
         """One fewer."""
         known = self._of(address)
-        known.open -= 1
-        if known.open <= 0 and not known.failures:
+        known.open[protocol] = known.open.get(protocol, 0) - 1
+        if known.open[protocol] <= 0:
+            del known.open[protocol]
+        if not known.open and not known.failures:
             del self._known[network_of(address)]
 
     def failed(self, address: str) -> float:
@@ -64,7 +66,7 @@ class Clients:
         return known
 
     def _forget(self) -> None:
-        idle = sorted((known.failed_at, key) for key, known in self._known.items() if known.open <= 0)
+        idle = sorted((known.failed_at, key) for key, known in self._known.items() if not known.open)
         for _, key in idle[: max(len(idle) // 2, 1)]:
             del self._known[key]
 
