@@ -79,7 +79,7 @@ LISTENERS: dict[str, tuple[str, ...]] = {
         "postscreen_reject_footer_maps=pcre:{folder}/footer.pcre",
     ),
     "access-drop": (
-        "postscreen_greet_wait=1s",
+        "postscreen_greet_wait=3s",
         "postscreen_access_list=cidr:{folder}/access.cidr",
         "postscreen_blacklist_action=drop",
         "postscreen_whitelist_interfaces=!127.0.0.1,static:all",
@@ -93,6 +93,15 @@ LISTENERS: dict[str, tuple[str, ...]] = {
         "postscreen_dnsbl_sites=bl2.test,bl1.test",
         "postscreen_dnsbl_threshold=3",
     ),
+    "slow-lists": (
+        "postscreen_greet_wait=2s",
+        "postscreen_dnsbl_sites=slow.test,broken.test,bl2.test",
+        "postscreen_dnsbl_threshold=3",
+        "postscreen_dnsbl_timeout=4s",
+    ),
+    "silent-lists": ("postscreen_greet_wait=1s", "postscreen_dnsbl_sites=slow.test", "postscreen_dnsbl_timeout=2s"),
+    "broken-lists": ("postscreen_greet_wait=2s", "postscreen_dnsbl_sites=broken.test,wl.test*-1"),
+    "no-lists": ("postscreen_greet_wait=1s", "postscreen_dnsbl_sites=broken.test"),
     "proxied": ("postscreen_greet_wait=1s", "postscreen_upstream_proxy_protocol=haproxy"),
     "no-server": ("postscreen_greet_wait=1s", "smtpd_service_name=nosuch"),
     "other-server": ("postscreen_greet_wait=1s", "smtpd_service_name=other"),
@@ -122,9 +131,12 @@ ZONES = """\
 12.2.0.127.bl1.test A 127.0.0.2
 13.2.0.127.bl1.test A 127.0.0.2
 14.2.0.127.bl2.test 120 A 127.0.0.4
+16.2.0.127.wl.test 600 A 127.0.10.1
 15.2.0.127.wl.test 90 A 127.0.10.1
 10.2.0.127.bl2.test 120 A 127.0.0.10
 11.2.0.127.wl.test 90 A 127.0.10.1
+slow.test SILENT
+broken.test SERVFAIL
 bl1.test A 127.0.0.1
 bl2.test A 127.0.0.1
 wl.test A 127.0.0.1
@@ -273,6 +285,10 @@ SCRIPTS: dict[str, Script] = {
     "no pass here, and listed": Script("access-drop", "127.0.2.13", (READ, b"HELO c\r\n", READ, *MAIL, *BYE)),
     "without a banner": Script("no-banner", "127.0.3.35", (READ, *BYE)),
     "without a banner, listed a little": Script("no-banner", "127.0.2.14", (READ, *BYE)),
+    "of whom slow lists say nothing": Script("slow-lists", "127.0.3.46", (READ, *BYE)),
+    "of whom no list says anything": Script("no-lists", "127.0.3.47", (READ, *BYE)),
+    "of whom a silent list says nothing": Script("silent-lists", "127.0.3.48", (READ, *BYE)),
+    "of whom one list says something": Script("broken-lists", "127.0.2.16", (READ, *BYE)),
     "behind a proxy": Script(
         "proxied", "127.0.3.36", (b"PROXY TCP4 127.0.4.1 127.0.4.2 1000 25\r\n", READ, *BYE), cached=False
     ),

@@ -140,13 +140,16 @@ class DnsScores:
         asking.users += 1
         return ClientScore(self, address, asking)
 
-    def release(self, address: str, asking: _Asking) -> None:
-        """One session fewer waits; without any, questions under way are given up."""
+    def release(self, address: str, asking: _Asking, *, give_up: bool) -> None:
+        """One session fewer waits. Behind the last one, questions under way end in their time, so that the log tells of
+        slow lists; or at once, when the client did not stay."""
         asking.users -= 1
-        if not asking.users:
+        if asking.users:
+            return
+        del self._asking[address]
+        if give_up:
             for task in asking.tasks:
                 task.cancel()
-            del self._asking[address]
 
     def _answered(self, asking: _Asking, task: asyncio.Task[None]) -> None:
         asking.tasks.remove(task)
@@ -164,6 +167,7 @@ class DnsScores:
                 answer = await self._resolver.query(query, "A")
         except DnsRetry as retry:
             self._log.warning(f"dnsblog_query: lookup error for DNS query {query}: {retry}")
+            asking.others = 0  # to be asked again soon
             return
         except TimeoutError:
             self._warn(f"dnsblog reply timeout {self._timeout:.0f}s for {domain}")
@@ -215,8 +219,8 @@ class ClientScore:
         assert self._asking is not None
         return self._asking.score()
 
-    def release(self) -> None:
+    def release(self, *, give_up: bool) -> None:
         """No more is wanted."""
         if self._asking is not None:
-            self._scores.release(self._address, self._asking)
+            self._scores.release(self._address, self._asking, give_up=give_up)
             self._asking = None

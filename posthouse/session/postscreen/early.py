@@ -32,14 +32,16 @@ async def early_tests(visit: Visit) -> None:
         visit.teased = True
         visit.stream.send(f"220-{service.settings.postscreen_greet_banner}\r\n".encode("utf-8", "surrogateescape"))
     asked = service.scores.begin(visit.client.host) if DNSBL in visit.due and service.scores is not None else None
+    stayed = False
     try:
         score = await _wait(visit, asked)
+        stayed = True
         _judge_pregreet(visit)
         if score is not None:
             await _judge_score(visit, score)
     finally:
         if asked is not None:
-            asked.release()
+            asked.release(give_up=not stayed)
 
 
 async def _wait(visit: Visit, asked: ClientScore | None) -> Score | None:
@@ -124,9 +126,7 @@ def _judge_pregreet(visit: Visit) -> None:
 
 def _ttl(visit: Visit, score: Score) -> int:
     settings = visit.service.settings
-    longest = settings.postscreen_dnsbl_max_ttl
-    ttl = longest if score.ttl < 0 else min(score.ttl, longest)
-    return max(ttl, settings.postscreen_dnsbl_min_ttl)
+    return max(min(score.ttl, settings.postscreen_dnsbl_max_ttl), settings.postscreen_dnsbl_min_ttl)
 
 
 def _scored(visit: Visit, asked: ClientScore) -> Score:

@@ -95,17 +95,17 @@ async def test_weights_add_up_and_the_heaviest_site_has_the_name() -> None:
         "postfix/dnsblog: addr 192.0.2.1 listed by domain b.test as 127.0.0.3",
         "postfix/dnsblog: addr 192.0.2.1 listed by domain b.test as 127.0.0.9",
     ]
-    asked.release()
+    asked.release(give_up=False)
 
 
 async def test_a_list_that_cannot_be_asked_counts_nothing() -> None:
     sink = MemorySink()
     asked = scores("broken.test*5", Lists({}), sink).begin("2001:db8::1")
     await asked.done.wait()
-    assert (asked.now().total, asked.now().ttl) == (0, -1)
+    assert (asked.now().total, asked.now().ttl) == (0, 0)
     query = "1" + ".0" * 23 + ".8.b.d.0.1.0.0.2.broken.test"
     assert sink.lines == [f"postfix/dnsblog: warning: dnsblog_query: lookup error for DNS query {query}: no answer"]
-    asked.release()
+    asked.release(give_up=False)
 
 
 async def test_a_list_has_its_time() -> None:
@@ -115,7 +115,7 @@ async def test_a_list_has_its_time() -> None:
     asked = scores("slow.test", lists, sink, timeout=0.0).begin("192.0.2.1")
     await asked.done.wait()
     assert sink.lines == ["postfix/dnsblog: warning: dnsblog reply timeout 0s for slow.test"]
-    asked.release()
+    asked.release(give_up=False)
 
 
 async def test_sessions_of_one_client_share_a_score_and_the_last_gives_it_up() -> None:
@@ -125,14 +125,26 @@ async def test_sessions_of_one_client_share_a_score_and_the_last_gives_it_up() -
     one, two = made.begin("192.0.2.1"), made.begin("192.0.2.1")
     await asyncio.sleep(0)
     assert lists.asked == ["1.2.0.192.a.test"]
-    one.release()
-    one.release()
+    one.release(give_up=True)
+    one.release(give_up=True)
     assert not two.now().complete
-    two.release()
-    made.begin("192.0.2.1").release()
+    two.release(give_up=True)
+    made.begin("192.0.2.1").release(give_up=True)
     await asyncio.sleep(0)
     assert await made.shown("secret.test") == "shown.test"
     assert await made.shown("a.test") == "a.test"
+
+
+async def test_a_slow_list_is_told_of_when_nobody_waits_any_more() -> None:
+    sink = MemorySink()
+    lists = Lists({"1.2.0.192.a.test": (60, ["127.0.0.2"])})
+    lists.gate.clear()
+    asked = scores("a.test", lists, sink).begin("192.0.2.1")
+    done = asked.done
+    asked.release(give_up=False)
+    lists.gate.set()
+    await done.wait()
+    assert sink.lines == ["postfix/dnsblog: addr 192.0.2.1 listed by domain a.test as 127.0.0.2"]
 
 
 class Rows:
