@@ -1,7 +1,7 @@
 """postfix - start, stop, reload and check the mail system.
 
     postfix [-c config_dir] [-Dv] start|start-fg|stop|abort|reload|flush|check|status|logrotate|
-                                  set-permissions|upgrade-configuration
+                                  set-permissions|upgrade-configuration|tls
 
 start returns when every listener listens, reload when new processes have taken over, or with exit status 1
 and the reason when they cannot and the old ones stay. check prints errors (exit status 1) and warnings
@@ -11,8 +11,6 @@ the queue directory when the instance runs without root.
 set-permissions gives the folders of this house the owner and mode they must have. upgrade-configuration has
 nothing to do: nothing is ever added to main.cf or master.cf. With multi_instance_directories set, and no
 instance named by -c or MAIL_CONFIG, multi_instance_wrapper does the command for each instance.
-
-Missing: tls.
 """
 
 import getopt
@@ -25,8 +23,6 @@ from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.settings import read_settings
 from posthouse.service import instance
-
-MISSING = ("tls",)
 
 COMMANDS = "start (or stop, reload, abort, flush, check, status, set-permissions, upgrade-configuration, logrotate)"
 
@@ -288,6 +284,8 @@ def main(arguments: list[str]) -> int:
             return script.set_permissions()
         case "upgrade-configuration":
             return script.upgrade_configuration()
-        case word if word in MISSING:
-            return script.fatal(f"{word} is missing so far in Posthouse")
+        case "tls":
+            from posthouse.commands import postfix_tls
+
+            return postfix_tls.run(configuration, words[1:])
     return script.fatal(f"unknown command: '{command}'. Usage: postfix {COMMANDS}")

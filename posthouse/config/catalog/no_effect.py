@@ -48,11 +48,11 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     _QUEUE_FILES: ("hash_queue_depth", "hash_queue_names", "queue_file_attribute_count_limit"),
     _RANDOM: (
         *("tls_daemon_random_bytes", "tls_random_bytes", "tls_random_exchange_name"),
-        *("tls_random_prng_update_period", "tls_random_reseed_period", "tls_random_source"),
+        *("tls_random_prng_update_period", "tls_random_reseed_period"),
     ),
     _DOCUMENTATION: (
         *("html_directory", "mailq_path", "manpage_directory", "meta_directory", "newaliases_path"),
-        *("openssl_path", "readme_directory", "sample_directory", "sendmail_path", "shlib_directory"),
+        *("readme_directory", "sample_directory", "sendmail_path", "shlib_directory"),
     ),
     _BERKELEY: (
         *("berkeley_db_create_buffer_size", "berkeley_db_read_buffer_size"),
