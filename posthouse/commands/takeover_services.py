@@ -55,12 +55,15 @@ def _line(configuration: Configuration, services: Sequence[Service], service: Se
         if service.type == "inet" or (service.type == "pass" and _in_front(services)):
             return Line("ok", f"{what}: served")
         return Line("stops", f"{what}: only inet listeners are served")
-    if service.command == "pipe":
+    if service.command in ("pipe", "spawn"):
         lacking = _lacking(service)
-        if lacking:
+        if not lacking:
+            return Line("ok", f"{what}: served")
+        if service.command == "pipe":
             level = "warning" if service.name in _transports(configuration) else "note"
             return Line(level, f"{what}: {lacking}: mail that it is given would wait")
-        return Line("ok", f"{what}: served")
+        level = "stops" if _asked_for(configuration, services, service) else "note"
+        return Line(level, f"{what}: {lacking}: nobody would answer there")
     if service.command in AGENTS:
         return Line("ok", f"{what}: served")
     if service.command in REPLACED:
@@ -71,8 +74,6 @@ def _line(configuration: Configuration, services: Sequence[Service], service: Se
                 "note", f"{what}: there is one for all mail here: its own {', '.join(sorted(own))} does nothing"
             )
         return Line("ok", f"{what}: needs no process ({REPLACED[service.command]})")
-    if service.command == "spawn" and not _asked_for(configuration, services, service):
-        return Line("note", f"{what}: not served; nothing here asks it")
     return Line("stops", f"{what}: not served: nobody would answer there")
 
 

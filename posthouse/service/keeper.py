@@ -1,4 +1,4 @@
-"""The keeper: work that needs another identity, one child per identity.
+"""The keeper: work that needs another identity, one child per identity, and the commands of spawn(8).
 
 The parent stays root, and only looks up whose rights an errand needs, forks, and passes on.
 A child drops to one identity for good and carries out errands in a few threads. Nobody but
@@ -29,6 +29,7 @@ from posthouse.service.hands import Workbench
 from posthouse.service.mail_place import MailPlaces
 from posthouse.service.people import open_people
 from posthouse.service.session_child import serve_sessions
+from posthouse.service.spawned import Spawned, SpawnedServices
 from posthouse.transport.hands import UNAVAILABLE, Errand, Report, deferred
 from posthouse.transport.local.people import People
 
@@ -66,6 +67,9 @@ class Keeper:
         self._asking: set[int] = set()
         """Children that ask PAM."""
         self._retiring = False
+        self._spawned = SpawnedServices.open(
+            inheritance.configuration, inheritance.services, inheritance.identity, log.program("spawn")
+        )
 
     def run(self) -> int:
         """Serve until the master says stop or is gone."""
@@ -74,11 +78,16 @@ class Keeper:
         selector = selectors.DefaultSelector()
         selector.register(channel.socket, selectors.EVENT_READ)
         selector.register(self._listening, selectors.EVENT_READ)
+        self._spawned.watch(selector)
         channel.send(READY)
         while True:
             for key, _ in selector.select(1.0):
                 if key.fileobj is self._listening:
                     self._accept()
+                    continue
+                if isinstance(key.data, Spawned):
+                    assert isinstance(key.fileobj, socket.socket)
+                    self._spawned.accept(key.data, key.fileobj, self._be_a_child)
                     continue
                 message = channel.receive()
                 if message is None or message.data == STOP:
@@ -88,12 +97,15 @@ class Keeper:
                 if message.data == RETIRE and not self._retiring:
                     self._retiring = True
                     selector.unregister(self._listening)
+                    self._spawned.close(selector)
                     for ours in self._children.values():
                         ours.close()
                     self._children.clear()
                     channel.send(LEFT)
             if self._reap() and self._retiring:
                 return 0
+            self._spawned.end_late_ones()
+            self._spawned.watch(selector)
 
     def _change_log(self, new: int) -> None:
         """The log goes on in a new file, for the children, too. (One that asks PAM ends soon enough.)"""
@@ -106,12 +118,13 @@ class Keeper:
         """Collect dead children; True when none is left."""
         while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return True
             if pid == 0:
                 return False
             self._asking.discard(pid)
+            self._spawned.ended(pid, status)
 
     def _accept(self) -> None:
         try:
@@ -205,6 +218,7 @@ class Keeper:
         for other in self._children.values():
             other.close()
         self._listening.close()
+        self._spawned.close()
         self._inheritance.channel.close()
 
     def _ask_pam(self, request: keeper_wire.PasswordCheck, connection: socket.socket) -> None:

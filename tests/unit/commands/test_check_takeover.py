@@ -132,11 +132,13 @@ def test_a_pipe_without_its_user_or_command_is_told(host: Host) -> None:
     assert host.says("Services", ": c unix pipe").text.endswith(": served")
 
 
-def test_a_spawned_service_stops_those_who_ask_it(host: Host) -> None:
-    host.master_cf += "policyd-spf unix - n n - 0 spawn user=nobody argv=/bin/true\n"
+def test_a_command_that_cannot_be_spawned_stops_those_who_ask_it(host: Host) -> None:
+    host.master_cf += "policyd-spf unix - n n - 0 spawn user=nobody argv=/no/such/command\n"
     assert host.says("Services", "policyd-spf").level == "note"
     host.main_cf["smtpd_recipient_restrictions"] = "check_policy_service unix:private/policyd-spf"
     assert host.says("Services", "policyd-spf").level == "stops"
+    host.master_cf = host.master_cf.replace("/no/such/command", "/bin/true")
+    assert host.says("Services", "policyd-spf").text.endswith(": served")
 
 
 def test_a_second_queue_manager_is_not_kept_apart(host: Host) -> None:
