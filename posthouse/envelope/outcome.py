@@ -58,3 +58,5 @@ class Outcome:
     """The address to log and report instead of the queued one (generic, local expansion), or ""."""
     parts: "tuple[Outcome, ...]" = ()
     """What the recipient was expanded to, each logged in a line of its own; the fate of the whole is this one's."""
+    transport: str = ""
+    """Whose agent delivered it, where that is not the one asked (mailbox_transport): the log line is that one's."""

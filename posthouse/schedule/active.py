@@ -2,6 +2,7 @@
 
 import asyncio
 
+from posthouse.envelope.envelope import Recipient
 from posthouse.envelope.outcome import Dsn
 from posthouse.queue.store import QueuedMessage, RecipientState, StoredRecipient
 
@@ -45,6 +46,13 @@ class ActiveMessage:
     def pending_recipients(self) -> list[StoredRecipient]:
         """Recipients that still want delivery."""
         return [r for r in self.recipients if r.state is RecipientState.PENDING]
+
+    def readdress(self, index: int, address: str) -> None:
+        """The router says that it goes to another address (user%far@here is user@far)."""
+        old = self.recipients[index]
+        given = old.recipient
+        recipient = Recipient(address, given.original, given.notify, given.orcpt)
+        self.recipients[index] = StoredRecipient(index, recipient, old.state, old.dsn, old.log_recipient, old.reported)
 
     def set(self, index: int, state: RecipientState, dsn: Dsn, log_recipient: str = "") -> None:
         """What an attempt said of a recipient."""

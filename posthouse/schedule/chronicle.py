@@ -4,7 +4,7 @@ The log line is the agent's, in Postfix's words; what nobody was asked about is 
 soft_bounce turns a bounce into a deferral here, before anybody sees it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from posthouse.envelope.envelope import Notify, Trace
@@ -26,12 +26,20 @@ _STEPS = {"delayed": "deferred", "failed": "bounced", "relayed": "delivered", "e
 class Chronicle:
     """Writes outcomes down."""
 
-    def __init__(self, settings: ScheduleSettings, journal: Journal, clock: Clock, agent_log: ProcessLog) -> None:
-        """`agent_log` is the error agent's."""
+    def __init__(
+        self,
+        settings: ScheduleSettings,
+        journal: Journal,
+        clock: Clock,
+        agent_log: ProcessLog,
+        logs: Mapping[str, ProcessLog],
+    ) -> None:
+        """`agent_log` is the error agent's; `logs` are those of all transports, by name."""
         self._settings = settings
         self._journal = journal
         self._clock = clock
         self._agent_log = agent_log
+        self._logs = logs
 
     def take(self, active: ActiveMessage, outcomes: Sequence[Outcome], started: float, log: ProcessLog) -> None:
         """The outcomes of one delivery, begun at `started`, of the agent whose log that is."""
@@ -69,7 +77,7 @@ class Chronicle:
                 said = dsn if part is outcome else part.dsn
                 # An agent that does not say how long connecting and sending took: all of it was sending.
                 sending = part.transmit_time or (0.0 if part.setup_time else now - started)
-                log.info(
+                (self._logs[part.transport] if part.transport else log).info(
                     delivery_line(
                         message.queue_id,
                         to,

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from posthouse.address.verp import verp_sender
 from posthouse.envelope.content import Content
-from posthouse.envelope.envelope import Recipient, Trace
+from posthouse.envelope.envelope import Trace
 from posthouse.envelope.outcome import Dsn, Outcome
 from posthouse.envelope.outcome import Fate as Ending
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
@@ -59,6 +59,13 @@ TRANSPORT_DEFERRED = Dsn("4.3.2", "deferred transport")
 CONTENT_LOST = Dsn("5.3.0", "message content is lost")
 
 
+def _by_domain(queued: QueuedRecipient) -> tuple[bool, str, str]:
+    """Postfix's order of a delivery's recipients."""
+    address = queued.recipient.address
+    at = address.rfind("@")
+    return at < 0, address[at:].lower() if at >= 0 else "", address
+
+
 class Schedule:
     """The queue's scheduler in one mail worker."""
 
@@ -79,7 +86,8 @@ class Schedule:
         self.log = log
         self._transports = {name: Transport(service) for name, service in transports.items()}
         self.clock: Clock = clock or SystemClock()
-        self._chronicle = Chronicle(settings, journal, self.clock, log.program("error"))
+        logs = {name: service.log for name, service in transports.items()}
+        self._chronicle = Chronicle(settings, journal, self.clock, log.program("error"), logs)
         self._routes = Routes(router, settings, self._chronicle, self.clock, log)
         self.active: dict[str, ActiveMessage] = {}
         self._places: dict[str, list[tuple[Transport, Destination]]] = {}
@@ -228,10 +236,9 @@ class Schedule:
             if destination.dead_until and destination.suspension is not None:
                 self._chronicle.suspend(active, (stored,), destination.suspension)
                 continue
-            recipient = stored.recipient
-            if address != recipient.address:
-                recipient = Recipient(address, recipient.original, recipient.notify, recipient.orcpt)
-            queued = QueuedRecipient(stored.index, recipient)
+            if address != stored.recipient.address:
+                active.readdress(stored.index, address)
+            queued = QueuedRecipient(stored.index, active.recipients[stored.index].recipient)
             if alone:  # most mail: no grouping
                 active.pending += 1
                 self._places[active.queue_id] = [(transport, destination)]
@@ -245,6 +252,7 @@ class Schedule:
             large = deliveries > 1 and transport.slots.is_large(deliveries)
             jobs: dict[Destination, Job] = {}
             for destination, group in groups.items():
+                group.sort(key=_by_domain)
                 jobs[destination] = Job(
                     Entry(active, destination, tuple(group[at : at + size]), large) for at in range(0, len(group), size)
                 )

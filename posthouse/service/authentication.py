@@ -60,9 +60,9 @@ class DovecotMechanisms:
     def exchange(
         self, mechanism: str, *, server: tuple[str, int], client: tuple[str, str], tls: bool
     ) -> "DovecotSaslExchange":
-        """A client begins. lport and rport are more than Postfix tells; Dovecot logs them."""
+        """A client begins."""
         parameters: list[tuple[str, str | None]] = [("service", self._service), ("nologin", None)]
-        ends = (("lip", server[0]), ("rip", client[0]), ("lport", str(server[1] or "")), ("rport", client[1]))
+        ends = (("lip", server[0]), ("rip", client[0]))
         parameters += [(name, value) for name, value in ends if value]
         if tls:
             parameters.append(("secured", None))

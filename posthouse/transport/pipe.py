@@ -182,7 +182,7 @@ class PipeHands:
             )
         finally:
             os.close(message)
-        output = f" ({dsn.reason})" if fate is Fate.DELIVERED and dsn.reason else ""
+        output = f" ({dsn.reason.rstrip()})" if fate is Fate.DELIVERED and dsn.reason else ""
         # X: the command delivers for good; without it a success notice says "relayed" (RFC 3464 section 2.3.3).
         action = "" if "X" in flags else "relayed"
         sent = f"delivered via {errand.service} service{output}"

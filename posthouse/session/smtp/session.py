@@ -10,6 +10,7 @@ Standards: RFC 5321 sections 3 and 4; RFC 2920 section 3.2.
 import time
 from dataclasses import replace
 
+from posthouse.address.local_part import quote_address
 from posthouse.envelope.envelope import Client
 from posthouse.envelope.verdict import DUNNO, Action, Evidence, Verdict
 from posthouse.host.log import ProcessLog
@@ -182,16 +183,19 @@ class SmtpSession:
         """Queue a refusal or another reply; errors get the footer, count, and may be delayed."""
         if reply.code >= 400:
             settings = self.settings
-            if settings.soft_bounce and reply.code >= 500:
-                # For trying a configuration out: whatever would be refused for good is to be tried again.
-                reply = replace(reply, code=reply.code - 100, status=f"4{reply.status[1:]}" if reply.status else "")
-            reply = await self._with_footer(reply)
+            reply = await self._with_footer(self._softened(reply))
             if self.error_count >= settings.smtpd_soft_error_limit and settings.smtpd_error_sleep_time:
                 await self.flush()
                 await self.service.sleep(settings.smtpd_error_sleep_time)
         self.send(bytes(reply))
         if len(self._out) > REPLIES_HELD:
             await self.flush()
+
+    def _softened(self, reply: Reply) -> Reply:
+        """soft_bounce, for trying a configuration out: whatever would be refused for good is to be tried again."""
+        if not self.settings.soft_bounce or reply.code < 500:
+            return reply
+        return replace(reply, code=reply.code - 100, status=f"4{reply.status[1:]}" if reply.status else "")
 
     async def _with_footer(self, reply: Reply) -> Reply:
         footer = self._footer
@@ -254,13 +258,13 @@ class SmtpSession:
         parts = []
         transaction = self.transaction
         if transaction is not None:
-            parts.append(f"from=<{transaction.command.sender}>")
+            parts.append(f"from=<{quote_address(transaction.command.sender)}>")
             if not recipient:
                 recipient = transaction.trying or (
                     transaction.last_recipient if len(transaction.recipients) == 1 else ""
                 )
         if recipient:
-            parts.append(f"to=<{recipient}>")
+            parts.append(f"to=<{quote_address(recipient)}>")
         parts.append(f"proto={self.client.protocol}")
         if self.client.helo:
             parts.append(f"helo=<{self.client.helo}>")
@@ -277,6 +281,7 @@ class SmtpSession:
 
     def refuse(self, reply: Reply, stage_word: str, *, recipient: str = "", log_class: str = "reject") -> Reply:
         """Log a refusal as Postfix does; gives the reply back."""
+        reply = self._softened(reply)
         self.log.info(
             f"{self.queue_id}: {log_class}: {stage_word} from {self.namaddr}: "
             f"{' '.join(reply.lines())}; {self.whatsup(recipient)}"

@@ -223,7 +223,7 @@ class LocalAgent:
             request, transport=transport, nexthop=nexthop or self._settings.myhostname, recipients=(queued,)
         )
         (outcome,) = await agent.deliver(passed)
-        return outcome
+        return replace(outcome, transport=transport)
 
     async def _unknown(self, attempt: Attempt, address: str, person: Person, place: Place) -> None:
         """fallback_transport, luser_relay, or nobody. Raises TableRetry."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.envelope.content import MemoryBody
-from posthouse.envelope.envelope import Client, Notify
+from posthouse.envelope.envelope import Notify
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.envelope.value import value
@@ -97,7 +97,7 @@ class Exchange:
         broken: Dsn | None = None
         try:
             if self._settings.smtp_send_xforward_command and offer.xforward:
-                await self._xforward(connection, request.client, request.queue_id)
+                await self._xforward(connection, request)
             while not transaction.done:
                 out = transaction.output()
                 if out:
@@ -187,13 +187,14 @@ class Exchange:
             raise SiteFailed(Dsn("4.3.0", "queue file read error")) from None
         stream.write(transaction.end_content())
 
-    async def _xforward(self, connection: Connection, client: Client, queue_id: str) -> None:
+    async def _xforward(self, connection: Connection, request: DeliveryRequest) -> None:
         # Postfix's XFORWARD_README: two commands, each with the attributes that the server asked for.
         for names in (("NAME", "ADDR", "PORT"), ("PROTO", "HELO", "IDENT", "SOURCE")):
             words = []
             for name in names:
-                if name in connection.offer.xforward:
-                    words.append(f"{name}={_xforward_value(name, client, queue_id)}")
+                value = _xforward_value(name, request) if name in connection.offer.xforward else ""
+                if value:
+                    words.append(f"{name}={xtext(value)}")
             if words:
                 await connection.ask(
                     "XFORWARD " + " ".join(words), self._settings.smtp_xforward_timeout, "sending XFORWARD name/address"
@@ -234,16 +235,19 @@ class Exchange:
         return broken
 
 
-def _xforward_value(name: str, client: Client, queue_id: str) -> str:
-    unavailable = "[UNAVAILABLE]"
+def _xforward_value(name: str, request: DeliveryRequest) -> str:
+    """What is known, or ""; of mail that was submitted here nothing but that."""
+    client = request.client
+    if name == "SOURCE":
+        return "LOCAL" if request.local_rewrite else "REMOTE"
+    if not client.protocol:
+        return ""
     address = client.address
-    value = {
+    return {
         "NAME": "" if client.name == "unknown" else client.name,
         "ADDR": f"IPv6:{address}" if ":" in address else address,
         "PORT": client.port,
         "PROTO": client.protocol,
         "HELO": client.helo,
-        "IDENT": queue_id,
-        "SOURCE": "REMOTE" if client.protocol else "LOCAL",
+        "IDENT": request.queue_id,
     }[name]
-    return xtext(value) if value else unavailable
