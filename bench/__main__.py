@@ -14,7 +14,8 @@ Every figure is appended to bench/results.tsv with machine and commit.
     sendmail        one `sendmail`, message handed over
     cpu-…           processor time of postconf, postqueue -p, mailq, postmap -q and sendmail, run in turns
 
-`python -m bench queue` measures the queue's commands on a million messages (bench/queue.py).
+`python -m bench queue` measures the queue's commands on a million messages (bench/queue.py),
+`python -m bench tables` lookup tables of a million rows and a thousand patterns (bench/tables.py).
 
 -k WORD runs only measures with that word in their name.
 """
@@ -42,6 +43,10 @@ def main(arguments: list[str]) -> int:
         from bench import queue
 
         return queue.main(arguments[1:])
+    if arguments[:1] == ["tables"]:
+        from bench import tables
+
+        return tables.main(arguments[1:])
     messages, rounds, only, folder, keep = 2000, 3, "", "", True
     try:
         options, rest = getopt.getopt(arguments, "m:r:k:d:h", ["no-save", "help"])
