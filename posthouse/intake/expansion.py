@@ -17,6 +17,7 @@ from posthouse.intake.address_mapping import AddressMapping
 from posthouse.intake.settings import CleanupSettings
 from posthouse.routing.router import Router
 from posthouse.tables.maps import Maps
+from posthouse.wire.smtp.client_commands import original_recipient
 
 
 @value
@@ -57,8 +58,14 @@ class Expansion:
         bcc: tuple[str, ...],
         evidence: list[Evidence],
         warnings: list[str],
+        *,
+        submitted: bool = False,
     ) -> Expanded:
-        """The recipients to queue. Raises TableRetry, CanonicalLoop, ExpansionRefused."""
+        """The recipients to queue. Raises TableRetry, CanonicalLoop, ExpansionRefused.
+
+        `submitted`: here, and not by SMTP. Then the original recipient of reports (RFC 3461 section 5.2.1) is the
+        address after the canonical maps, as in Postfix.
+        """
         keep_original = self._settings.enable_original_recipient
         rewritten: list[Recipient] = []
         copies: list[str] = []
@@ -66,7 +73,10 @@ class Expansion:
             original = (recipient.original or recipient.address) if keep_original else ""
             address = await self.clean(recipient.address, evidence, warnings)
             if address != recipient.address or original != recipient.original:
-                recipient = Recipient(address, original, recipient.notify, recipient.orcpt)
+                orcpt = recipient.orcpt
+                if submitted and not orcpt and address != original:
+                    orcpt = original_recipient(address)
+                recipient = Recipient(address, original, recipient.notify, orcpt)
             rewritten.append(recipient)
             if self._recipient_bcc is not None:
                 copies += await self._copy(self._recipient_bcc, address, evidence)
@@ -78,6 +88,13 @@ class Expansion:
             address = await self.clean(given, evidence, warnings)
             rewritten.append(Recipient(address, given if keep_original else ""))
         return await self._distinct(rewritten, evidence)
+
+    def redirected(self, expanded: Expanded, address: str) -> Expanded:
+        """REDIRECT: one recipient in the place of all. Aliases do not count for it, as in Postfix."""
+        if not expanded.recipients:
+            return expanded
+        first = replace(expanded.recipients[0], address=self._router.rewrite(address))
+        return Expanded((first,), expanded.expanded)
 
     async def also(
         self, there: Expanded, recipient: Recipient, evidence: list[Evidence], warnings: list[str]

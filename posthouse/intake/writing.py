@@ -113,22 +113,23 @@ class CleanupTransaction:
             title = "virtual_alias_maps"
             made = (content.disallowed, header.decision, content.body_decision)
             decisions = [decision for decision in made if decision is not None]
-            await self._log_decisions(decisions, envelope, sender)
             refused = self._verdict(header, decisions)
-            if refused is not None and give_back is None:
-                content.fail(refused)
-                return refused
-            if handling.discard or any(d.discard for d in decisions):
+            discard = handling.discard or any(d.discard for d in decisions)
+            if discard or (refused is not None and give_back is None):
+                await self._log_decisions(decisions, envelope, sender)
+                if refused is not None and give_back is None:
+                    content.fail(refused)
+                    return refused
                 self.abort()
                 return Accepted(self._queue_id)
-            recipients = envelope.recipients
+            bcc = (*handling.bcc, *(address for d in decisions for address in d.bcc))
+            expanded = await self._cleanup.expansion.expand(
+                sender, envelope.recipients, bcc, evidence, warnings, submitted=not envelope.client.protocol
+            )
             redirect = next((d.redirect for d in decisions if d.redirect), handling.redirect)
             if redirect:
-                recipients = (Recipient(redirect),)
-            bcc = (*handling.bcc, *(address for d in decisions for address in d.bcc))
-            if redirect:
-                bcc = ()
-            expanded = await self._cleanup.expansion.expand(sender, recipients, bcc, evidence, warnings)
+                expanded = self._cleanup.expansion.redirected(expanded, redirect)
+            await self._log_decisions(decisions, envelope, sender)
         except TableRetry:
             content.table_trouble(title)
             return TABLE_TROUBLE

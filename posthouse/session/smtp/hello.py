@@ -78,10 +78,12 @@ async def _greet(session: SmtpSession, argument: str, *, esmtp: bool) -> Reply |
     name = printable_name(argument)
     before = session.client
     lmtp = session.service.lmtp
-    session.rename(helo=name, protocol="LMTP" if lmtp else "ESMTP" if esmtp else "SMTP")
+    session.rename(helo=name, protocol="LMTP" if lmtp else "SMTP")  # ESMTP begins when EHLO was taken
     verdict = await session.stage.helo(name, esmtp)
     word = "LHLO" if lmtp else "EHLO" if esmtp else "HELO"
     refusal = session.judge(verdict, "helo", word)
+    if esmtp and not lmtp:
+        session.rename(helo=name, protocol="ESMTP")
     if refusal is None and session.milters is not None:
         refusal = await session.milters.helo(argument, word, before)
     if refusal is not None:
