@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from posthouse.access.imap.session import ImapSession
@@ -41,6 +41,8 @@ MESSAGE_LIMIT = 16 << 20
 """Octets of one message that are searched."""
 BODIES = 50
 """Messages whose contents are opened at once."""
+RAW_LIMIT = 1 << 16
+"""Octets of a message that is looked through whole before it is taken apart: on the event loop, so they are few."""
 BATCH_SIZE = 2 << 20
 """Octets of bodies that go to a thread together."""
 
@@ -56,6 +58,8 @@ class _Message:
 
     row: MessageSummary
     header: bytes | None = None
+    raw: bytes | None = None
+    """The whole message in lower case, where that is its text: see _readable(). None while not loaded, or else."""
     body: str | None = None
     """Text of its text parts, case-folded; None while not loaded."""
 
@@ -70,6 +74,11 @@ class _Message:
             value = decode_words(match[2].strip()).casefold()
             found[name] = f"{found[name]}\n{value}" if name in found else value
         return found
+
+    @cached_property
+    def readable_header(self) -> bytes | None:
+        """The header in lower case, where it has nothing to be decoded."""
+        return _readable(self.header or b"")
 
     @cached_property
     def header_text(self) -> str:
@@ -170,6 +179,8 @@ class _Judge:
         return day == key.day if key.relation == "on" else day >= key.day
 
     def _field(self, message: _Message, field: str, text: str) -> bool:
+        if _lacks(message.readable_header, text):
+            return False  # most messages go by here: fields are taken apart only where they may fit
         value = message.fields.get(field)
         return value is not None and text in value
 
@@ -180,8 +191,43 @@ def _body(message: _Message, text: str, with_header: bool) -> bool | None:
     if with_header and message.header is not None and text in message.header_text:
         return True
     if message.body is None:
-        return None
+        return False if _lacks(message.raw, text) else None
     return text in message.body
+
+
+_ENCODED = (b"=?", b"base64", b"quoted-printable", b"utf-7")
+"""What announces that octets stand for other text: where none of it is, what is read is what is searched."""
+
+
+def _readable(octets: bytes) -> bytes | None:
+    """ASCII in lower case that nothing decodes to something else; None for anything else."""
+    if not octets.isascii():
+        return None
+    lowered = octets.lower()
+    return None if any(word in lowered for word in _ENCODED) else lowered
+
+
+@lru_cache(maxsize=64)
+def _words(text: str) -> tuple[bytes, ...]:
+    """The words of an ASCII text; lines are folded between words only."""
+    return tuple(text.encode("ascii").split()) if text.isascii() else ()
+
+
+def _lacks(readable: bytes | None, text: str) -> bool:
+    """Whether a word of the text is certainly nowhere there."""
+    return readable is not None and any(word not in readable for word in _words(text))
+
+
+def among_numbers(session: ImapSession, key: Key) -> list[int] | None:
+    """The uids, where a program asks for nothing but messages by their numbers (or ALL), which needs no row. None: it
+    asks for more."""
+    if not isinstance(key, And) or not all(isinstance(one, Numbers) for one in key.keys):
+        if not isinstance(key, Numbers):
+            return None
+        key = And((key,))
+    candidates = _Judge(session, key).candidates()
+    gone = session.selected.gone
+    return [uid for uid in (session.selected.uids if candidates is None else candidates) if uid not in gone]
 
 
 async def find(session: ImapSession, key: Key) -> list[MessageSummary]:
@@ -227,10 +273,28 @@ def _judge_all(judge: _Judge, messages: Iterable[_Message]) -> list[bool | None]
 
 async def _with_bodies(session: ImapSession, judge: _Judge, some: Sequence[_Message]) -> list[MessageSummary]:
     mailbox = session.selected.mailbox
-    uids = [message.row.uid for message in some]
-    structures = await mailbox.structures(uids)
-    contents = await mailbox.contents(uids)
+    contents = await mailbox.contents([message.row.uid for message in some])
     found: list[MessageSummary] = []
+    waiting = []
+    for message in some:
+        content = contents.get(message.row.uid)
+        if content is None or content.size > RAW_LIMIT:
+            waiting.append(message)
+            continue
+        try:
+            message.raw = _readable(await content.read())
+        except MailboxFault:
+            continue  # expunged meanwhile
+        verdict = judge.judge(message)
+        message.raw = None
+        if verdict:
+            found.append(message.row)
+        elif verdict is None:
+            waiting.append(message)
+    if not waiting:
+        return found
+    some = waiting
+    structures = await mailbox.structures([message.row.uid for message in some])
     batch: list[tuple[_Message, _Parts]] = []
     held = 0
     for message in some:

@@ -24,6 +24,10 @@ from posthouse.mailbox.store import MailboxFault, Refused, StoredContent
 # Octets read ahead by one contents() call.
 READ_AHEAD = 1 << 20
 
+# A file's name comes with the header; of a content that lies in its row the octets come only when asked for.
+_CONTENT = "SELECT file, CASE WHEN file IS NOT NULL OR ? THEN data END FROM content WHERE id = ?"
+GONE = (None, None)
+
 
 class NativeBacking:
     """See index/backing.py."""
@@ -147,15 +151,13 @@ class NativeBacking:
         for message in messages:
             late = LateContent(message.size, message.header_size, self._fetch(message.content))
             try:
-                name = file.connection.execute("SELECT file FROM content WHERE id = ?", (message.content,)).get
+                name, data = file.connection.execute(_CONTENT, (message.size <= budget, message.content)).get or GONE
                 if isinstance(name, str):
-                    data = file.connection.execute("SELECT data FROM content WHERE id = ?", (message.content,)).get
                     found[message.uid] = FileContent(
                         message.size, message.header_size, file.folder / CONTENT / name, data, self._pool
                     )
-                elif message.size <= budget:
+                elif isinstance(data, bytes):
                     budget -= message.size
-                    data = self._data(file, message.content)
                     found[message.uid] = RowContent(message.size, message.header_size, data)
                 else:
                     found[message.uid] = late

@@ -5,7 +5,7 @@ Standards: RFC 3501 section 6.4.4; RFC 4731 (ESEARCH); RFC 5182 (SAVE); RFC 7162
 
 from collections.abc import Sequence
 
-from posthouse.access.imap.searching import find
+from posthouse.access.imap.searching import among_numbers, find
 from posthouse.access.imap.session import Done, ImapSession
 from posthouse.mailbox.store import MessageSummary
 from posthouse.wire.imap.error import ImapSyntaxError
@@ -22,14 +22,15 @@ async def search(session: ImapSession, command: Command) -> Done:
         request = parse_search(command.cursor)
         if request.modseq:
             session.need_modseq()
-        found = await find(session, request.key)
+        uids = None if request.modseq else among_numbers(session, request.key)
+        found = [] if uids is not None else await find(session, request.key)
     except BadCharset:
         return Done("NO", "Unknown charset.", f"BADCHARSET ({' '.join(CHARSETS)})")
     except ImapSyntaxError:
         if saves:
             session.selected.saved = []  # RFC 5182 section 2.1: a search that fails leaves an empty result
         raise
-    uids = [row.uid for row in found]
+    uids = [row.uid for row in found] if uids is None else uids
     numbers = uids if command.uid else session.selected.numbers(uids)
     highest = max((row.modseq for row in found), default=0) if request.modseq else 0
     if request.options is None:
