@@ -33,6 +33,8 @@ class Listed:
     """One address of a list."""
 
     tokens: tuple[Token, ...]
+    routed: bool = False
+    """Whether a source route was dropped."""
 
     @property
     def local_part(self) -> str:
@@ -90,7 +92,8 @@ def parse_list(text: str) -> list[Node]:
 
     def end_address(*, comma: bool) -> None:
         if current:
-            nodes.append(Listed(tuple(_without_route(current[::-1]))))
+            bare = _without_route(current[::-1])
+            nodes.append(Listed(tuple(bare), len(bare) != len(current)))
             if comma:
                 nodes.append(_COMMA)
             current.clear()

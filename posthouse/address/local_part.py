@@ -20,7 +20,8 @@ _TO_QUOTE = re.compile(r'[\r\n"\\]')
 
 
 def split_extension(local_part: str, delimiters: str) -> tuple[str, str]:
-    """(base, extension) at the first character that is one of recipient_delimiter's; extension "" when none.
+    """(base, extension) at the first character that is one of recipient_delimiter's; extension "" when none, or when
+    the delimiter ends the local part.
 
     A local part that starts with the delimiter, and postmaster and its like, stay whole; so do
     owner-list and list-request when the delimiter is "-" (owner_request_special's default).

@@ -37,7 +37,7 @@ class AddressMapping:
         return self._active[kind]
 
     async def apply(self, kind: str, address: str, evidence: list[Evidence], warnings: list[str]) -> str:
-        """What becomes of an address in standard form. Raises TableRetry, CanonicalLoop."""
+        """What becomes of an address in standard form. Raises TableRetry."""
         if not self._active[kind] or not address:
             return address
         for maps in self._maps[kind]:

@@ -61,7 +61,7 @@ class Expansion:
         *,
         submitted: bool = False,
     ) -> Expanded:
-        """The recipients to queue. Raises TableRetry, CanonicalLoop, ExpansionRefused.
+        """The recipients to queue. Raises TableRetry, ExpansionRefused.
 
         `submitted`: here, and not by SMTP. Then the original recipient of reports (RFC 3461 section 5.2.1) is the
         address after the canonical maps, as in Postfix.
@@ -86,7 +86,7 @@ class Expansion:
             copies.append(self._always_bcc)
         for given in (*copies, *bcc):
             address = await self.clean(given, evidence, warnings)
-            rewritten.append(Recipient(address, given if keep_original else ""))
+            rewritten.append(Recipient(address, given if keep_original else "", Notify.NEVER))
         return await self._distinct(rewritten, evidence)
 
     def redirected(self, expanded: Expanded, address: str) -> Expanded:
@@ -99,7 +99,7 @@ class Expansion:
     async def also(
         self, there: Expanded, recipient: Recipient, evidence: list[Evidence], warnings: list[str]
     ) -> Expanded:
-        """One more recipient beside those that are known. Raises TableRetry, CanonicalLoop, ExpansionRefused."""
+        """One more recipient beside those that are known. Raises TableRetry, ExpansionRefused."""
         address = await self.clean(recipient.address, evidence, warnings)
         original = address if self._settings.enable_original_recipient else ""
         new = await self._distinct([replace(recipient, address=address, original=original)], evidence)
@@ -108,7 +108,7 @@ class Expansion:
         return Expanded((*there.recipients, *kept), (*there.expanded, *new.expanded))
 
     async def clean(self, address: str, evidence: list[Evidence], warnings: list[str]) -> str:
-        """A recipient in standard form, through the canonical maps. Raises TableRetry, CanonicalLoop."""
+        """A recipient in standard form, through the canonical maps. Raises TableRetry."""
         # RFC 5321 section 4.5.5: mail to the null path is mail to whoever watches over bounces.
         address = self._router.rewrite(address or self._settings.empty_address_recipient)
         if self._mapping.for_class("envelope_recipient"):

@@ -52,7 +52,7 @@ class Filtering:
 
     async def of_session(self, chain: Chain) -> Refused | None:
         """A message that came by SMTP: why it is refused, or None.
-        Raises TableRetry, CanonicalLoop, ExpansionRefused."""
+        Raises TableRetry, ExpansionRefused."""
         given = self.draft.envelope.recipients
         if given:
             self._recipient = await self._clean(given[-1].address)
@@ -100,7 +100,7 @@ class Filtering:
         return self._obey(decision, "END-OF-MESSAGE")
 
     async def checked(self) -> Refused | None:
-        """What milter_header_checks want done. Raises TableRetry, CanonicalLoop, ExpansionRefused."""
+        """What milter_header_checks want done. Raises TableRetry, ExpansionRefused."""
         draft, checks, expansion = self.draft, self.draft.checks, self._cleanup.expansion
         for line, detail in checks.lines:
             action, _, text = line.partition(": header ")

@@ -52,7 +52,7 @@ class HeaderPass:
         self.warnings: list[str] = []
 
     async def run(self, received: bytes, header: bytes, fields: list[Field], prepend: tuple[bytes, ...]) -> None:
-        """Do it. Raises TableRetry, CanonicalLoop."""
+        """Do it. Raises TableRetry."""
         self.received = received
         for text in prepend:
             await self._given(text + b"\r\n")

@@ -55,6 +55,6 @@ class HeaderRewrite:
                 address = await self._mapping.apply(kind, f"{local_part}@{domain}", evidence, warnings)
                 mapped_local, _, mapped_domain = address.rpartition("@")
                 new = Rewritten(mapped_local, mapped_domain)
-            changed = changed or format_list([new]) != format_list(list(node.tokens))
+            changed = changed or node.routed or format_list([new]) != format_list(list(node.tokens))
             out.append(new)
         return fold_list(written, format_list(out)) if changed else None

@@ -130,7 +130,7 @@ class Cleanup:
         self.drop = frozenset(name.lower().encode() for name in settings.message_drop_headers)
 
     async def clean_sender(self, sender: str, evidence: list[Evidence], warnings: list[str]) -> str:
-        """A sender in standard form, through the canonical maps. Raises TableRetry, CanonicalLoop."""
+        """A sender in standard form, through the canonical maps. Raises TableRetry."""
         if not sender:
             return ""
         sender = self.router.rewrite(sender)

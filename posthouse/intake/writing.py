@@ -35,7 +35,6 @@ from posthouse.queue.store import (
     State,
     StoredRecipient,
 )
-from posthouse.routing.canonical import CanonicalLoop
 from posthouse.routing.virtual_alias import ExpansionRefused
 from posthouse.tables.table import TableRetry
 
@@ -133,10 +132,6 @@ class CleanupTransaction:
         except TableRetry:
             content.table_trouble(title)
             return TABLE_TROUBLE
-        except CanonicalLoop as loop:
-            self._cleanup.log.warning(f"{self._queue_id}: {loop} -- message not accepted, try again later")
-            content.fail(TABLE_TROUBLE)
-            return TABLE_TROUBLE
         except ExpansionRefused as refusal:
             self._cleanup.log.warning(f"{self._queue_id}: {refusal} -- message not accepted, try again later")
             content.fail(EXPANSION_TROUBLE)
@@ -208,7 +203,7 @@ class CleanupTransaction:
         except TableRetry:
             self._content.table_trouble("milter_header_checks")
             return TABLE_TROUBLE
-        except (CanonicalLoop, ExpansionRefused) as trouble:
+        except ExpansionRefused as trouble:
             self._cleanup.log.warning(f"{self._queue_id}: {trouble} -- message not accepted, try again later")
             return TABLE_TROUBLE
         for warning in draft.warnings:

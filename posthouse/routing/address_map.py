@@ -7,7 +7,7 @@ propagate_unmatched_extensions says so for this kind of map.
 
 from posthouse.address.address import split_address
 from posthouse.address.address_list import addresses
-from posthouse.address.local_part import delimiter_of, quote_address, split_extension
+from posthouse.address.local_part import quote_address, split_extension
 from posthouse.envelope.verdict import Evidence
 from posthouse.routing.rewrite import Rewriter
 from posthouse.tables.maps import Maps
@@ -31,11 +31,11 @@ class AddressMap:
         found = await self._maps.lookup_address(quote_address(address), self._delimiter)
         if found is None:
             return None
-        row, extension = found
+        row, rest = found
         local_part, _ = split_address(address)
         suffix = ""
-        if self._propagate and extension and not row.key.startswith("@"):
-            suffix = delimiter_of(local_part, self._delimiter) + extension.lstrip(self._delimiter)
+        if self._propagate and rest and not row.key.startswith("@"):
+            suffix = local_part[len(split_extension(local_part, self._delimiter)[0]) :]
         results = [self._complete(result, local_part, suffix) for result in addresses(row.value)]
         fact = f"{row.table}: {row.key} -> {row.value}"
         return results, Evidence(self.parameter, self._origin, fact=fact)

@@ -1,7 +1,8 @@
 """canonical_maps and its two kin: an address for another, in envelopes and header fields.
 
 sender_canonical_maps (or recipient_canonical_maps) first, then canonical_maps, each followed
-until it changes nothing; a chain longer than RECURSION_LIMIT is a loop.
+until it changes nothing. A chain longer than RECURSION_LIMIT is a loop: the address is what it
+was made by then, and a warning says so, in cleanup's words (which are not true there either).
 """
 
 from posthouse.envelope.verdict import Evidence
@@ -11,13 +12,8 @@ RECURSION_LIMIT = 10
 """Steps through one parameter's maps."""
 
 
-class CanonicalLoop(Exception):
-    """The maps lead round in a circle. The text names the parameter and the address."""
-
-
 async def canonical(address: str, maps: AddressMap, evidence: list[Evidence], warnings: list[str]) -> str:
-    """The address that one parameter's maps make of an address. Raises TableRetry and CanonicalLoop."""
-    first = address
+    """The address that one parameter's maps make of an address. Raises TableRetry."""
     for _ in range(RECURSION_LIMIT):
         found = await maps.lookup(address)
         if found is None or not found[0]:
@@ -29,4 +25,7 @@ async def canonical(address: str, maps: AddressMap, evidence: list[Evidence], wa
         if results[0].lower() == address.lower():
             return results[0]
         address = results[0]
-    raise CanonicalLoop(f"unreasonable {maps.parameter} map nesting for {first}")
+    text = f"unreasonable {maps.parameter} map nesting for {address} -- message not accepted, try again later"
+    if text not in warnings:
+        warnings.append(text)
+    return address

@@ -64,8 +64,8 @@ class TransportMap:
     def _keys(self, address: str) -> list[str]:
         local_part, domain = split_address(address)
         keys = [quote_address(address)]
-        base, extension = split_extension(local_part, self._delimiter)
-        if extension:
+        base, _ = split_extension(local_part, self._delimiter)
+        if base != local_part:
             keys.append(quote_address(f"{base}@{domain}"))
         if domain:
             keys.append(domain)

@@ -19,7 +19,6 @@ from posthouse.intake.address_mapping import AddressMapping
 from posthouse.intake.expansion import Expansion
 from posthouse.intake.settings import CleanupSettings
 from posthouse.policy.restrictions.verify import ProbeResult, ProbeStatus
-from posthouse.routing.canonical import CanonicalLoop
 from posthouse.routing.probe_sender import probe_sender
 from posthouse.routing.router import Router
 from posthouse.routing.virtual_alias import ExpansionRefused
@@ -141,7 +140,7 @@ class AddressProbes:
         evidence: list[Evidence] = []
         try:
             found = await self._expansion.expand(sender, (Recipient(address, address),), (), evidence, [])
-        except (TableRetry, CanonicalLoop, ExpansionRefused):
+        except (TableRetry, ExpansionRefused):
             return self._told(queue_id, address, address, Outcome(0, Fate.DEFERRED, MAPPING_FAILED, "none"), started)
         if len(found.recipients) != 1:
             return self._told(queue_id, address, address, Outcome(0, Fate.DELIVERED, SEVERAL, "none"), started)

@@ -42,7 +42,7 @@ class Maps:
         return await self._find(key, partial=False)
 
     async def lookup_address(self, address: str, delimiter: str) -> tuple[Row, str] | None:
-        """The row for an address, and the extension (without its delimiter) that the matching key did not hold."""
+        """The row for an address, and what the matching key did not hold of the local part: delimiter and extension."""
         if not self.tables:
             return None
         row = await self._find(address, partial=False)
@@ -50,25 +50,26 @@ class Maps:
             return row, ""
         local_part, at, domain = address.rpartition("@")
         if not at:
-            base, extension = split_extension(address, delimiter)
-            row = await self._find(base, partial=True) if extension else None
-            return None if row is None else (row, extension)
-        base, extension = split_extension(local_part, delimiter)
-        if extension:
+            base, _ = split_extension(address, delimiter)
+            row = await self._find(base, partial=True) if base != address else None
+            return None if row is None else (row, address[len(base) :])
+        base, _ = split_extension(local_part, delimiter)
+        rest = local_part[len(base) :]
+        if rest:
             row = await self._find(f"{base}@{domain}", partial=True)
             if row is not None:
-                return row, extension
+                return row, rest
         if all(table.whole_key for table in self.tables):
             return None
         if self._local is not None and await self._local.is_local(domain):
             row = await self._find(local_part, partial=True)
             if row is not None:
                 return row, ""
-            row = await self._find(base, partial=True) if extension else None
+            row = await self._find(base, partial=True) if rest else None
             if row is not None:
-                return row, extension
+                return row, rest
         row = await self._find(f"@{domain}", partial=True)
-        return None if row is None else (row, extension)
+        return None if row is None else (row, rest)
 
     async def _find(self, key: str, *, partial: bool) -> Row | None:
         # Postfix never asks for the empty string: in most tables it is an error.

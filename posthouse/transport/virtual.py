@@ -80,8 +80,8 @@ class VirtualAgent:
 def lookup_keys(address: str, delimiter: str) -> tuple[str, ...]:
     """The whole address, then without its extension, then @domain (virtual(8), TABLE LOOKUPS)."""
     local_part, domain = split_address(address)
-    base, extension = split_extension(local_part, delimiter)
-    return (address, *((f"{base}@{domain}",) if extension else ()), f"@{domain}")
+    base, _ = split_extension(local_part, delimiter)
+    return (address, *((f"{base}@{domain}",) if base != local_part else ()), f"@{domain}")
 
 
 class VirtualHands:

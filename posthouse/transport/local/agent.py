@@ -103,12 +103,8 @@ class LocalAgent:
         return await self._is_here(address)
 
     def split(self, local_part: str) -> tuple[str, str]:
-        """A delimiter at the end is cut off like an extension."""
-        delimiters = self._settings.recipient_delimiter
-        base, extension = split_extension(local_part, delimiters)
-        if base == local_part and len(local_part) > 1 and local_part[-1] in delimiters:
-            base, extension = split_extension(f"{local_part}x", delimiters)[0], ""
-        return base, extension
+        """(base, extension)."""
+        return split_extension(local_part, self._settings.recipient_delimiter)
 
     def extended(self, address: str, extension: str, kind: Within) -> str:
         """propagate_unmatched_extensions = alias: tony+x with "tony: bob" goes to bob+x."""

@@ -43,7 +43,7 @@ def parse_port(text: str) -> int:
         return known
     try:
         return socket.getservbyname(text, "tcp")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
         raise NexthopError(f"unknown service: {text}/tcp") from error
 
 

@@ -36,7 +36,7 @@ def original_recipient(address: str) -> str:
     """The ORCPT of an address as it was first given. RFC 6533 section 3: one that is not ASCII is of type utf-8, in the
     form that any server takes (utf-8-addr-xtext); bytes that are no UTF-8 can only be said as rfc822."""
     if address.isascii():
-        return f"rfc822;{xtext(address)}"
+        return f"rfc822;{xtext(quote_address(address))}"
     try:
         address.encode()
     except UnicodeEncodeError:

@@ -342,6 +342,8 @@ async def test_copies(open_house: Callable[..., Any]) -> None:
     await send(house, COMPLETE)
     expected = ["r@example.net", "rb@example.com", "sb@example.com", "all@example.com"]
     assert [address for address, _ in recipients(house)] == expected
+    stored = house.store.messages[-1].message.recipients
+    assert [one.recipient.notify for one in stored] == [Notify.NONE, *[Notify.NEVER] * 3]  # nobody asked for copies
     house = open_house(internal="bounce", **settings)
     await send(house, COMPLETE)
     assert [address for address, _ in recipients(house)] == ["r@example.net"]
@@ -366,6 +368,26 @@ async def test_canonical_maps_follow_chains_and_keep_extensions(open_house: Call
     assert queued(house)[0].startswith(
         "From: cc@example.com\r\nTo: cy+ext@example.com, foo@ce.example, cc@example.com\r\n"
     )
+
+
+async def test_a_delimiter_at_the_end_is_kept(open_house: Callable[..., Any]) -> None:
+    house = open_house(canonical_maps="inline:{ca@example.com=cb@example.com}")
+    await send(house, COMPLETE, envelope("ca+@example.com"))
+    assert recipients(house) == [("cb+@example.com", "ca+@example.com")]
+
+
+async def test_canonical_maps_that_go_round_are_left_after_ten_steps(open_house: Callable[..., Any]) -> None:
+    house = open_house(canonical_maps="inline:{a@x.test=b@x.test, b@x.test=c@x.test, c@x.test=a@x.test}")
+    assert isinstance(await send(house, COMPLETE, envelope("a@x.test")), Accepted)
+    assert recipients(house) == [("b@x.test", "a@x.test")]
+    text = "unreasonable canonical_maps map nesting for b@x.test -- message not accepted, try again later"
+    assert any(text in line for line in house.sink.lines)
+
+
+async def test_source_routes_leave_header_fields(open_house: Callable[..., Any]) -> None:
+    house = open_house()
+    await send(house, b"To: Joe <@one.test,@two.test:joe@x.test>\r\n\r\n")
+    assert queued(house)[0].startswith("To: Joe <joe@x.test>\r\n")
 
 
 async def test_policy_decisions_arrive_in_the_queue(open_house: Callable[..., Any]) -> None:

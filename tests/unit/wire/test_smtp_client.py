@@ -113,6 +113,7 @@ def test_commands_with_all_parameters():
     ("original", "orcpt", "said"),
     [  # RFC 6533 section 3
         ("b+1@x", "", b"rfc822;b+2B1@x"),
+        ("a b@x", "", b'rfc822;"a+20b"@x'),
         ("dömi@x", "", rb"utf-8;d\x{F6}mi@x"),
         ("a+b=c\\d😀@ö.x", "", rb"utf-8;a\x{2B}b\x{3D}c\x{5C}d\x{1F600}@\x{F6}.x"),
         ("\udce4@x", "", b"rfc822;+E4@x"),
