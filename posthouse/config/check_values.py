@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from posthouse.config.configuration import Configuration
+from posthouse.config.convert import passed_over
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import check_everywhere
 from posthouse.config.expand import MacroError, parse_level
@@ -38,6 +39,10 @@ def _check_names(configuration: Configuration, names: Sequence[str]) -> list[Fin
             continue
         try:
             read_value(configuration, name, TYPES[parameter.kind])
+            value = configuration.value(name) if parameter.kind == "time" else ""
+            if rest := passed_over(value):
+                counts = value.removesuffix(rest)
+                findings.append(found(configuration, "warning", name, f"only {counts} counts of the time {value}"))
         except ConfigError as error:
             text = error.text
             if error.warnings:

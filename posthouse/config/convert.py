@@ -5,7 +5,7 @@ from posthouse.config.parameter import Parameter
 
 INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
-LONG_PARAMETERS = frozenset({"mailbox_size_limit", "message_size_limit", "virtual_mailbox_limit"})
+LONG_PARAMETERS = frozenset({"mailbox_size_limit", "message_size_limit", "queue_minfree", "virtual_mailbox_limit"})
 """Sizes that may pass 2 GiB; posthouse_… sizes may as well."""
 
 BELOW_ZERO = frozenset({"postscreen_dnsbl_allowlist_threshold"})
@@ -51,21 +51,24 @@ def integer(name: str, value: str, parameter: Parameter | None = None) -> int:
 
 
 def seconds(name: str, value: str, unit: str = "s", parameter: Parameter | None = None) -> int:
-    """A time in seconds: numbers with s, m, h, d or w, one after the other; the unit given for a bare number."""
-    total = 0
-    rest = value
-    good = bool(value)
-    while rest and good:
-        # blanks ["+"] digits [unit], and so on
-        text = rest.lstrip(_BLANKS).removeprefix("+")
-        after = text.lstrip(_DIGITS)
-        digits = text[: len(text) - len(after)]
-        good = digits != "" and len(digits.lstrip("0")) <= _TIME_DIGITS
-        if good:
-            written = after[:1].lower() in UNITS
-            total += int(digits) * UNITS[after[0].lower() if written else unit.lower()]
-            rest = after[1:] if written else after
-    if not good or total > INT_MAX:
+    """A time in seconds: a number with s, m, h, d or w; a bare number has the unit given.
+
+    Postfix passes over what follows the unit: 1h30m is an hour.
+    """
+    # blanks ["+" / "-"] digits unit, as strtol(3) reads: where no number is, it is 0
+    text = value.lstrip(_BLANKS)
+    below = text.startswith("-")
+    text = text[1:] if text[:1] in ("+", "-") else text
+    after = text.lstrip(_DIGITS)
+    digits = text[: len(text) - len(after)]
+    if not digits:
+        after = value
+    mark = after[:1] or unit
+    good = bool(value) and mark in UNITS and len(digits.lstrip("0")) <= _TIME_DIGITS
+    number = int(digits or "0") if good else 0
+    total = number * UNITS[mark] if good else 0
+    # Postfix's own check of the overflow: the last number that would fit is refused as well.
+    if not good or (below and number) or number > INT_MAX or (mark != "s" and number >= INT_MAX // UNITS[mark]):
         raise ConfigError(f"parameter {name}: bad time value or unit: {value}")
     if parameter is not None:
         if total < parameter.minimum:
@@ -73,6 +76,12 @@ def seconds(name: str, value: str, unit: str = "s", parameter: Parameter | None 
         if parameter.maximum and total > parameter.maximum:
             raise ConfigError(f"invalid {name}: {total} (max {parameter.maximum})")
     return total
+
+
+def passed_over(value: str) -> str:
+    """What seconds() does not look at: all after the first unit."""
+    after = value.lstrip(_BLANKS).removeprefix("+").lstrip(_DIGITS)
+    return after[1:]
 
 
 def string(name: str, value: str, parameter: Parameter) -> str:

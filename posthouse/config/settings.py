@@ -58,6 +58,9 @@ def read_value(configuration: Configuration, name: str, kind: object) -> object:
         return configuration.seconds(name) if parameter.kind == "time" else configuration.integer(name)
     if spelled == "str":
         if parameter.kind == "raw":
-            return configuration.raw(name)
+            text = configuration.raw(name)
+            if len(text) < parameter.minimum:
+                raise ConfigError(f"bad string length ({len(text)} < {parameter.minimum}): {name} = {text}")
+            return text
         return string(name, configuration.value(name), parameter)
     raise AssertionError(f"a settings field cannot have the type {kind!r}: {name}")

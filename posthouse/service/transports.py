@@ -11,6 +11,7 @@ from functools import partial
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service
+from posthouse.config.programs import check_program
 from posthouse.config.settings import read_settings
 from posthouse.dns.native import NativeLookup
 from posthouse.dns.resolver import Resolver
@@ -75,6 +76,9 @@ def open_transports(
         own = service_configuration(configuration, service)
         program = service_log(own, neighbours.sink, service.command)
         try:
+            for _, complaint in check_program(own, service.command):
+                program.fatal(complaint)
+                raise ConfigError(complaint)
             with speaking(program.warning):
                 agent = _agent(service, own, neighbours, program, agents)
         except ConfigError as error:

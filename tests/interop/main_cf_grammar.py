@@ -230,7 +230,7 @@ def layouts(draw: st.DrawFn) -> Made:
     rules: set[str] = set()
     lines: list[str] = []
     kinds = [_pick(draw, *_CALM) for _ in range(fair(draw, range(2, 12)))]
-    if not fair(draw, range(3)):
+    if not fair(draw, range(2)):
         kinds[fair(draw, range(len(kinds)))] = _pick(draw, *_TROUBLE)
     for kind in kinds:
         rules.add(kind)

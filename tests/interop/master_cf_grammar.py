@@ -133,7 +133,7 @@ def edits(draw: st.DrawFn) -> tuple[str, ...]:
         place += "=" + draw(st.sampled_from(_ENTRIES))
     elif kind in {"-Fe", "-F"}:
         place += draw(st.sampled_from(["=", " = "])) + draw(
-            st.sampled_from(["y", "n", "-", "7", "60?", "unix", "smtpd -o x=y a", "", "a b"])
+            st.sampled_from(["y", "n", "-", "7", "60?", "unix", "smtpd -o x=y a", "a b"])
         )
     elif kind in {"-Pe", "-P"}:
         place += "=" + draw(st.sampled_from([*_VALUES, "with blank"]))

@@ -104,7 +104,7 @@ NAMES = (
         combined(*LISTING, *CLASSES),
         some(NAMES, most=4),
     ),
-    0.12,
+    0.3,
     40,
 )
 def test_listings_are_alike(folder: Path, chosen: tuple[main_cf.Made, list[str], list[str]]) -> None:
@@ -147,7 +147,7 @@ def test_services_are_listed_alike(master: Path, chosen: tuple[main_cf.Made, tup
     compare(["postconf", "-c", str(master), *view])
 
 
-@generated(st.tuples(master_cf.files(), master_cf.edits()), 0.24, 60)
+@generated(st.tuples(master_cf.files(), master_cf.edits()), 0.4, 60)
 def test_services_are_changed_alike(master: Path, chosen: tuple[main_cf.Made, tuple[str, ...]]) -> None:
     text, request = chosen
     if not text.text.endswith("\n"):
@@ -157,7 +157,7 @@ def test_services_are_changed_alike(master: Path, chosen: tuple[main_cf.Made, tu
     compare_edit(master, ["postconf", "-c", str(master), *request])
 
 
-@generated(st.tuples(main_cf.layouts(), master_cf.main_edits()), 0.2, 60)
+@generated(st.tuples(main_cf.layouts(), master_cf.main_edits()), 0.4, 60)
 def test_parameters_are_changed_alike(folder: Path, chosen: tuple[main_cf.Made, tuple[str, ...]]) -> None:
     text, request = chosen
     # Postfix glues a new entry to a last line without its end, and loses what follows a NUL: both damage the file.

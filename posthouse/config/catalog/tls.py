@@ -21,7 +21,7 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("tls_medium_cipherlist", "string", "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH", 0, 0),
     ("tls_null_cipherlist", "string", "eNULL:!aNULL", 0, 0),
     ("tls_preempt_cipherlist", "bool", "no", 0, 0),
-    ("tls_random_bytes", "int", "32", 0, 0),
+    ("tls_random_bytes", "int", "32", 1, 0),
     ("tls_random_exchange_name", "string", "${data_directory}/prng_exch", 0, 0),
     ("tls_random_prng_update_period", "time", "3600s", 1, 0),
     ("tls_random_reseed_period", "time", "3600s", 1, 0),

@@ -14,9 +14,9 @@ PARAMETERS: tuple[tuple[str, str, str, int, int], ...] = (
     ("virtual_mailbox_base", "string", "", 0, 0),
     ("virtual_mailbox_domains", "string", "$virtual_mailbox_maps", 0, 0),
     ("virtual_mailbox_limit", "int", "51200000", 0, 0),
-    ("virtual_mailbox_lock", "string", "fcntl, dotlock", 0, 0),
+    ("virtual_mailbox_lock", "string", "fcntl, dotlock", 1, 0),
     ("virtual_mailbox_maps", "string", "", 0, 0),
     ("virtual_minimum_uid", "int", "100", 1, 0),
-    ("virtual_transport", "string", "virtual", 0, 0),
+    ("virtual_transport", "string", "virtual", 1, 0),
     ("virtual_uid_maps", "string", "", 0, 0),
 )

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.config.check import Finding, check_configuration
+from posthouse.config.check_values import check_values
 from posthouse.config.read import read_configuration
 
 MASTER = "smtp inet n - n - - smtpd\n"
@@ -163,3 +164,9 @@ def test_a_postscreen_needs_a_server_to_hand_its_clients_to(tmp_path: Path) -> N
     (finding,) = check(tmp_path, "", POSTSCREEN + "smtpd unix - - y - - smtpd\n")
     text = "postscreen hands clients to the service smtpd of type pass, and master.cf has none"
     assert (finding.level, finding.text) == ("warning", text)
+
+
+def test_a_time_of_which_only_a_part_counts_is_told(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = a.example\nsmtp_helo_timeout = 1h30m\n")
+    findings = [one.text for one in check_values(read_configuration(str(tmp_path)), ()) if one.level == "warning"]
+    assert findings == ["only 1h counts of the time 1h30m"]

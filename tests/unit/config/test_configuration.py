@@ -96,12 +96,12 @@ def test_a_bad_boolean_is_refused() -> None:
 
 
 def test_a_bare_number_has_the_unit_of_the_default() -> None:
-    changed = configuration(delay_warning_time="4", maximal_queue_lifetime="5", ipc_timeout="1h30m")
+    changed = configuration(delay_warning_time="4", maximal_queue_lifetime="5", ipc_timeout="2h30m")
     assert (
         changed.seconds("delay_warning_time"),
         changed.seconds("maximal_queue_lifetime"),
         changed.seconds("ipc_timeout"),
-    ) == (4 * 3600, 5 * 86400, 5400)
+    ) == (4 * 3600, 5 * 86400, 7200)
 
 
 @pytest.mark.parametrize(

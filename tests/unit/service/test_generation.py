@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service, read_master_cf
 from posthouse.service.generation import disabled, read_generation
 
@@ -54,3 +55,14 @@ def test_a_disabled_listener_is_not_bound(tmp_path: Path, services: list[Service
     assert [endpoint.port for endpoint in generation.listeners] == [12526]
     assert (generation.number, generation.processes) == (3, frozenset({("mail", 0)}))
     assert (generation.identity.uid == 0) is False or os.geteuid() != 0
+
+
+def test_nothing_starts_with_a_bad_number_of_a_program_that_decides_about_all_mail(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text(
+        f"compatibility_level = 3.6\nmyhostname = a.example\nqueue_directory = {tmp_path}\nbounce_size_limit = 0\n"
+    )
+    (tmp_path / "master.cf").write_text("smtp unix - - n - - smtp\nbounce unix - - n - 0 bounce\n")
+    with pytest.raises(ConfigError, match=r"^invalid bounce_size_limit parameter value 0 < 1$"):
+        read_generation(str(tmp_path), 1, {"mail": None})
+    (tmp_path / "master.cf").write_text("smtp unix - - n - - smtp\n")
+    assert read_generation(str(tmp_path), 1, {"mail": None}).services
