@@ -310,6 +310,10 @@ class TcpStream(asyncio.Protocol):
         """What a later connection may go on with."""
         return None if self._tls is None else self._tls.session()
 
+    def tls_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the peer has shown."""
+        return () if self._tls is None else self._tls.chain()
+
     def unread(self, data: bytes) -> None:
         """Give back bytes that belong to what comes next; a handshake may begin with them (implicit TLS)."""
         if data:

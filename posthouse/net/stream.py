@@ -92,6 +92,9 @@ class Stream(Protocol):
         """What a later connection may go on with: to be asked once the server has said something in TLS (TLS 1.3
         sends tickets after the handshake)."""
 
+    def tls_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the peer has shown, its own first, in DER; none of them verified by this."""
+
     def buffered(self) -> bool:
         """Whether bytes wait to be read (pipelined commands): replies are then held back and sent together."""
 

@@ -7,6 +7,7 @@ without a new transport, so nothing said in plain text can cross the switch.
 Standards: RFC 8446; RFC 6066 section 3 (SNI); RFC 5246 section 7.2.1 (closure alerts).
 """
 
+import _ssl
 import ssl
 
 from posthouse.net.stream import TlsFailed, TlsInfo
@@ -115,6 +116,13 @@ class TlsLayer:
         """The session as it stands, or None when it cannot go on in another connection."""
         found = self._object.session
         return found if found is not None and (found.has_ticket or found.id) else None
+
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificates that the server has shown, its own first, in DER."""
+        if hasattr(self._object, "get_unverified_chain"):  # Python 3.13
+            return tuple(self._object.get_unverified_chain())
+        found = self._object._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]  # its form until then
+        return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in found)
 
     def info(self, *, verified: bool) -> TlsInfo:
         """What was agreed on."""

@@ -16,7 +16,7 @@ from posthouse.envelope.outcome import Dsn
 from posthouse.host.log import ProcessLog
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout, TlsFailed
 from posthouse.net.tls import TlsUnusable
-from posthouse.transport.smtp.dane import certificate_matches
+from posthouse.transport.smtp.dane_chain import dane_failure
 from posthouse.transport.smtp.hosts import Candidate, os_reason
 from posthouse.transport.smtp.login import Login, allowed_mechanisms, no_mechanism, no_worthy_mechanism
 from posthouse.transport.smtp.nexthop import Nexthop
@@ -262,13 +262,16 @@ class Opener:
         if info.resumed and self._level > 1:
             self._log.info(f"{candidate.relay}: Reusing old session")
         if policy.level == "dane":
-            fits = info.peer_certificate is not None and certificate_matches(info.peer_certificate, policy.tlsa)
+            failure = dane_failure(connection.stream.tls_chain(), policy.tlsa, policy.match)
+            fits = failure is None
+            if failure is not None:
+                self._log.info(f"{failure.whose} certificate verification failed for {candidate.relay}: {failure}")
         else:
             fits = certificate_fits(policy, info, nexthop, candidate.host, settings.smtp_tls_fingerprint_digest)
         if self._level > 0:
             word = "Untrusted" if info.peer_certificate is not None else "Anonymous"
             if policy.level in AUTHENTICATED:
-                word = "Verified" if fits else "Trusted"
+                word = "Verified" if fits else "Untrusted" if policy.level == "dane" else "Trusted"
             self._log.info(
                 f"{word} TLS connection established to {candidate.relay}: "
                 f"{info.protocol} with cipher {info.cipher} ({info.bits}/{info.bits} bits)"

@@ -28,7 +28,7 @@ from posthouse.net.tls import TlsUnusable
 from posthouse.routing.generic import Generic
 from posthouse.tables.table import TableRetry
 from posthouse.transport.smtp.connection import Connect, Connection, Opener
-from posthouse.transport.smtp.dane import apply_dane
+from posthouse.transport.smtp.dane import Dane
 from posthouse.transport.smtp.exchange import Exchange, Stale
 from posthouse.transport.smtp.hosts import Candidate, find_candidates
 from posthouse.transport.smtp.login import PasswordMaps, find_login
@@ -104,7 +104,7 @@ class SmtpAgent:
             raise ConfigError(str(error)) from error
         self._policies = Policies(settings, policy_maps)
         self._passwords = password_maps
-        self._resolver = resolver
+        self._dane = None if resolver is None else Dane(resolver, settings.tls_dane_digests, log)
         self._outgoing = outgoing
         try:
             contexts = Contexts(settings, read_file)
@@ -249,8 +249,8 @@ class SmtpAgent:
         try:
             policy = await self._policies.policy(nexthop)
             if policy.level in ("dane", "dane-only"):
-                assert self._resolver is not None, "DANE needs DNS"
-                applied = await apply_dane(policy, candidate, self._resolver, self._log)
+                assert self._dane is not None, "DANE needs DNS"
+                applied = await self._dane.apply(policy, candidate, nexthop)
                 if isinstance(applied, Dsn):
                     self._site_trouble(progress, applied, "none", more=False)
                     return None

@@ -108,6 +108,7 @@ class SmtpSettings:
     smtp_tls_fingerprint_cert_match: tuple[str, ...]
     smtp_tls_fingerprint_digest: str
     smtp_tls_loglevel: str
+    tls_dane_digests: tuple[str, ...]
     smtp_tls_session_cache_database: str
     smtp_tls_session_cache_timeout: int
     smtp_tls_note_starttls_offer: bool

@@ -54,6 +54,7 @@ VALUES: dict[str, object] = {
     "smtp_tls_verify_cert_match": ("hostname",),
     "smtp_tls_fingerprint_digest": "sha256",
     "smtp_tls_loglevel": "1",
+    "tls_dane_digests": ("sha512", "sha256"),
 }
 
 
