@@ -144,16 +144,12 @@ class Lane:
             self.running = False
             self._lanes.settle(self)
 
-    def opened(self) -> AccountFile:
-        """In the pool: the account's file. Raises MailboxFault, apsw.Error, OSError."""
-        if self.file is None:
-            self.file = self._lanes.open_file(self.account)
-        return self.file
-
     def work(self, batch: list[Job]) -> bool:
         """In the pool: one transaction, then the reads. Whether something changed."""
         try:
-            file = self.opened()
+            if self.file is None:
+                self.file = self._lanes.open_file(self.account)
+            file = self.file
             file.changed = False
             in_transaction = [job for job in batch if job.write or file.backing.disk_is_truth]
             if in_transaction:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-import apsw
-
 from posthouse.mailbox.index.delivery import Delivery
 from posthouse.mailbox.index.lane import Job, Lane
 from posthouse.mailbox.index.rows import AccountFile
@@ -147,11 +145,8 @@ class Lanes:
         numbers = []
         for number, (lane, batch) in enumerate(group):
             deliveries = _to_one_mailbox(batch)
-            if deliveries is not None:
-                try:
-                    offers.append((lane.opened(), deliveries))
-                except (MailboxFault, apsw.Error, OSError):
-                    continue  # the lane tries again and tells
+            if deliveries is not None and lane.file is not None:  # to open one takes longer than all the rest
+                offers.append((lane.file, deliveries))
                 numbers.append(number)
         for number, results in zip(numbers, self._rounds.commit(offers), strict=True):
             if results is not None:

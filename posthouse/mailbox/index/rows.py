@@ -149,6 +149,8 @@ class AccountFile:
     """What takes files back that a job put, when it is refused or fails."""
     known: "Known | None" = None
     """What the rows were after our last commit; good for a statement that compares before it believes it."""
+    takes_deposits: bool = False
+    """Whether the connection was made ready for native/deposit.py."""
     synced: bool = True
     """Whether each commit is synced (PRAGMA synchronous = FULL)."""
     owing: bool = False

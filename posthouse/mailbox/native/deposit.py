@@ -87,17 +87,15 @@ class Deposit(msgspec.Struct, frozen=True, array_like=True, gc=False):
     letters: tuple[Letter, ...]
 
 
-def prepare(connection: apsw.Connection) -> None:
-    """Make an account's connection ready. Raises apsw.Error."""
-    connection.pragma("temp_store", "memory")
-    connection.execute(_SET_UP)
-
-
 def plan(file: AccountFile, deliveries: Sequence[Delivery]) -> Deposit | None:
     """Number the deliveries, all to one mailbox; None when they must go the long way. Raises apsw.Error."""
     name = deliveries[0].name
     if len(deliveries) > MOST or not _is_text(file.account + name):
         return None
+    if not file.takes_deposits:
+        file.connection.pragma("temp_store", "memory")
+        file.connection.execute(_SET_UP)
+        file.takes_deposits = True
     known = file.known
     if known is None:
         file.forget_counters()

@@ -25,7 +25,6 @@ from posthouse.mailbox.index.rows import AccountFile, QuotaLimits
 from posthouse.mailbox.index.schema import open_database
 from posthouse.mailbox.native.backing import NativeBacking
 from posthouse.mailbox.native.content import ORPHAN_SECONDS, ROW_LIMIT, NativeDraft, NativeWriter, draft_of
-from posthouse.mailbox.native.deposit import prepare
 from posthouse.mailbox.native.layout import (
     CONTENT,
     DATABASE,
@@ -109,10 +108,6 @@ class NativeMailStore:
             if isinstance(fault.__cause__, apsw.CorruptError | apsw.NotADBError):
                 raise MailboxFault(f"{fault}{remedy(account)}") from fault
             raise
-        try:
-            prepare(connection)
-        except apsw.Error as error:
-            raise MailboxFault(f"{folder / DATABASE}: {error}") from error
         backing = NativeBacking(lambda: self.lane(account), self._lanes.pool)
         file = AccountFile(account, folder, connection, backing, self._limits, self._clock)
         _ = file.limits  # nobody works on an account whose limits cannot be had

@@ -55,11 +55,12 @@ def rounds_of(folder: Path) -> list[list[str]]:
 
 async def test_deliveries_to_several_accounts_are_one_round_of_the_ledger(tmp_path: Path) -> None:
     store = NativeMailStore(tmp_path)
+    await deliver(store, NAMES)  # accounts that are not open are opened and synced by themselves
     for _ in range(2):
         done = await deliver(store, [*NAMES, "a@x"])
         assert all(isinstance(each, Delivered) for each in done)
     assert [sorted(each) for each in rounds_of(tmp_path)] == [NAMES, NAMES]
-    assert [each.uid for each in done if isinstance(each, Delivered)] == [3, 2, 2, 4]
+    assert [each.uid for each in done if isinstance(each, Delivered)] == [4, 3, 3, 5]
     await check_all(store)
     await store.close()
     assert rounds_of(tmp_path) == []
@@ -93,8 +94,9 @@ async def test_no_account_commits_before_the_ledger_is_synced(tmp_path: Path, mo
 async def test_a_ledger_that_cannot_be_written_costs_only_its_gain(tmp_path: Path) -> None:
     (tmp_path / LEDGER).write_bytes(b"in the way")
     store = NativeMailStore(tmp_path)
-    done = await deliver(store, NAMES)
-    assert all(isinstance(each, Delivered) for each in done)
+    for _ in range(2):
+        done = await deliver(store, NAMES)
+        assert all(isinstance(each, Delivered) for each in done)
     await check_all(store)
     await store.close()
 
@@ -151,7 +153,9 @@ async def test_quota_keywords_and_missing_mailboxes_are_answered_as_ever(tmp_pat
 async def test_names_that_are_no_utf_8_are_served(tmp_path: Path) -> None:
     store = NativeMailStore(tmp_path)
     names = ["\udce9@x", "é@x", "e@x"]
-    assert all(isinstance(each, Delivered) for each in await deliver(store, names))
+    for _ in range(2):
+        assert all(isinstance(each, Delivered) for each in await deliver(store, names))
+    assert [sorted(each) for each in rounds_of(tmp_path)] == [["e@x", "é@x"]]
     await check_all(store, names)
     await store.close()
 
@@ -260,7 +264,8 @@ async def test_a_damaged_account_keeps_its_ledger_and_the_others_are_served(tmp_
 
 async def test_the_ledger_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     store = NativeMailStore(tmp_path)
-    await deliver(store, NAMES)
+    for _ in range(2):
+        await deliver(store, NAMES)
     assert recover(tmp_path) == []
     assert len(rounds_of(tmp_path)) == 1
     await store.close()
