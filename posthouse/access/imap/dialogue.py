@@ -217,6 +217,8 @@ async def _one(session: ImapSession) -> bool:
     if verb is None:
         connection.count(name if name in BEFORE_LOGIN else "unknown", good=False)
         text = "Already logged in" if name in BEFORE_LOGIN else f"Unknown command {name[:40]}"
+        if name == "APPEND":  # without a literal, or with one of more octets than there are numbers for
+            text = "Invalid arguments"
         await connection.refuse(tag, text)
     elif verb.selected and session.selection is None:
         connection.count(name, good=False)
