@@ -79,8 +79,10 @@ class Connection:
             await self.drain()
         timeout = self.timeout
         if self.deadline is not None:
-            timeout = max(min(timeout, self.deadline - self.stream.loop.time()), 0.0)
+            timeout = min(timeout, self.deadline - self.stream.loop.time())
         try:
+            if timeout <= 0:
+                raise StreamTimeout  # whatever waits to be read
             data = await self.stream.read(timeout)
         except StreamTimeout:
             self.send(untagged("BYE", "Disconnected for inactivity."))

@@ -5,6 +5,7 @@ PIPELINING). Each command has one deadline, however its bytes come. RFC 1939 sec
 that is silent for too long is cut off without an answer, and nothing is deleted.
 """
 
+import math
 import time
 from collections.abc import Callable
 
@@ -28,7 +29,10 @@ class SessionEnded(Exception):
 class Conversation:
     """One connection's lines."""
 
-    __slots__ = ("_clock", "_held", "_limit", "_out", "_timeout", "errors_left", "lines", "stream", "tally", "where")
+    __slots__ = (
+        *("_clock", "_held", "_limit", "_out", "_timeout", "_until"),
+        *("errors_left", "lines", "stream", "tally", "where"),
+    )
 
     def __init__(
         self,
@@ -37,9 +41,11 @@ class Conversation:
         *,
         pending: bytes = b"",
         clock: Callable[[], float] = time.monotonic,
+        patience: float = math.inf,
     ) -> None:
-        """pending: bytes that were read from the stream already."""
+        """pending: bytes that were read from the stream already. patience: seconds that the whole may take."""
         self.stream = stream
+        self._until = clock() + patience
         self.lines = LineReader(settings.pop3d_line_length_limit, pending)
         self.where = "CONNECT"
         """The last command, for the log."""
@@ -96,12 +102,14 @@ class Conversation:
 
     async def next_line(self) -> bytes:
         """The next command line, perhaps cut (lines.too_long). Raises SessionEnded."""
+        if self._clock() >= self._until:
+            raise SessionEnded("timeout")
         deadline: float | None = None
         while (line := self.lines.next_line()) is None:
             await self.flush()
             now = self._clock()
             if deadline is None:
-                deadline = now + self._timeout
+                deadline = min(now + self._timeout, self._until)
             try:
                 data = await self.stream.read(max(deadline - now, 0.001))
             except StreamTimeout:

@@ -22,6 +22,9 @@ from posthouse.wire.pop3.apop import timestamp
 from posthouse.wire.pop3.command import BadCommand, Command, parse_command
 from posthouse.wire.pop3.reply import SYS_TEMP, Reply, error, ok
 
+LOGIN_DEADLINE = 600.0
+"""Seconds from connect to login, whatever is said: strangers hold no connection for nothing."""
+
 BYE = ok("Bye")
 LINE_TOO_LONG = error("Line too long")
 STLS_FIRST = error("Must issue a STLS command first")
@@ -69,7 +72,7 @@ class Pop3Listener:
         service = self.service
         log = service.log.session(next(service.numbers))
         name, address = await self._client(stream.peer, log.warning)
-        conversation = Conversation(stream, service.settings, clock=service.clock)
+        conversation = Conversation(stream, service.settings, clock=service.clock, patience=LOGIN_DEADLINE)
         guest = Guest(service, conversation, log, name, address)
         log.info(f"connect from {guest.client}")
         open_now = service.clients.connected(address, "pop3")

@@ -329,6 +329,17 @@ async def test_silence_before_login_and_after_it_ends_the_session(site: Site) ->
     assert any(line.endswith("timeout after LOGIN from unknown[127.0.0.1]") for line in site.sink.lines)
 
 
+async def test_who_does_not_log_in_is_cut_off_however_much_he_says(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "LOGIN_DEADLINE", 0.0)
+    near, far = stream_pair()
+    near.write(b"a NOOP\r\n" * 100_000)  # always something to read
+    await ImapListener(site.service).on_stream(far)
+    client = Client(near)
+    said = [await client.response(), await client.response()]
+    assert [response.status for response in said] == ["OK", "BYE"]
+    assert any("timeout after CONNECT from" in line for line in site.sink.lines)
+
+
 async def test_an_account_that_is_served_elsewhere_gets_the_hand_over_and_then_the_plain_dialogue(site: Site) -> None:
     lines: list[bytes] = []
     tasks = []

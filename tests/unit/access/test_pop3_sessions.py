@@ -336,6 +336,31 @@ async def test_a_store_that_is_out_of_order_is_the_answer_to_the_login() -> None
     assert stream.tail == b"-ERR [SYS/TEMP] The maildrop cannot be opened now\r\n"
 
 
+async def test_a_stranger_who_says_noop_for_ever_is_cut_off(store: NativeMailStore) -> None:
+    near, far = stream_pair()
+    service = service_of(store.open, Pop3dSettings(pop3d_timeout=300))
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 100.0
+        return now
+
+    service.clock = clock
+    service.apop = lambda: False
+    session = asyncio.create_task(Pop3Listener(service).on_stream(far))
+    assert await near.read(5) == b"+OK mail.example ready\r\n"
+    said = 0
+    while True:
+        near.write(b"NOOP\r\n")
+        if not await near.read(5):
+            break
+        said += 1
+    await session
+    assert 1 <= said <= 6
+    assert "timeout after NOOP from unknown[127.0.0.1]" in log_of(service.log)
+
+
 async def test_a_silent_client_is_cut_off_without_an_answer(store: NativeMailStore) -> None:
     near, far = stream_pair()
     service = service_of(store.open, Pop3dSettings(pop3d_timeout=0))
