@@ -31,7 +31,11 @@ class Mailboxes:
 
     async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
         self.requests.append(request)
-        fates = {"full@x": (Fate.DEFERRED, "4.2.0"), "nobody@x": (Fate.BOUNCED, "5.1.1")}
+        fates = {
+            "full@x": (Fate.DEFERRED, "4.2.0"),
+            "nobody@x": (Fate.BOUNCED, "5.1.1"),
+            "over@x": (Fate.BOUNCED, "5.2.2"),
+        }
         outcomes = []
         for queued in request.recipients:
             fate, status = fates.get(queued.recipient.address, (Fate.DELIVERED, "2.0.0"))
@@ -92,6 +96,12 @@ class House:
         door = DirectDoor(Cleanup(self.store, **cleanup), self.store)  # type: ignore[arg-type]  # a fake of both
         envelope = Envelope("a@b", tuple(map(Recipient, recipients)))
         return await door.begin().commit(envelope, b"", NO_HANDLING)
+
+
+async def test_a_mailbox_over_its_quota_has_no_room() -> None:
+    answer = await House().bring("over@x")
+    assert isinstance(answer, PerRecipient)
+    assert [bytes(reply) for reply in answer.replies] == [b"552 5.2.2 <over@x> words\r\n"]
 
 
 async def test_each_recipient_gets_its_own_reply_in_the_order_of_the_envelope() -> None:
