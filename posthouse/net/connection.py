@@ -302,7 +302,7 @@ class TcpStream(asyncio.Protocol):
                 await self._wait(deadline - self.loop.time())
         finally:
             self._handshaking = False
-        self._tls_info = layer.info(verified=not server_side and context.verify_mode is ssl.CERT_REQUIRED)
+        self._tls_info = layer.info(verified=context.verify_mode is ssl.CERT_REQUIRED)
         self.data_received(b"")  # application data may have come with the last flight
         return self._tls_info
 

@@ -47,6 +47,16 @@ class TlsInfo:
     """RFC 6066 SNI as the client sent it, or ""."""
     resumed: bool = False
     """Whether an earlier session goes on: by a ticket, or by what one of the two had kept."""
+    key_exchange: str = ""
+    """TLS 1.3: key exchange and the server's signature, in Postfix's words (net/handshake_words.py)."""
+    client_signature: str = ""
+    """TLS 1.3: what the client signed with, or "" ."""
+
+    @property
+    def words(self) -> str:
+        """All of it, as the log has it."""
+        cipher = f"{self.protocol} with cipher {self.cipher} ({self.bits}/{self.bits} bits)"
+        return " ".join(filter(None, (cipher, self.key_exchange, self.client_signature)))
 
 
 class Stream(Protocol):

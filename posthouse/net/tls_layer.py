@@ -10,6 +10,7 @@ Standards: RFC 8446; RFC 6066 section 3 (SNI); RFC 5246 section 7.2.1 (closure a
 import _ssl
 import ssl
 
+from posthouse.net.handshake_words import handshake_words
 from posthouse.net.stream import TlsFailed, TlsInfo
 
 READ_SIZE = 65536
@@ -127,6 +128,7 @@ class TlsLayer:
     def info(self, *, verified: bool) -> TlsInfo:
         """What was agreed on."""
         name, _, bits = self._object.cipher() or ("", "", 0)
+        exchange, signature = handshake_words(self._object, server_side=self._object.server_side)
         requested = self._object.requested_name if isinstance(self._object, NamedSSLObject) else ""
         return TlsInfo(
             protocol=self._object.version() or "",
@@ -136,4 +138,6 @@ class TlsLayer:
             verified=verified,
             server_name=requested or (self._object.server_hostname or ""),
             resumed=bool(self._object.session_reused),
+            key_exchange=exchange,
+            client_signature=signature,
         )

@@ -49,7 +49,9 @@ inet_protocols = ipv4
 dns_servers = {names}
 smtp_dns_support_level = dnssec
 smtp_tls_security_level = {level}
-smtp_tls_loglevel = 1
+smtp_tls_loglevel = 2
+smtp_tls_session_cache_database = btree:${{data_directory}}/smtp_scache
+smtp_connection_cache_on_demand = no
 smtpd_peername_lookup = no
 smtpd_tls_chain_files = {folder}/etc/chain.pem
 smtpd_tls_security_level = may
@@ -129,13 +131,13 @@ class Place:
     port: int
 
     def postfix_says(self, case: str, level: str) -> str:
-        """The first word of posttls-finger's line."""
+        """posttls-finger's line."""
         command = f"mount --bind {self.folder}/resolv.conf /etc/resolv.conf && exec timeout 20 {peer('posttls-finger')}"
         argv = ["unshare", "-m", "sh", "-c", f"{command} -L summary -l {level} -f {case}.test:{self.port}"]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-        found = re.search(r"(\w+) TLS connection established", done.stdout + done.stderr)
+        found = re.search(r"\w+ TLS connection established.*", done.stdout + done.stderr)
         assert found, done
-        return found[1]
+        return found[0].strip()
 
     def openssl_says(self, case: str) -> bool:
         """Whether openssl finds the records good for the server."""
@@ -146,13 +148,13 @@ class Place:
         return b"verify error" not in done.stderr and done.returncode == 0
 
     def we_say(self, case: str) -> tuple[str, str]:
-        """The first word of our client's line, and the status line."""
+        """Our client's line, and the status line."""
         start = len(self.running.text())
         self.running.do("sendmail", "-f", "", f"b@{case}.test", stdin="Subject: x\n\nx\n")
         line = rf"smtp\[\d+\]: \w+: to=<b@{case}\.test>.* status=.*"
         status = eventually(lambda: re.search(line, self.running.text()[start:]), case)
-        found = re.search(rf"(\w+) TLS connection established to mx\.{case}\.test", self.running.text()[start:])
-        return found[1] if found else "", status[0].partition("status=")[2]
+        found = re.search(rf"\w+ TLS connection established to mx\.{case}\.test.*", self.running.text()[start:])
+        return found[0].strip() if found else "", status[0].partition("status=")[2]
 
 
 @pytest.fixture(scope="module", params=["dane", "dane-only"])
@@ -208,10 +210,11 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[Place, str]]:
 @pytest.mark.parametrize("case", [c for c in CASES if c not in ("unsupported", "length", "none")])
 def test_a_server_is_verified_where_postfix_verifies_it(place: tuple[Place, str], case: str) -> None:
     where, level = place
-    word, status = where.we_say(case)
-    assert word == where.postfix_says(case, level)
-    assert where.openssl_says(case) == (word == "Verified")
-    if word == "Verified":
+    line, status = where.we_say(case)
+    assert line == where.postfix_says(case, level)
+    verified = line.startswith("Verified ")
+    assert where.openssl_says(case) == verified
+    if verified:
         assert status.startswith("sent (250 2.0.0 Ok: queued as")
     else:
         assert status == "deferred (Server certificate not verified)"
@@ -230,11 +233,21 @@ def test_what_is_no_use(
     place: tuple[Place, str], case: str, opportunistic: tuple[str, str], only: tuple[str, str]
 ) -> None:
     where, level = place
-    word, status = where.we_say(case)
+    line, status = where.we_say(case)
     expected = opportunistic if level == "dane" else only
-    assert (word, status[: len(expected[1])]) == expected
+    assert (line.partition(" ")[0], status[: len(expected[1])]) == expected
     if level == "dane":
-        assert where.postfix_says(case, level) == word
+        assert where.postfix_says(case, level) == line
+
+
+@pytest.mark.parametrize("case", ["ee", "root"])
+def test_a_session_that_was_verified_goes_on_so(place: tuple[Place, str], case: str) -> None:
+    where, _ = place
+    where.we_say(case)
+    start = len(where.running.text())
+    line, status = where.we_say(case)
+    assert (line.partition(" ")[0], status[:4]) == ("Verified", "sent")
+    assert f"mx.{case}.test[127.0.0.1]:{where.port}: Reusing old session" in where.running.text()[start:]
 
 
 def test_nothing_else_was_said(place: tuple[Place, str]) -> None:

@@ -9,6 +9,7 @@ import time
 from posthouse.address.local_part import quote_address
 from posthouse.envelope.envelope import Client
 from posthouse.net.stream import TlsInfo
+from posthouse.policy.restrictions.certificate import common_names
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -69,11 +70,15 @@ def received_field(
     """The field with its CRLF. recipient is named only when it is the only one ("" otherwise)."""
     parts = [f"Received: from {client.helo or client.name} ({client.name} [{address_literal(client.address)}])\r\n\t"]
     if tls is not None and show_tls:
-        parts.append(f"(using {tls.protocol} with cipher {tls.cipher} ({tls.bits}/{tls.bits} bits))\r\n\t")
+        parts.append(f"(using {tls.protocol} with cipher {tls.cipher} ({tls.bits}/{tls.bits} bits)")
+        parts += [f"\r\n\t {words}" for words in (tls.key_exchange, tls.client_signature) if words]
+        parts.append(")\r\n\t")
         if tls.peer_certificate is None:
             parts.append("(No client certificate requested)\r\n\t")
         else:
-            parts.append(f"(Client certificate {'verified OK' if tls.verified else 'not verified'})\r\n\t")
+            subject, issuer = common_names(tls.peer_certificate)
+            trust = "verified OK" if tls.verified else "not verified"
+            parts.append(f'(Client CN "{subject}", Issuer "{issuer}" ({trust}))\r\n\t')
     if client.sasl_username and show_login:
         parts.append(f"(Authenticated sender: {client.sasl_username})\r\n\t")
     word = protocol_word(

@@ -65,10 +65,7 @@ async def handshake(session: SmtpSession) -> None:
         session.log.info(f"{session.namaddr}: Reusing old session (RFC 5077 session ticket)")
     if settings.smtpd_tls_loglevel > 0:
         trust = "Anonymous" if info.peer_certificate is None else "Trusted" if info.verified else "Untrusted"
-        session.log.info(
-            f"{trust} TLS connection established from {session.namaddr}: {info.protocol} with cipher {info.cipher} "
-            f"({info.bits}/{info.bits} bits)"
-        )
+        session.log.info(f"{trust} TLS connection established from {session.namaddr}: {info.words}")
     session.stage.tls(info)
     limit = settings.smtpd_client_new_tls_session_rate_limit
     if limit and await session.over_limit("tls", limit, "New TLS session"):

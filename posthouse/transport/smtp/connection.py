@@ -262,7 +262,9 @@ class Opener:
         if info.resumed and self._level > 1:
             self._log.info(f"{candidate.relay}: Reusing old session")
         if policy.level == "dane":
-            failure = dane_failure(connection.stream.tls_chain(), policy.tlsa, policy.match)
+            # A session is only kept once it has satisfied its policy, records included, and shows no chain again.
+            chain = connection.stream.tls_chain()
+            failure = None if info.resumed else dane_failure(chain, policy.tlsa, policy.match)
             fits = failure is None
             if failure is not None:
                 self._log.info(f"{failure.whose} certificate verification failed for {candidate.relay}: {failure}")
@@ -272,10 +274,7 @@ class Opener:
             word = "Untrusted" if info.peer_certificate is not None else "Anonymous"
             if policy.level in AUTHENTICATED:
                 word = "Verified" if fits else "Untrusted" if policy.level == "dane" else "Trusted"
-            self._log.info(
-                f"{word} TLS connection established to {candidate.relay}: "
-                f"{info.protocol} with cipher {info.cipher} ({info.bits}/{info.bits} bits)"
-            )
+            self._log.info(f"{word} TLS connection established to {candidate.relay}: {info.words}")
         if not fits:
             self._sessions.forget(nexthop, candidate, policy)
             raise TlsRejected(Dsn("4.7.5", "Server certificate not verified"))
