@@ -5,7 +5,7 @@
 
 takeover checks the configuration (posthouse check-takeover), stops Postfix, puts our commands in
 the place of sendmail, mailq, newaliases and the post* commands (the package's own stay as
-NAME.of-postfix, diverted for dpkg), keeps postfix.service from starting and installs
+NAME.of-postfix, diverted for dpkg), shows our manual pages, keeps postfix.service from starting and installs
 posthouse.service where systemd's folders are, imports the queue, and starts. The postfix package
 stays installed, its files in /etc/postfix stay as they are.
 
@@ -29,6 +29,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
+from posthouse.commands.takeover_manual import SYSTEM, own_pages
 from posthouse.commands.takeover_steps import (
     SUFFIX,
     Record,
@@ -48,8 +49,6 @@ COMMANDS = (
     *("smtp-sink", "smtp-source"),
 )
 """Commands that other programs and people call, where the package has them."""
-
-COMMAND_STEPS = ("divert", "replace")
 
 FOLDERS = ("/usr/sbin", "/usr/bin")
 
@@ -117,6 +116,8 @@ def plan(configuration: Configuration, prefix: str) -> list[Step]:
             if os.path.lexists(path):
                 kind = "replace" if name in NOT_DIVERTED else "divert"
                 steps.append(Step(kind, path, os.path.join(prefix, name)))
+    if pages := own_pages(prefix):
+        steps.append(Step("pages", SYSTEM, pages))
     if os.path.isdir(DPKG_HOOKS) and divert_program() is not None:
         steps.append(Step("file", f"{DPKG_HOOKS}/posthouse", HOOK.format(prefix=prefix)))
     if os.path.isdir("/lib/systemd/system"):
@@ -130,6 +131,11 @@ def plan(configuration: Configuration, prefix: str) -> list[Step]:
         wanted = f"{SYSTEMD}/multi-user.target.wants/posthouse.service"
         steps.append(Step("link", wanted, f"{SYSTEMD}/posthouse.service"))
     return steps
+
+
+def _commands(steps: list[Step]) -> int:
+    """How many of them are about commands."""
+    return sum(os.path.dirname(step.path) in FOLDERS for step in steps)
 
 
 def obstacles(configuration: Configuration, prefix: str, *, without_diversions: bool) -> Iterator[str]:
@@ -248,7 +254,7 @@ def takeover(configuration: Configuration, prefix: str, *, dry_run: bool, withou
                 record.steps.append(step)
                 record.save()
             make(step)
-        say(f"{sum(step.kind in COMMAND_STEPS for step in steps)} commands are ours")
+        say(f"{_commands(steps)} commands are ours")
         imported = import_queue(configuration, None, dry_run=False, remove=False, say=say)
         for line in summary(imported, dry_run=False):
             say(line)
@@ -294,7 +300,7 @@ def give_back() -> int:
     for step in reversed(record.steps):
         undo(step)
     _systemctl("daemon-reload")
-    say(f"{sum(step.kind in COMMAND_STEPS for step in record.steps)} commands are Postfix's again")
+    say(f"{_commands(record.steps)} commands are Postfix's again")
     left, failure = _give_back_mail(configuration, record)
     if record.postfix_ran and instance.running_pid(queue_directory) is None:
         say("starting Postfix")

@@ -4,6 +4,7 @@
     replace  the same without dpkg's knowledge: after an update of the package it must be made again
     link     a symbolic link
     file     a text file
+    pages    links to our manual pages, in a folder of such
 
 The record is written and synced before a step is made, so that whatever was interrupted can be
 undone exactly: undoing a step that was not made, or was made half, does what is right. A command
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 from dataclasses import asdict, dataclass, field
 
+from posthouse.commands.takeover_manual import link_pages, unlink_pages
 from posthouse.host.durable import make_folder, sync_folder, write_durable
 
 RECORD = "/var/lib/posthouse/takeover.json"
@@ -105,6 +107,8 @@ def make(step: Step) -> None:
             if not _is_file(step.path, step.value):
                 _keep(step.path)
                 write_durable(step.path, step.value.encode(), 0o644)
+        case "pages":
+            link_pages(step.path, step.value)
         case _:
             raise StepFailed(f"unknown step {step.kind}")
 
@@ -125,6 +129,8 @@ def undo(step: Step) -> None:
             if _is_file(step.path, step.value):
                 os.unlink(step.path)
             _bring_back(step.path)
+        case "pages":
+            unlink_pages(step.path, step.value)
         case _:
             raise StepFailed(f"unknown step {step.kind}")
 
