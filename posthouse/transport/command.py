@@ -24,6 +24,7 @@ PIECE = 65536
 """Bytes read at a time; what is beyond OUTPUT_LIMIT is thrown away, so that no command costs us memory."""
 
 PATH = "/usr/bin:/bin"
+SHELL = "/bin/sh"
 
 SHELL_CHARACTERS = frozenset("!$^&*()~[]\\|{};?<>`'\"\n")
 """A command line with one of these needs a shell."""
@@ -77,7 +78,7 @@ def command_words(command: str, shell: str = "") -> list[str]:
         return [*shell.split(), command]
     words = command.split()
     if not words or words[0] in SHELL_WORDS or any(character in SHELL_CHARACTERS for character in command):
-        return ["/bin/sh", "-c", command]
+        return [SHELL, "-c", command]
     return words
 
 
@@ -113,7 +114,8 @@ def run_command(
     `agent` is "local" or "pipe"."""
     try:
         process = subprocess.Popen(
-            list(words),
+            ["sh" if words[0] == SHELL else words[0], *words[1:]],  # what sh calls itself in its complaints
+            executable=words[0],
             stdin=content,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from posthouse.address.address import split_address
-from posthouse.address.local_part import split_extension
+from posthouse.address.local_part import quote_address, split_extension
 from posthouse.envelope.envelope import Envelope, Notify, Recipient
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryAgent, DeliveryRequest, QueuedRecipient
@@ -31,6 +31,9 @@ from posthouse.transport.local.settings import LocalSettings
 
 REQUIRED = ("mailer-daemon", "postmaster")
 """RFC 5321 section 4.5.1: mail for them never bounces. Where they reach nobody it is thrown away, with a warning."""
+
+RELAYED = "|luser_relay"
+"""Stands among the aliases above what luser_relay names; no name of an alias."""
 
 
 class LocalAgent:
@@ -111,8 +114,6 @@ class LocalAgent:
         if not extension or kind.value not in self._settings.propagate_unmatched_extensions:
             return address
         local_part, domain = split_address(address)
-        if self.split(local_part)[1]:
-            return address
         delimiter = self._settings.recipient_delimiter[:1]
         return f"{local_part}{delimiter}{extension}" + (f"@{domain}" if domain else "")
 
@@ -187,7 +188,7 @@ class LocalAgent:
         if not attempt.once(*mailbox):
             return
         if passed:
-            attempt.add([await self._pass_on(attempt.request, attempt.queued, passed)], address, place)
+            await self._pass_on(attempt, address, place, passed)
         else:
             await self._errand(attempt, address, person, place, "mailbox")
 
@@ -209,17 +210,22 @@ class LocalAgent:
         row = await maps.lookup(name)
         return row.value if row is not None else fixed
 
-    async def _pass_on(self, request: DeliveryRequest, queued: QueuedRecipient, target: str) -> Outcome:
-        """mailbox_transport and fallback_transport: another agent takes it, for this recipient."""
+    async def _pass_on(self, attempt: Attempt, address: str, place: Place, target: str) -> None:
+        """mailbox_transport and fallback_transport: another agent takes it, for the address that it has come to."""
         transport, _, nexthop = target.partition(":")
         agent = self._agents.get(transport)
         if agent is None:
-            return self.outcome(queued.index, Fate.DEFERRED, "4.3.0", "mail transport unavailable")
+            attempt.part(address, Fate.DEFERRED, "4.3.0", "mail transport unavailable")
+            return
+        self._log.info(f"{attempt.request.queue_id}: passing <{quote_address(address)}> to transport={transport}")
         passed = replace(
-            request, transport=transport, nexthop=nexthop or self._settings.myhostname, recipients=(queued,)
+            attempt.request,
+            sender=place.sender,
+            transport=transport,
+            nexthop=nexthop or self._settings.myhostname,
+            recipients=(attempt.at(address, place),),
         )
-        (outcome,) = await agent.deliver(passed)
-        return replace(outcome, transport=transport)
+        attempt.add([replace(one, transport=transport) for one in await agent.deliver(passed)], address, place)
 
     async def _unknown(self, attempt: Attempt, address: str, person: Person, place: Place) -> None:
         """fallback_transport, luser_relay, or nobody. Raises TableRetry."""
@@ -229,14 +235,14 @@ class LocalAgent:
         base, extension = person.base, person.extension
         passed = await self._transport(self._fallback_maps, self._settings.fallback_transport, base)
         if passed:
-            attempt.add([await self._pass_on(attempt.request, attempt.queued, passed)], address, place)
+            await self._pass_on(attempt, address, place, passed)
             return
         relay = self._settings.luser_relay
-        if relay:
+        if relay and RELAYED not in place.above:
             values = {"user": base, "local": local_part, "extension": extension, "recipient": address, "domain": domain}
             for name, value in values.items():
                 relay = relay.replace("${" + name + "}", value).replace(f"$({name})", value).replace(f"${name}", value)
-            attempt.send_on(self.qualify(relay), place)
+            await attempt.address(relay, "", replace(place, name=RELAYED, above=(*place.above, RELAYED)))
         elif base in REQUIRED:
             self.warn(f"required alias not found: {base}")
             attempt.part(address, Fate.DELIVERED, "2.0.0", "discarded")

@@ -198,9 +198,13 @@ class Attempt:
     async def run(self, address: str, place: Place, operation: str, names: tuple[str, ...], extension: str) -> Report:
         """An errand for the address that a part has come to."""
         request = self.request if place.sender == self.request.sender else replace(self.request, sender=place.sender)
-        given = self.queued.recipient
-        queued = replace(self.queued, recipient=replace(given, address=address, original=place.original))
-        return await self._post.run(request, queued, operation, names, extension, given.address)
+        queued = self.at(address, place)
+        return await self._post.run(request, queued, operation, names, extension, self.queued.recipient.address)
+
+    def at(self, address: str, place: Place) -> QueuedRecipient:
+        """The recipient as the address that it has come to."""
+        recipient = replace(self.queued.recipient, address=address, original=place.original)
+        return replace(self.queued, recipient=recipient)
 
     # -- addresses ------------------------------------------------------------------------
 

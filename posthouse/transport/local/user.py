@@ -44,10 +44,6 @@ def expand_with(text: str, values: Mapping[str, str]) -> str:
     return _NAME.sub(value, text)
 
 
-SHELL_SAFE = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
-"""What a value loses before a shell sees it: command_expansion_filter's purpose."""
-
-
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What the hands work with, read once."""
@@ -112,7 +108,7 @@ class Delivery:
 
     def _lines(self, purpose: str) -> Callable[[], Iterator[bytes]]:
         """The message with the fields that this kind of delivery puts above it."""
-        wanted = purpose in self._settings.prepend_delivered_header or purpose == "mailbox"
+        wanted = purpose in self._settings.prepend_delivered_header
         fields = delivery_fields(
             self._errand.sender,
             self._errand.original_recipient,
@@ -246,8 +242,7 @@ class Delivery:
             return deferred("4.3.0", f"mailbox_command_maps lookup failure: {retry}")
         command = row.value if row is not None else settings.mailbox_command
         if command:
-            safe = {name: SHELL_SAFE.sub("_", value) for name, value in attributes(self._errand, self._person).items()}
-            return self.command(expand_with(command, safe))
+            return self.command(command)  # its $NAMES are the shell's
         if settings.home_mailbox:
             path = os.path.join(self._person.home, settings.home_mailbox)
             if settings.require_home_directory and not os.path.isdir(self._person.home):
@@ -267,11 +262,11 @@ class Delivery:
         settings = self._settings
         try:
             if path.endswith("/"):
-                to_maildir(path, self._lines("mailbox"), now=self._shop.clock(), size_limit=settings.mailbox_size_limit)
+                to_maildir(path, self._lines("file"), now=self._shop.clock(), size_limit=settings.mailbox_size_limit)
                 return done("delivered to maildir")
             to_mbox(
                 path,
-                self._lines("mailbox"),
+                self._lines("file"),
                 self._errand.sender,
                 now=self._shop.clock(),
                 locking=self._locking(),

@@ -8,7 +8,7 @@ import pytest
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.envelope.envelope import Client, Envelope, Recipient
 from posthouse.envelope.handling import Handling
-from posthouse.envelope.outcome import Fate, Outcome
+from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.intake.transaction import Accepted, Refused
@@ -349,6 +349,35 @@ async def test_an_unknown_user_bounces() -> None:
         outcome.dsn.status,
         outcome.dsn.reason,
     ) == (Fate.BOUNCED, "5.1.1", 'unknown user: "nobody.here"')
+
+
+class Other:
+    """Another transport, which writes down what it is given."""
+
+    def __init__(self) -> None:
+        self.requests: list[DeliveryRequest] = []
+
+    async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
+        self.requests.append(request)
+        return [Outcome(queued.index, Fate.DELIVERED, Dsn("2.0.0", "ok"), "x") for queued in request.recipients]
+
+
+async def test_another_transport_gets_the_address_that_an_alias_led_to() -> None:
+    other, hands = Other(), Handy(Report())
+    local = agent({"group": "tony, alice"}, hands, Letters(), replace(SETTINGS, mailbox_transport="lmtp:unix:x"))
+    local._agents = {"lmtp": other}
+    (outcome,) = await local.deliver(request("group@tony.test"))
+    given = [(r.recipients[0].recipient.address, r.recipients[0].recipient.original) for r in other.requests]
+    assert given == [("tony@tony.test", "first@x.test"), ("alice@tony.test", "first@x.test")]
+    assert [part.log_recipient for part in outcome.parts] == ["tony@tony.test", "alice@tony.test"]
+
+
+async def test_luser_relay_may_be_a_user_of_this_machine_but_not_unknown_itself() -> None:
+    outcome, hands, _ = await deliver("gone@tony.test", {}, settings=replace(SETTINGS, luser_relay="tony"))
+    assert hands.done() == [("user", "tony", "tony@tony.test", "s@x.test")]
+    assert hands.errands[0].delivered_to == "gone@tony.test"
+    outcome, _, _ = await deliver("gone@tony.test", {}, settings=replace(SETTINGS, luser_relay="lost"))
+    assert said(outcome) == [("bounced", "lost@tony.test", 'unknown user: "lost"')]
 
 
 async def test_luser_relay_takes_unknown_users() -> None:

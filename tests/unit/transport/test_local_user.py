@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,25 @@ def test_the_addresses_of_a_forward_go_back_to_the_agent(tmp_path: Path, content
     assert report is not None
     assert (report.forwards, report.forwarded, report.results) == (("\\tony", "bob@else.test", "tony"), True, ())
     assert not (tmp_path / "Mailbox").exists()
+
+
+def test_a_mailbox_command_is_the_shells_to_expand(tmp_path: Path, content: int) -> None:
+    settings = replace(SETTINGS, mailbox_command=f"cat > {tmp_path}/got; echo $USER $EXTENSION $user >> {tmp_path}/got")
+    workshop = Workshop(settings, Maps("mailbox_command_maps", []), lambda: 0.0)
+    person = Person("tony", os.getuid(), os.getgid(), str(tmp_path))
+    errand = Errand("user", "local", ("tony",), "ABC", "s@x.test", "tony+box@tony.test", "", 0.0, 20, "box")
+    (result,) = Delivery(workshop, errand, person, content).mailbox().results
+    assert result.dsn.reason == f"delivered to command: {settings.mailbox_command}"
+    text = (tmp_path / "got").read_text()
+    assert text.endswith("Delivered-To: tony+box@tony.test\nSubject: x\n\nbody\ntony box\n")
+
+
+def test_a_mailbox_without_delivered_to(tmp_path: Path, content: int) -> None:
+    workshop = Workshop(replace(SETTINGS, prepend_delivered_header=()), Maps("m", []), lambda: 0.0)
+    person = Person("tony", os.getuid(), os.getgid(), str(tmp_path))
+    errand = Errand("user", "local", ("tony",), "ABC", "s@x.test", "tony@tony.test", "", 0.0, 20)
+    Delivery(workshop, errand, person, content).mailbox()
+    assert b"Delivered-To" not in (tmp_path / "Mailbox").read_bytes()
 
 
 def test_an_extension_leads_to_no_forward_file_elsewhere(tmp_path: Path, content: int) -> None:
