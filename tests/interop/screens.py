@@ -4,6 +4,7 @@ A script's steps: bytes go out; READ waits for one whole reply, END for the end 
 many seconds; TLS shakes hands. Each script has a client address of its own, by which its log lines are found.
 """
 
+import random
 import re
 import socket
 import ssl
@@ -105,6 +106,13 @@ LISTENERS: dict[str, tuple[str, ...]] = {
     "proxied": ("postscreen_greet_wait=1s", "postscreen_upstream_proxy_protocol=haproxy"),
     "no-server": ("postscreen_greet_wait=1s", "smtpd_service_name=nosuch"),
     "other-server": ("postscreen_greet_wait=1s", "smtpd_service_name=other"),
+    "anything": (
+        "postscreen_greet_wait=1s",
+        "postscreen_access_list=static:reject",
+        "postscreen_denylist_action=enforce",
+        "postscreen_pre_queue_limit=500",
+        "postscreen_non_smtp_command_action=ignore",
+    ),
     "counted": ("postscreen_greet_wait=3s", "postscreen_client_connection_count_limit=2"),
     "busy": ("postscreen_greet_wait=4s", "postscreen_pre_queue_limit=10"),
 }
@@ -366,3 +374,59 @@ def log_of(text: str, address: str, programs: Sequence[str] = ("postscreen",)) -
         if line.partition(":")[0] in programs:
             lines.append(line)
     return lines
+
+
+def random_steps(source: random.Random) -> tuple[Step, ...]:
+    """A client that says anything, one line at a time, until it is turned away or says QUIT."""
+    steps: list[Step] = [READ]
+    for _ in range(source.randint(2, 14)):
+        line = source.choice(LINES)
+        if source.random() < 0.2:
+            line = source.choice([line.lower(), line.title(), line + " ", " " + line, line.replace(" ", "  ", 1)])
+        if source.random() < 0.1:
+            line = line.replace(" ", "\t", 1)
+        if source.random() < 0.1:
+            place = source.randrange(len(line) + 1)
+            line = line[:place] + source.choice([*"\\\"<>@,;:()[].\x01\x7f\t \xe9%!'*", "\xc3\xa9"]) + line[place:]
+        ending = source.choice(("\r\n",) * 8 + ("\n", "\r\r\n"))
+        steps += [(line + ending).encode("latin-1"), READ]
+    return (*steps, *BYE)
+
+
+LINES = (
+    *(
+        "HELO c.test",
+        "EHLO c.test",
+        "EHLO [127.0.0.1]",
+        "HELO",
+        "EHLO  x y",
+        "LHLO x",
+        "NOOP",
+        "NOOP x",
+        "RSET",
+        "RSET x",
+    ),
+    *(
+        "MAIL FROM:<a@b.test>",
+        "MAIL FROM:<>",
+        "MAIL FROM: <a@b> SIZE=10 BODY=8BITMIME",
+        "MAIL FROM:a@b",
+        "MAIL",
+        "MAIL FROM",
+    ),
+    *('MAIL FROM:<"a b"@c>', "MAIL FROM:<@x:a@b>", "MAIL FROM:Joe <joe@x>", "MAIL TO:<a@b>", "MAIL FROM:<a@b"),
+    *("RCPT TO:<x@y.test>", "RCPT TO:<x>", "RCPT TO:x@y", "RCPT TO:<x@y> NOTIFY=NEVER", "RCPT", "RCPT TO", "RCPT TO:"),
+    *('RCPT TO:<"x y"@z>', "RCPT TO:<x@[127.0.0.1]>", "RCPT TO:<x@y>,<z@y>", "RCPT TO:<x.@y>", "RCPT TO: (c) x@y"),
+    *(
+        "VRFY",
+        "VRFY x",
+        "ETRN",
+        "ETRN x.test",
+        "AUTH PLAIN AAA=",
+        "XFORWARD NAME=x",
+        "XCLIENT ADDR=x",
+        "HELP",
+        "EXPN x",
+    ),
+    *("", " ", "GET / HTTP/1.1", "Host: x", "X:y", "FOO", "\xe9\xe9", ".", "STARTTLS", "QUI", "TURN"),
+)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -19,9 +20,12 @@ from posthouse.testkit.certificate import write_certificate
 from posthouse.testkit.master_lines import SERVICES
 from tests.interop.conftest import REAL, REAL_DAEMONS
 from tests.interop.peers import Real
-from tests.interop.screens import BYE, FILES, LISTENERS, READ, SCRIPTS, ZONES, Script, log_of, talk
+from tests.interop.screens import BYE, FILES, LISTENERS, READ, SCRIPTS, ZONES, Script, log_of, random_steps, talk
 from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually, run
+
+STRANGERS = 200
+"""Clients with random commands."""
 
 NAME_SERVER = "127.0.0.153"
 
@@ -114,11 +118,24 @@ def name_server(folder: Path) -> Iterator[None]:
         server.wait(10)
 
 
+def strangers() -> dict[str, Script]:
+    """Clients that say anything; the same ones each time."""
+    source = random.Random(20)
+    return {
+        f"anything {number}": Script("anything", f"127.0.6.{number}", random_steps(source))
+        for number in range(1, STRANGERS + 1)
+    }
+
+
 def crowd(side: Side) -> None:
     """Every client, then those who come a second time."""
     with ThreadPoolExecutor(len(SCRIPTS)) as pool:
         told = {name: pool.submit(talk, side.ports[s.listener], s) for name, s in SCRIPTS.items()}
         side.heard = {name: future.result() for name, future in told.items()}
+    anything = strangers()
+    with ThreadPoolExecutor(len(anything)) as pool:
+        told = {name: pool.submit(talk, side.ports[s.listener], s) for name, s in anything.items()}
+        side.heard |= {name: future.result() for name, future in told.items()}
     # Three at once of one client, where two may be; then twelve clients where ten are too many.
     many: dict[str, Script] = {}
     for number in range(3):
@@ -243,3 +260,15 @@ def test_warnings_are_the_same(both: Both) -> None:
     shown = re.compile(r"postscreen\[\d+\]: (warning: (?!haproxy).*)")
     expected = {m[1].replace(str(both.real.folder), "FOLDER") for m in shown.finditer(both.real.log())}
     assert expected == {m[1].replace(str(both.ours.folder), "FOLDER") for m in shown.finditer(both.ours.log())}
+
+
+def test_whatever_a_client_says_the_answers_and_the_log_are_the_same(both: Both) -> None:
+    differ = []
+    for name, script in strangers().items():
+        said = b"".join([step for step in script.steps if isinstance(step, bytes)])
+        if both.real.heard[name] != both.ours.heard[name]:
+            differ.append((name, said, both.real.heard[name], both.ours.heard[name]))
+        real, ours = log_of(both.real.log(), script.address), log_of(both.ours.log(), script.address)
+        if real != ours:
+            differ.append((name, said, real, ours))
+    assert differ == []

@@ -7,6 +7,8 @@ RCPT; a test may still fail behind it.
 Standards: RFC 5321 section 4; not RFC 2920 (PIPELINING).
 """
 
+import re
+
 from posthouse.session.postscreen.action import Act
 from posthouse.session.postscreen.dialogue import Dialogue
 from posthouse.session.postscreen.ends import Dropped
@@ -16,6 +18,8 @@ from posthouse.session.postscreen.visit import Visit, escaped
 from posthouse.tables.table import TableRetry
 from posthouse.wire.smtp.reply import Reply
 
+_FIELD = re.compile(r"[!-9;-~]+:")
+"""RFC 5322 section 2.2: what begins a header field."""
 SHOWN = 100
 """Bytes of a command, or of what was sent ahead, that are logged."""
 
@@ -36,8 +40,9 @@ async def deep_tests(visit: Visit) -> None:
         while True:
             line, bare = await session.line()
             if bare and _runs(visit, BARE_NEWLINE):
-                _fail(visit, BARE_NEWLINE, f"BARE NEWLINE from {visit.where_from} after {line}", line, DROPPED)
-            await _command(session, line)
+                shown = escaped(line[:SHOWN])
+                _fail(visit, BARE_NEWLINE, f"BARE NEWLINE from {visit.where_from} after {shown}", shown, DROPPED)
+            await _command(session, line.decode("utf-8", "surrogateescape"))
     finally:
         if session.tls:
             visit.log.program("tlsproxy").info(f"DISCONNECT {visit.where_from}")
@@ -46,7 +51,7 @@ async def deep_tests(visit: Visit) -> None:
 async def turn_away(visit: Visit, reply: Reply) -> None:
     """The rest of the greeting, and the reply to whatever the client says: raises Dropped or HungUp."""
     line, _ = await Dialogue(visit).line()
-    raise Dropped(BYE if line.strip().upper() == "QUIT" else reply)
+    raise Dropped(BYE if line.strip().upper() == b"QUIT" else reply)
 
 
 def _runs(visit: Visit, test: int) -> bool:
@@ -74,13 +79,13 @@ async def _command(session: Dialogue, line: str) -> None:
     visit = session.visit
     service = visit.service
     line = await _filtered(visit, line)
-    word, _, argument = line.strip(" \t").replace("\t", " ").partition(" ")
-    argument = argument.lstrip(" ")
-    name = word.upper()
+    word, _, rest = line.lstrip(" ").partition(" ")  # a tab parts nothing
+    argument = rest.strip(" ")
+    name = word.upper() if word.isascii() else word
     verb = VERBS.get(name)
     shown = "".join([c if c.isprintable() else "?" for c in word])
     if verb is None and name not in UNSERVED and _runs(visit, NON_SMTP) and await _foreign(visit, word):
-        rest = escaped(argument.encode("utf-8", "surrogateescape")[:SHOWN])
+        rest = escaped(rest.encode("utf-8", "surrogateescape")[:SHOWN])
         log = f"NON-SMTP COMMAND from {visit.where_from} after {session.where}: {shown[:SHOWN]} {rest}"
         _fail(visit, NON_SMTP, log, f"{shown} {rest}", GOODBYE)
     if session.ahead == b"" and visit.stream.buffered():
@@ -122,8 +127,10 @@ async def _filtered(visit: Visit, line: str) -> str:
 
 async def _foreign(visit: Visit, word: str) -> bool:
     """Whether it is a command of another protocol, or a header field."""
-    if len(word) > 1 and word.endswith(":"):
+    if _FIELD.match(word):
         return True
+    if not word.isprintable() and any("\udc80" <= c <= "\udcff" for c in word):
+        return True  # no UTF-8: Postfix finds it in every list of words
     try:
         return bool(word) and await visit.service.forbidden(word) is not None
     except TableRetry:

@@ -37,7 +37,7 @@ class Dialogue:
             banner = visit.service.settings.smtpd_banner
             visit.stream.write(f"220 {banner}\r\n".encode("utf-8", "surrogateescape"))
 
-    async def line(self) -> tuple[str, bool]:
+    async def line(self) -> tuple[bytes, bool]:
         """The next command line, and whether it ended without CR."""
         visit = self.visit
         limit = visit.service.settings.line_length_limit
@@ -54,7 +54,7 @@ class Dialogue:
         line = self.ahead[:end]
         self.ahead = self.ahead[end + 1 :]
         bare = not line.endswith(b"\r")
-        return line.rstrip(b"\r").decode("utf-8", "surrogateescape"), bare
+        return line if bare else line[:-1], bare
 
     async def read(self) -> None:
         """More bytes. Raises Dropped when the command's time is over, HungUp at the end."""

@@ -6,8 +6,7 @@ Standards: RFC 5321 section 4; RFC 3207; not RFC 2920 (PIPELINING).
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from posthouse.address.local_part import quote_address
-from posthouse.address.path import parse_path, take_path
+from posthouse.address.local_part import quote_address, unquote_address
 from posthouse.net.stream import StreamClosed, StreamTimeout, TlsFailed
 from posthouse.session.postscreen.dialogue import Dialogue
 from posthouse.session.postscreen.ends import Dropped, HungUp
@@ -40,25 +39,25 @@ TLS_UNAVAILABLE = Reply(454, "4.7.0", "TLS not available due to local problem")
 TLS_READY = Reply(220, "2.0.0", "Ready to start TLS")
 
 
-async def _hello(session: Dialogue, argument: str, syntax: Reply, protocol: str) -> bool:
+async def _hello(session: Dialogue, argument: str, syntax: Reply) -> bool:
     name = argument.partition(" ")[0]
     if not name:
         await session.say(syntax)
         return False
     session.helo = "".join([c if c.isprintable() else "?" for c in name])
-    session.protocol = protocol
     session.sender = None
     return True
 
 
 async def _helo(session: Dialogue, argument: str) -> None:
-    if await _hello(session, argument, HELO_SYNTAX, "SMTP"):
+    if await _hello(session, argument, HELO_SYNTAX):
         await session.say(Reply(250, "", session.visit.service.settings.myhostname))
 
 
 async def _ehlo(session: Dialogue, argument: str) -> None:
-    if not await _hello(session, argument, EHLO_SYNTAX, "ESMTP"):
+    if not await _hello(session, argument, EHLO_SYNTAX):
         return
+    session.protocol = "ESMTP"  # and stays so when HELO follows
     visit = session.visit
     service, settings = visit.service, visit.service.settings
     words: str | None = None
@@ -125,13 +124,28 @@ async def _starttls(session: Dialogue, argument: str) -> None:
     session.ahead = b""
 
 
-def _path(argument: str, keyword: str) -> str | None:
-    """The address behind FROM: or TO:, without brackets and source route; None where the keyword is missing."""
-    if argument[: len(keyword)].upper() != keyword:
-        return None
-    path, _ = take_path(argument[len(keyword) :].lstrip(" "))
-    address = parse_path(path)
-    return quote_address(path.strip("<>") if address is None else address)
+def _path(argument: str) -> str | None:
+    """The address behind the colon, without brackets and source route; None where there is no colon. Nothing depends on
+    it but the log: what stands before the colon is not looked at, nor whether the address can be one."""
+    _, colon, rest = argument.partition(":")
+    return logged_address(rest.lstrip(" ")) if colon else None
+
+
+def logged_address(text: str) -> str:
+    """What the log tells of a path: up to the closing bracket, or to the first blank where none opens."""
+    end = ">" if text.startswith("<") else " "
+    quoted = False
+    place = start = int(end == ">")
+    while place < len(text) and (quoted or text[place] != end):
+        if text[place] == "\\":
+            place += 1
+        elif text[place] == '"':
+            quoted = not quoted
+        place += 1
+    address = text[start:place]
+    if address.startswith("@"):  # RFC 5321 section 3.3: source routes are stripped
+        address = address.partition(":")[2] or address
+    return quote_address(unquote_address(address))
 
 
 async def _mail(session: Dialogue, argument: str) -> None:
@@ -139,7 +153,7 @@ async def _mail(session: Dialogue, argument: str) -> None:
         await session.say(HELLO_FIRST)
     elif session.sender is not None:
         await session.say(NESTED)
-    elif (sender := _path(argument, "FROM:")) is None:
+    elif (sender := _path(argument)) is None:
         await session.say(MAIL_SYNTAX)
     else:
         session.sender = sender
@@ -150,7 +164,7 @@ async def _rcpt(session: Dialogue, argument: str) -> None:
     visit = session.visit
     if session.sender is None:
         await session.say(NEED_MAIL)
-    elif (recipient := _path(argument, "TO:")) is None:
+    elif (recipient := _path(argument)) is None:
         await session.say(RCPT_SYNTAX)
     else:
         said = " ".join(visit.softened(visit.rcpt_reply).lines())

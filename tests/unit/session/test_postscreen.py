@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from posthouse.config.error import ConfigError
 from posthouse.config.read import read_configuration
@@ -19,6 +21,7 @@ from posthouse.net.stream import Address
 from posthouse.session.postscreen.listener import PostscreenListener
 from posthouse.session.postscreen.open_service import letters, open_postscreen_service
 from posthouse.session.postscreen.service import PostscreenService
+from posthouse.session.postscreen.verbs import logged_address
 
 CLIENT = "192.0.2.1"
 NOW = 1_700_000_000
@@ -391,3 +394,27 @@ def test_a_worker_has_its_part_of_the_limits(tmp_path: Path) -> None:
 
 def test_an_expansion_filter_is_written_with_escapes() -> None:
     assert letters(r"\t\40a\\") == {"\t", " ", "a", "\\"}
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("<a@b>", "a@b"),
+        ("<>", ""),
+        ("<@x,@y:a@b> X=y", "a@b"),
+        ("a@b c", "a@b"),
+        ('<"a b"@c>', '"a b"@c'),
+        ("<a b>", '"a b"'),
+        ('<"a>"@b>', '"a>"@b'),
+        ("<a@b", "a@b"),
+        ("(c) x@y", '"(c)"'),
+        ("\\", ""),
+    ],
+)
+def test_the_log_tells_an_address_as_it_came(text: str, address: str) -> None:
+    assert logged_address(text) == address
+
+
+@given(st.text())
+def test_any_text_has_an_address_for_the_log(text: str) -> None:
+    assert isinstance(logged_address(text), str)
