@@ -11,14 +11,14 @@ INDENT = "    "
 WORD = re.compile(r"[^ \t]+[ \t]*|[ \t]+")
 
 
-def fold(text: str) -> str:
-    """The text in lines of at most 79 characters, all but the first indented. A longer word stays whole."""
-    if len(text) <= LINE_LENGTH:
+def fold(text: str, length: int = LINE_LENGTH) -> str:
+    """The text in lines of at most so many characters, all but the first indented. A longer word stays whole."""
+    if len(text) <= length:
         return text
     lines: list[str] = []
     line = ""
     for word in WORD.findall(text):
-        if line.strip() and len(line) + len(word.rstrip(" \t")) > LINE_LENGTH:
+        if line.strip() and len(line) + len(word.rstrip(" \t")) > length:
             lines.append(line.rstrip(" \t"))
             line = INDENT
         line += word

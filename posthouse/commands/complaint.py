@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
+from posthouse.config.read import read_configuration
 
 
 class Fatal(Exception):
@@ -17,6 +19,14 @@ def complain(name: str, text: str) -> None:
     sys.stdout.flush()
     sys.stderr.buffer.write(f"{name}: {text}\n".encode("utf-8", "surrogateescape"))
     sys.stderr.flush()
+
+
+def configuration_of(name: str, directory: str) -> Configuration:
+    """The configuration of a folder, with main.cf's warnings said. Raises ConfigError."""
+    configuration = read_configuration(directory)
+    for text in configuration.warnings:
+        complain(name, f"warning: {text}")
+    return configuration
 
 
 def run(name: str, command: Callable[[list[str]], int], arguments: list[str], failure: int = 1) -> int:

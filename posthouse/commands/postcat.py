@@ -17,11 +17,11 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from posthouse.commands.complaint import Fatal, complain, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.everywhere import require_everywhere
-from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.config.read import configuration_directory
 from posthouse.wire.control import ControlRequest
 from posthouse.wire.postfix_record import FIRST, LINE_LIMIT, NAMES, UNKNOWN, Truncated, record_size, walk
 
@@ -54,7 +54,7 @@ def _run(arguments: list[str]) -> int:
     start = _offset(chosen.get("-s", "0"))
     if not flags & set("beh"):
         flags |= set("beh")
-    configuration = read_configuration(configuration_directory(chosen.get("-c")))
+    configuration = configuration_of("postcat", configuration_directory(chosen.get("-c")))
     require_everywhere(configuration)
     if "q" not in flags:
         for name in names or [""]:

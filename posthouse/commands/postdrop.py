@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> int:
 
 def _run(directory: str) -> int:
     configuration = read_configuration(directory)
+    for warning in configuration.warnings:
+        _say(f"warning: {warning}")
     require_everywhere(configuration)
     settings = read_settings(SendmailSettings, configuration)
     limit = settings.message_size_limit

@@ -10,11 +10,11 @@ needs no kick, and gets none. Exit status 1 when the system is down or there is 
 import getopt
 import os
 
-from posthouse.commands.complaint import Fatal, complain, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, run
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all
 from posthouse.config.configuration import Configuration
 from posthouse.config.everywhere import require_everywhere
-from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.config.read import configuration_directory
 from posthouse.wire.control import ControlRequest
 
 USAGE = "usage: postkick [-c config_dir] [-v] class service request"
@@ -39,7 +39,7 @@ def _run(arguments: list[str]) -> int:
         raise Fatal(USAGE)
     kind, service, request = words
     chosen = dict(options)
-    configuration = read_configuration(configuration_directory(chosen.get("-c")))
+    configuration = configuration_of("postkick", configuration_directory(chosen.get("-c")))
     require_everywhere(configuration)
     if "-v" in chosen:
         complain("postkick", f"kick {kind}/{service}: {request}")

@@ -11,9 +11,9 @@ import os
 import signal
 from dataclasses import dataclass
 
-from posthouse.commands.complaint import Fatal, complain, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, run
 from posthouse.config.everywhere import require_everywhere
-from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.config.read import configuration_directory
 from posthouse.config.settings import read_settings
 
 TEMPORARY_FAILURE = 75
@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> int:
     if len(words) < 2:
         raise Fatal(USAGE)
     chosen = dict(options)
-    configuration = read_configuration(configuration_directory(chosen.get("-c")))
+    configuration = configuration_of("postlock", configuration_directory(chosen.get("-c")))
     require_everywhere(configuration)
     settings = read_settings(PostlockSettings, configuration)
     value = chosen.get("-l", settings.mailbox_delivery_lock)

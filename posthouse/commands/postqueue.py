@@ -13,12 +13,12 @@ import os
 import sys
 from collections.abc import Iterator
 
-from posthouse.commands.complaint import Fatal, complain, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
 from posthouse.config.everywhere import require_everywhere
-from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.config.read import configuration_directory
 from posthouse.wire.control import ControlRequest
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ def _run(arguments: list[str]) -> int:
             mode, argument = option, value
     if rest or not mode:
         _usage()
-    configuration = read_configuration(configuration_directory(directory))
+    configuration = configuration_of("postqueue", configuration_directory(directory))
     require_everywhere(configuration)
     queue_directory = configuration.value("queue_directory")
     if verbose:

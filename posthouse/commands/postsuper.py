@@ -15,13 +15,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from posthouse.commands.complaint import Fatal, complain, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
-from posthouse.config.read import configuration_directory, read_configuration
+from posthouse.config.read import configuration_directory
 from posthouse.wire.control import IDS_LIMIT, ControlRequest
 
 USAGE = (
@@ -100,7 +100,7 @@ def _run(arguments: list[str]) -> int:
     try:
         options, queues = split_options(arguments, "c:d:e:f:h:H:pr:sSv")
         chosen = dict(options)
-        configuration = read_configuration(configuration_directory(chosen.get("-c")))
+        configuration = configuration_of("postsuper", configuration_directory(chosen.get("-c")))
         require_everywhere(configuration)
     except (WrongOption, ConfigError) as error:
         # Postfix looks at who calls before anything else; here that takes a configuration (whose the queue is).

@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
     return TEMPORARY_FAILURE
 
 
-def _say(text: str) -> None:
-    sys.stderr.buffer.write(f"sendmail: {text}\n".encode("utf-8", "surrogateescape"))
+def _say(text: str, name: str = "sendmail") -> None:
+    sys.stderr.buffer.write(f"{name}: {text}\n".encode("utf-8", "surrogateescape"))
     sys.stderr.flush()
 
 
@@ -55,6 +55,9 @@ def _run(options: SendmailOptions) -> int:
     if options.mode == IGNORE:
         return 0
     configuration = read_configuration(configuration_directory())
+    for name in ("sendmail", "postdrop") if options.mode in (DELIVERY, VERIFY) else ("sendmail",):  # Postfix runs both
+        for warning in configuration.warnings:
+            _say(f"warning: {warning}", name)
     require_everywhere(configuration)
     if options.mode not in (DELIVERY, VERIFY, "s"):
         return _other(options)

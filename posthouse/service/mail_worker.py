@@ -266,6 +266,7 @@ class MailWorker:
             accounts=accounts,
             limits=ClientLimits(time.monotonic),
             resolve=self._router.resolve,
+            notify=sources["notify"],
             workers=workers,
             tickets=tickets,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from posthouse.accounts.accounts import Accounts
 from posthouse.accounts.dovecot import DovecotServer, dovecot_stream
+from posthouse.bounce.session_notice import open_session_notices
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service
@@ -14,6 +15,7 @@ from posthouse.dns.hosts import HostsFile
 from posthouse.dns.resolver import Resolver
 from posthouse.host.log import ProcessLog, Sink
 from posthouse.intake.cleanup import CleanupIntake
+from posthouse.intake.transaction import Intake
 from posthouse.journal.journal import Journal
 from posthouse.net.stream import Stream
 from posthouse.net.tickets import Tickets
@@ -67,6 +69,8 @@ class SmtpdParts:
     flush: Callable[[str], Awaitable[bool | None]] | None = None
     resolve: Resolve | None = None
     """Routing, for what milters are told."""
+    notify: Intake | None = None
+    """The door of notices to postmaster."""
     workers: int = 1
     """How many mail workers share this listener's limits."""
     tickets: Tickets | None = None
@@ -115,6 +119,8 @@ def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessL
         resolve=parts.resolve,
     )
     smtp.room = queue.room
+    if parts.notify is not None and service.command == "smtpd":
+        smtp.notices = open_session_notices(own, parts.notify, log)
     if parts.workers > 1:
         smtp.settings = smtpd_part(smtp.settings, parts.workers)
     return SmtpListener(as_lmtp(smtp) if service.command == "lmtpd" else smtp)

@@ -11,6 +11,7 @@ from posthouse.session.smtp.received import received_field
 from posthouse.session.smtp.seams import Answered, PerRecipient
 from posthouse.session.smtp.session import SmtpSession
 from posthouse.session.smtp.transaction import Transaction
+from posthouse.session.smtp.transcript import content_class
 from posthouse.wire.smtp.data import DataReader
 from posthouse.wire.smtp.reply import Reply
 
@@ -87,13 +88,13 @@ async def finish(session: SmtpSession, transaction: Transaction, accepted: str) 
         if isinstance(outcome, Answered):
             if outcome.reply.code >= 400:
                 return _for_all(session, transaction, outcome.reply)
-            session.error_count = session.junk_count = 0
+            session.forgive()
             return bytes(outcome.reply) * (len(transaction.recipients) if session.service.lmtp else 1)
         if isinstance(outcome, PerRecipient):
             assert len(outcome.replies) == len(transaction.recipients), "one reply for each recipient"
             return b"".join(map(bytes, outcome.replies))
         if isinstance(outcome, Accepted):
-            session.error_count = session.junk_count = 0
+            session.forgive()
             reply = f"{accepted}{outcome.queue_id}\r\n".encode()
             return reply * len(transaction.recipients) if session.service.lmtp else reply
         session.record("refused", "", f"reject: {outcome.code} {outcome.status} {outcome.text}", outcome.evidence)
@@ -104,6 +105,7 @@ async def finish(session: SmtpSession, transaction: Transaction, accepted: str) 
 
 def _for_all(session: SmtpSession, transaction: Transaction, reply: Reply) -> bytes | Reply:
     """A refusal of the whole message: LMTP clients wait for one reply per recipient (RFC 2033 section 4.2)."""
+    session.erred(reply, content_class(reply))
     return bytes(reply) * len(transaction.recipients) if session.service.lmtp else reply
 
 

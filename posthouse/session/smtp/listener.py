@@ -136,6 +136,9 @@ class SmtpListener:
                 log.info(f"{reason} after {session.where} from {session.namaddr}")
             log.info(f"disconnect from {session.namaddr} {session.tally()}")
             session.stream.close()
+        transcript, notices = session.transcript, service.notices
+        if transcript is not None and notices is not None and notices.wanted(transcript.errors):
+            await notices.tell(session.namaddr, list(transcript.lines()), reason)
 
     async def _client(self, peer: Address, warn: Callable[[str], None]) -> Client:
         if not peer.host:  # a Unix socket
@@ -197,6 +200,8 @@ class SmtpListener:
     async def _command(self, session: SmtpSession, line: str) -> bool:
         """Answer one line; True when the session is over."""
         service, settings = self.service, session.settings
+        if session.transcript is not None:
+            session.transcript.heard(line)
         if service.command_filter is not nothing:
             try:
                 line = await service.command_filter(line) or line
@@ -241,6 +246,7 @@ class SmtpListener:
 
     async def _error(self, session: SmtpSession, counter: str, reply: Reply) -> None:
         session.counted(counter, good=False)
+        session.misspoke(reply)
         session.error_count += 1
         await session.answer(reply)
 

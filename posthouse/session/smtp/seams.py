@@ -4,7 +4,7 @@ Policy's own classes fit the Protocols without knowing them; tests and `posthous
 theirs.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,17 @@ from posthouse.intake.transaction import Accepted, Handling, Refused
 from posthouse.net.stream import TlsInfo
 from posthouse.policy.milter.chain import Chain
 from posthouse.wire.smtp.reply import Reply
+
+
+class Notices(Protocol):
+    """Tells postmaster of sessions with errors (notify_classes)."""
+
+    def wanted(self, errors: Collection[str]) -> bool:
+        """Whether one of these classes is to be told."""
+
+    async def tell(self, client: str, said: Sequence[tuple[str, str]], reason: str) -> None:
+        """`said`: "In" or "Out", and a line; `reason`: why the session broke off, or ""."""
+
 
 LogEvent = Callable[[str, str, str], None]
 """log(log_class, stage_word, text): a line that changes nothing, such as reject_warning."""

@@ -24,6 +24,7 @@ from posthouse.session.smtp.seams import (
     Mechanism,
     MechanismServer,
     NoHosts,
+    Notices,
     Resolve,
     Stages,
     nothing,
@@ -102,6 +103,8 @@ class SmtpService:
     room: Callable[[int], Awaitable[Refused | None]] | None = None
     """Why a message of that size would find no room in the queue now, or None."""
     clock: Callable[[], float] = time.time
+    notices: Notices | None = None
+    """Who tells postmaster of sessions with errors, or None."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     numbers: Iterator[int] = field(default_factory=session_numbers)
     """Session numbers for the log: unique to a session, so that its lines can be paired."""

@@ -22,6 +22,7 @@ from posthouse.session.smtp.seams import MilterTalk, StageSession
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.session.smtp.transaction import Transaction
+from posthouse.session.smtp.transcript import PROTOCOL, Transcript, refusal_class
 from posthouse.tables.table import TableRetry
 from posthouse.wire.smtp.dialogue import Dialogue
 from posthouse.wire.smtp.reply import Reply
@@ -64,6 +65,7 @@ class SmtpSession:
     __slots__ = (
         "_budget",
         "_footer",
+        "_judged",
         "_out",
         "_pipelining_logged",
         "access_denied",
@@ -93,6 +95,7 @@ class SmtpSession:
         "stream",
         "tls",
         "transaction",
+        "transcript",
         "verp_authorized",
         "where",
         "xclient_authorized",
@@ -148,6 +151,9 @@ class SmtpSession:
         self.access_denied = False
         """Whether the greeting already refused it."""
         self.discard: frozenset[str] = settings.discarded - {"SILENT-DISCARD"}
+        self.transcript = Transcript() if service.notices is not None else None
+        self._judged: Reply | None = None
+        """The last refusal that has a class of its own (notify_classes)."""
         self._footer = settings.smtpd_reject_footer
         self._out: list[bytes] = []
         self._budget = float(settings.smtpd_timeout)
@@ -158,6 +164,8 @@ class SmtpSession:
     def send(self, data: bytes) -> None:
         """Queue a reply; it leaves when there is nothing more to read."""
         self._out.append(data)
+        if self.transcript is not None:
+            self.transcript.answered(data)
 
     async def flush(self) -> None:
         """Send what is queued."""
@@ -286,7 +294,25 @@ class SmtpSession:
             f"{self.queue_id}: {log_class}: {stage_word} from {self.namaddr}: "
             f"{' '.join(reply.lines())}; {self.whatsup(recipient)}"
         )
+        return self.erred(reply, refusal_class(reply))
+
+    def erred(self, reply: Reply, error_class: str) -> Reply:
+        """An error of a class of notify_classes, or of none (""); gives the reply back."""
+        self._judged = reply
+        if self.transcript is not None and error_class:
+            self.transcript.errors.add(error_class)
         return reply
+
+    def misspoke(self, reply: Reply) -> None:
+        """The client is told of an error: against the protocol, unless it has a class already."""
+        if reply is not self._judged:
+            self.erred(reply, PROTOCOL)
+
+    def forgive(self) -> None:
+        """A message was accepted: errors before it count no more."""
+        self.error_count = self.junk_count = 0
+        if self.transcript is not None:
+            self.transcript.errors.clear()
 
     def judge(self, verdict: Verdict, step: str, stage_word: str, *, recipient: str = "") -> Reply | None:
         """Keep a verdict in the journal; the refusal when it is one, logged, or None."""
@@ -332,6 +358,14 @@ class SmtpSession:
             self.stage.reset()
             if self.milters is not None:
                 self.milters.reset()
+        transcript, notices = self.transcript, self.service.notices
+        if (
+            transcript is not None
+            and notices is not None
+            and len(transcript) > self.settings.smtpd_history_flush_threshold
+            and not notices.wanted(transcript.errors)
+        ):
+            transcript.clear()
         if self.forwarded is not None:
             self.forwarded, self.forwarded_id, self.forwarded_local, self.forwarded_shown = None, "", None, False
         self.dialogue.reset()

@@ -19,6 +19,7 @@ class SmtpdSettings:
     smtpd_soft_error_limit: int = 10
     smtpd_hard_error_limit: int = 20
     smtpd_junk_command_limit: int = 100
+    smtpd_history_flush_threshold: int = 100
     smtpd_recipient_limit: int = 1000
     smtpd_recipient_overshoot_limit: int = 1000
     line_length_limit: int = 2048
