@@ -58,9 +58,9 @@ class StackHost:
     instance: Instance
     ports: dict[str, int] = field(default_factory=dict)
 
-    def client(self, service: str = "smtp") -> smtplib.SMTP:
+    def client(self, service: str = "smtp", source: str = "127.0.0.1") -> smtplib.SMTP:
         """A connection to one of its listeners, greeted."""
-        made = smtplib.SMTP("127.0.0.1", self.ports[service], timeout=30)
+        made = smtplib.SMTP("127.0.0.1", self.ports[service], timeout=30, source_address=(source, 0))
         made.ehlo("mail.sender.test")
         return made
 

@@ -183,11 +183,8 @@ async def test_a_mailman_site_hands_posts_to_lmtp_and_an_old_list_to_the_script(
         more = f"{names}smtp_tcp_port = {sink.port}\n"
         values = {"lmtp": str(mailman.port), "list": "nobody"}
         with laid_out("mailman", values, more) as host:
-            script = host.folder / "etc" / "postfix-to-mailman.py"
-            script.write_text('#!/bin/sh\n{ echo "$@"; cat; } >> ' + f"{host.folder}/mail/old\n")
-            script.chmod(0o755)
-            master = host.folder / "etc" / "master.cf"
-            master.write_text(master.read_text().replace("/usr/lib/mailman/bin/postfix-to-mailman.py", str(script)))
+            script = '#!/bin/sh\n{ echo "$@"; cat; } >> ' + f"{host.folder}/mail/old\n"
+            spawned(host, "/usr/lib/mailman/bin/postfix-to-mailman.py", script)
             host.newaliases()
             host.postmap("postfix_lmtp", "postfix_domains", "transport")
             async with Running(host):
@@ -208,6 +205,24 @@ async def test_a_mailman_site_hands_posts_to_lmtp_and_an_old_list_to_the_script(
 
 
 LOGIN = ("user@example.com", "secret")
+
+SPF = """#!/bin/sh
+while read line; do
+    case $line in
+    client_address=*) client=${line#*=} ;;
+    "") echo "action=PREPEND Received-SPF: Pass (a fake) client-ip=$client"; echo ;;
+    esac
+done
+"""
+
+
+def spawned(host: StackHost, usual: str, script: str) -> None:
+    """A command of the stack's master.cf, played by a script."""
+    path = host.folder / "etc" / usual.rpartition("/")[2]
+    path.write_text(script)
+    path.chmod(0o755)
+    master = host.folder / "etc" / "master.cf"
+    master.write_text(master.read_text().replace(usual, str(path)))
 
 
 def open_to_all(path: Path) -> str:
@@ -233,8 +248,9 @@ async def test_docker_mailserver_takes_submissions_and_delivers_them_by_lmtp() -
     amavis = await start_content_filter(back)
     logins = DovecotAuth(dict([LOGIN]))
     async with named() as names:
-        values = {"amavis": str(amavis.port), "reinjection": str(back)}
+        values = {"amavis": str(amavis.port), "reinjection": str(back), "spf_user": "nobody"}
         with laid_out("docker-mailserver", values, names) as host:
+            spawned(host, "/usr/bin/policyd-spf", SPF)
             host.newaliases()
             sockets = host.folder / "sockets"
             sockets.mkdir(0o755)
@@ -255,12 +271,17 @@ async def test_docker_mailserver_takes_submissions_and_delivers_them_by_lmtp() -
                 assert boxes.taken[0].recipients == ("user@example.com",)
                 assert FIELD in content
                 assert b"User-Agent" not in content, "sender-cleanup's header_checks act"
-                await logged(host, r"postfix/sender-cleanup/cleanup\[\d+\]: .*: message-id=<>")
+                await logged(host, r"postfix/sender-cleanup/cleanup\[\d+\]: .*: message-id=<")
                 other = await post(
                     host, "sales@example.com", service="submission", outside=True, tls=True, login=LOGIN,
                     sender="admin@example.com",
                 )  # fmt: skip
                 assert other.startswith("553 5.7.1 <admin@example.com>: Sender address rejected: not owned by user")
+                assert (await post(host, "sales@example.com")).startswith("250 2.0.0 Ok")
+                await logged(host, r"postfix/postscreen\[\d+\]: (WHITELISTED|ALLOWLISTED) \[127.0.0.1\]")
+                await asyncio.to_thread(eventually, lambda: len(boxes.taken) == 2)
+                assert b"Received-SPF: Pass (a fake) client-ip=192.0.2.9" in boxes.taken[-1].content
+                assert (await post(host, "x@far.test")).startswith("554 5.7.1 <x@far.test>: Relay access denied")
                 bare = await post(host, "sales@example.com", service="submission", outside=True)
                 assert bare.startswith("530 5.7.0 Must issue a STARTTLS command first")
             auth.close()
@@ -337,11 +358,8 @@ async def test_iredmail_asks_mysql_and_gives_mail_to_dovecots_deliver() -> None:
         }
         async with named() as names:
             with laid_out("iredmail", values, names) as host:
-                deliver = host.folder / "etc" / "deliver"
-                deliver.write_text('#!/bin/sh\n{ echo "$@"; cat; } >> ' + f"{host.folder}/mail/delivered\n")
-                deliver.chmod(0o755)
-                master = host.folder / "etc" / "master.cf"
-                master.write_text(master.read_text().replace("/usr/lib/dovecot/deliver", str(deliver)))
+                deliver = '#!/bin/sh\n{ echo "$@"; cat; } >> ' + f"{host.folder}/mail/delivered\n"
+                spawned(host, "/usr/lib/dovecot/deliver", deliver)
                 host.newaliases()
                 private = host.folder / "spool" / "private"
                 private.mkdir()
@@ -366,6 +384,9 @@ async def test_iredmail_asks_mysql_and_gives_mail_to_dovecots_deliver() -> None:
                         sender="user@example.com",
                     )  # fmt: skip
                     assert nobody.startswith("550 5.1.1 <nouser@example.com>: Recipient address rejected: User unknown")
+                    assert (await post(host, "user@example.com")).startswith("250 2.0.0 Ok")
+                    await asyncio.to_thread(eventually, lambda: len(amavis.taken) == 1)
+                    assert quota.requests[-1]["recipient"] == "user@example.com"
     for server in servers:
         server.close()
     await amavis.stop()
@@ -413,5 +434,37 @@ async def test_mailcow_asks_mysql_and_delivers_to_dovecots_lmtp() -> None:
                     watched = await post(host, "null@localhost", service="watchdog", outside=False)
                     assert watched.startswith("250 2.0.0 Ok"), watched
                     await logged(host, "to=<null@localhost>.*status=sent")
+                    strange = await post(host, "user@example.com", sender="ann@nowhere.test")
+                    assert strange.startswith("450 4.1.8 <ann@nowhere.test>: Sender address rejected: Domain not found")
+                    assert (await post(host, "user@example.com")).startswith("250 2.0.0 Ok")
+                    await asyncio.to_thread(eventually, lambda: len(dovecot.taken) == 2)
     auth.close()
     await dovecot.stop()
+
+
+async def test_a_postscreen_front_lets_patient_strangers_in_and_the_listed_not() -> None:
+    zones = "2.0.0.127.zen.spamhaus.org A 127.0.0.2\n7.0.0.127.zen.spamhaus.org A 127.0.0.2\n"
+    async with named(zones) as names:
+        with laid_out("postscreen", {"wait": "1"}, names) as host:
+            host.newaliases()
+            async with Running(host):
+                assert (await post(host, "postmaster@example.com", outside=False)).startswith("250 2.0.0 Ok")
+                await logged(host, r"postfix/postscreen\[\d+\]: PASS NEW \[127.0.0.1\]:")
+                await logged(host, r"postfix/smtpd-behind/smtpd\[\d+\]: connect from localhost\[127.0.0.1\]")
+                await logged(host, "orig_to=<postmaster@example.com>, relay=local.*status=sent")
+                assert (await post(host, "postmaster@example.com", outside=False)).startswith("250 2.0.0 Ok")
+                await logged(host, r"postfix/postscreen\[\d+\]: PASS OLD \[127.0.0.1\]:")
+                with pytest.raises(smtplib.SMTPConnectError) as dropped:
+                    await asyncio.to_thread(host.client, "smtp", "127.0.0.7")
+                assert dropped.value.smtp_code == 521
+                await logged(host, r"(BLACKLISTED|DENYLISTED) \[127.0.0.7\]")
+                listed = await asyncio.to_thread(host.client, "smtp", "127.0.0.2")
+                listed.mail("ann@sender.test")
+                code, text = listed.rcpt("postmaster@example.com")
+                assert (code, text.startswith(b"5.7.1 Service unavailable; client [127.0.0.2] blocked using")) == (
+                    550,
+                    True,
+                )
+                assert b"zen.spamhaus.org" in text
+                listed.close()
+                await logged(host, r"DNSBL rank 2 for \[127.0.0.2\]")
