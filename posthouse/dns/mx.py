@@ -99,6 +99,8 @@ class MailRoute:
     """Whether the hosts came from MX records."""
     mx_authenticated: bool = False
     """Whether DNSSEC vouches for the MX answer (present or absent)."""
+    canonical_domain: str = ""
+    """The name at the end of the domain's own CNAME chain, where its MX records are, or ""."""
 
 
 def _ignore(text: str) -> None:
@@ -192,7 +194,14 @@ class MxLookup:
                     else:
                         failure = LookupFailure("5.4.6", f"mail for {name} loops back to myself")
                     return MailRoute(failure=failure, best_preference=best, mx_found=True)
-        return MailRoute(self._arranged(found), None, best, mx_found=True, mx_authenticated=answer.authenticated)
+        return MailRoute(
+            self._arranged(found),
+            None,
+            best,
+            mx_found=True,
+            mx_authenticated=answer.authenticated,
+            canonical_domain=answer.canonical_name,
+        )
 
     async def _addresses(self, name: str, preference: int, *, secure: bool) -> list[MailHost] | LookupFailure:
         """The addresses of one name, unordered."""

@@ -94,14 +94,28 @@ def make(name: str, issuer: Authority | None, names: list[str]) -> Authority:
     return Authority(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
-CASES = ("ee", "eebad", "root", "middle", "middle512", "whole", "key", "tabad", "leafasta", "name", "agile", "mixed")
+CASES = (
+    "ee",
+    "eebad",
+    "root",
+    "middle",
+    "middle512",
+    "whole",
+    "key",
+    "tabad",
+    "leafasta",
+    "name",
+    "agile",
+    "mixed",
+    "cname",
+)
 CASES += ("unsupported", "length", "none")
-WRONG_NAMES = ("name", "mixed")
+WRONG_NAMES = ("name", "mixed", "cname")
 """Cases whose host is not in the server's certificate."""
 
 ROOT = make("Root", None, [])
 MIDDLE = make("Middle", ROOT, [])
-LEAF = make("leaf", MIDDLE, [f"mx.{case}.test" for case in CASES if case not in WRONG_NAMES])
+LEAF = make("leaf", MIDDLE, ["target.cname.test", *(f"mx.{case}.test" for case in CASES if case not in WRONG_NAMES)])
 
 RECORDS: dict[str, list[str]] = {
     "ee": [LEAF.record(3, 1, 1)],
@@ -115,6 +129,7 @@ RECORDS: dict[str, list[str]] = {
     "leafasta": [LEAF.record(2, 0, 1)],
     "name": [ROOT.record(2, 0, 1)],
     "agile": [ROOT.record(2, 0, 1), "2 0 2 " + "00" * 64],
+    "cname": [ROOT.record(2, 0, 1)],
     "mixed": [ROOT.record(2, 0, 1), LEAF.record(3, 0, 1)],
     "unsupported": [ROOT.record(1, 0, 1)],
     "length": ["3 1 1 0011"],
@@ -142,7 +157,13 @@ class Place:
     def openssl_says(self, case: str) -> bool:
         """Whether openssl finds the records good for the server."""
         argv = [peer("openssl"), "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{self.port}"]
-        argv += ["-dane_tlsa_domain", f"mx.{case}.test", "-quiet", "-verify_return_error", "-dane_ee_no_namechecks"]
+        argv += [
+            "-dane_tlsa_domain",
+            "target.cname.test" if case == "cname" else f"mx.{case}.test",
+            "-quiet",
+            "-verify_return_error",
+            "-dane_ee_no_namechecks",
+        ]
         argv += [word for record in RECORDS[case] for word in ("-dane_tlsa_rrdata", record)]
         done = subprocess.run(argv, input=b"QUIT\r\n", capture_output=True, timeout=60, check=False)
         return b"verify error" not in done.stderr and done.returncode == 0
@@ -164,7 +185,12 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[Place, str]]:
     folder = Path(tempfile.mkdtemp(prefix="posthouse-dane-"))
     folder.chmod(0o755)
     zones = "".join(
-        f"{case}.test SECURE\n{case}.test MX 10 mx.{case}.test\nmx.{case}.test A 127.0.0.1\n"
+        f"{case}.test SECURE\nmx.{case}.test A 127.0.0.1\n"
+        + (
+            "cname.test CNAME target.cname.test\ntarget.cname.test MX 10 mx.cname.test\n"
+            if case == "cname"
+            else f"{case}.test MX 10 mx.{case}.test\n"
+        )
         + "".join(f"_PORT._tcp.mx.{case}.test TLSA {record}\n" for record in RECORDS[case])
         for case in CASES
     )

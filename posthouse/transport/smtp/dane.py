@@ -2,7 +2,6 @@
 
 Only answers that DNSSEC vouches for count, the whole way: MX, address and TLSA. Certificates are matched by
 DANE-EE(3) records here, and by DANE-TA(2) records in dane_chain.py.
-Missing: RFC 7672 section 3.2.2 (the end of a nexthop's own CNAME chain as a third name).
 
 Standards: RFC 7672 (SMTP security via DANE) sections 2.1, 2.2, 3.1 and 3.2; RFC 7671 section 9 (digests); RFC 6698
 section 2.1 (TLSA fields).
@@ -156,8 +155,8 @@ class Dane:
                 if not only:
                     return replace(policy, level="encrypt", servername=name)
             # RFC 7672 section 3.2.2: the names that a certificate under a trust anchor may have.
-            names = (name, nexthop.host) if nexthop.use_mx else (name,)
-            match = tuple(dict.fromkeys(word.lower() for word in names))
+            names = (name, nexthop.host, candidate.canonical_domain) if nexthop.use_mx else (name,)
+            match = tuple(dict.fromkeys(word.lower() for word in names if word))
             records = strongest(usable, self._digests)
             return replace(policy, level="dane", tlsa=records, match=match, servername=name)
         return self._without(policy, candidate, nexthop, "no TLSA records found")

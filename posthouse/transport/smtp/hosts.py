@@ -26,6 +26,8 @@ class Candidate:
     """Whether DNSSEC vouches for the way to this address."""
     canonical_name: str = ""
     """The name at the end of the host's CNAME chain, or ""."""
+    canonical_domain: str = ""
+    """The name at the end of the nexthop's own CNAME chain, or ""."""
     unix: str = ""
     """The path to open, or "". address is the path as it was configured."""
 
@@ -61,6 +63,14 @@ async def find_candidates(
         return Dsn(route.failure.status, route.failure.text)
     best = min(host.preference for host in route.hosts)
     return [
-        Candidate(h.name, h.address, nexthop.port, h.preference == best, h.authenticated, h.canonical_name)
+        Candidate(
+            h.name,
+            h.address,
+            nexthop.port,
+            h.preference == best,
+            h.authenticated,
+            h.canonical_name,
+            route.canonical_domain,
+        )
         for h in route.hosts
     ]
