@@ -357,6 +357,8 @@ class Schedule:
                     envelope.trace is Trace.VERIFY,
                 )
             )
+            if transport.service.status_filter is not None:
+                outcomes = await transport.service.status_filter.applied(outcomes)
         if active.withdrawn:
             # Held or deleted just as it ended: what was delivered is told and kept, so that it is not sent again.
             outcomes = [outcome for outcome in outcomes if outcome.fate is Ending.DELIVERED]

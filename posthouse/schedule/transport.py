@@ -13,6 +13,7 @@ from posthouse.schedule.destination import Destination, Entry, Job
 from posthouse.schedule.feedback import parse_feedback
 from posthouse.schedule.preempt import DeliverySlots
 from posthouse.schedule.settings import TransportSettings
+from posthouse.schedule.status_filter import StatusFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class TransportService:
     settings: TransportSettings = field(default_factory=TransportSettings)
     process_limit: int = 100
     """master.cf's maxproc: deliveries at once. 0 means no limit."""
+    status_filter: StatusFilter | None = None
 
 
 class Transport:

@@ -20,6 +20,7 @@ from posthouse.host.log import ProcessLog, Sink
 from posthouse.intake.transaction import Intake
 from posthouse.routing.router import Router
 from posthouse.schedule.settings import read_transport_settings
+from posthouse.schedule.status_filter import open_status_filter
 from posthouse.schedule.transport import TransportService
 from posthouse.service.services import service_configuration, service_log
 from posthouse.service.shares import part, transport_part
@@ -81,6 +82,7 @@ def open_transports(
                 raise ConfigError(complaint)
             with speaking(program.warning):
                 agent = _agent(service, own, neighbours, program, agents)
+                status_filter = open_status_filter(service.command, own, program.warning)
         except ConfigError as error:
             log.error(f"transport {service.name} is off: {error}")
             continue
@@ -92,7 +94,7 @@ def open_transports(
             limit = read_settings(AgentSettings, own).default_process_limit
         settings = transport_part(read_transport_settings(configuration, service.name), neighbours.workers)
         limit = part(limit, neighbours.workers)
-        found[service.name] = TransportService(service.name, agent, program, settings, limit)
+        found[service.name] = TransportService(service.name, agent, program, settings, limit, status_filter)
     return found
 
 
