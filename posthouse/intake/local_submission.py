@@ -6,6 +6,7 @@ the user's number, or none when the house itself made the message. One log line,
 
 from dataclasses import dataclass
 
+from posthouse.address.local_part import quote_address
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.envelope.envelope import LOCAL_CLIENT, Envelope
@@ -74,7 +75,7 @@ class LocalSubmission:
         settings, queue_id = self._settings, transaction.queue_id
         users = submission.source == "pickup"
         if users:
-            self._log.info(f"{queue_id}: uid={uid} from=<{submission.sender}>")
+            self._log.info(f"{queue_id}: uid={uid} from=<{quote_address(submission.sender)}>")
         received = received_local(
             hostname=settings.myhostname,
             mail_name=settings.mail_name,

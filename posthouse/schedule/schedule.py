@@ -14,6 +14,7 @@ Log lines: qmgr's (queue active, removed, expired) and each agent's.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from posthouse.address.local_part import quote_address
 from posthouse.address.verp import verp_sender
 from posthouse.envelope.content import Content
 from posthouse.envelope.envelope import Trace
@@ -190,9 +191,8 @@ class Schedule:
         self.active[message.queue_id] = active
         self.recipients += len(message.recipients)
         waiting = len(active.pending_recipients())
-        self.log.info(
-            f"{message.queue_id}: from=<{message.envelope.sender}>, size={message.size}, nrcpt={waiting} (queue active)"
-        )
+        sender = quote_address(message.envelope.sender)
+        self.log.info(f"{message.queue_id}: from=<{sender}>, size={message.size}, nrcpt={waiting} (queue active)")
         if message.force_expired:
             self._settlement.settle(active)  # as in Postfix: no further attempt
         else:

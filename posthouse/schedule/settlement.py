@@ -7,6 +7,7 @@ its message for the next time.
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from posthouse.address.local_part import quote_address
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.envelope.envelope import Trace
 from posthouse.envelope.outcome import Dsn
@@ -77,7 +78,8 @@ class Settlement:
         pending = active.pending_recipients()
         if pending and self._give_up(message, now):
             word = "force-expired" if message.force_expired else "expired"
-            self._log.info(f"{message.queue_id}: from=<{message.envelope.sender}>, status={word}, returned to sender")
+            sender = quote_address(message.envelope.sender)
+            self._log.info(f"{message.queue_id}: from=<{sender}>, status={word}, returned to sender")
             for stored in pending:
                 dsn = stored.dsn or Dsn("4.4.7", "message expired")
                 active.set(
