@@ -1,8 +1,8 @@
 """The manual pages docs/man/man1, man5 and man8, made from tools/manual, docstrings and the catalog: `./dev pages`.
 
-A source is NAME.SECTION.txt. Its first line is `name, name - what it is`; then come headings (a line of capitals),
-paragraphs, tagged paragraphs (a line at the margin with an indented text right below) and examples (an indented block
-after a blank line). `backquotes` are bold. A line of braces stands for what is told elsewhere:
+A source is NAME.SECTION.txt. Its first line is `name, name - what it is`; then come headings (a line of capitals below
+an empty one), paragraphs, tagged paragraphs (a line at the margin with an indented text right below) and examples (an
+indented block after a blank line). `backquotes` are bold. A line of braces stands for what is told elsewhere:
 
     {docstring MODULE}       the paragraphs of a module's docstring; its Standards: and Missing: become sections
     {parameters FAMILY}      the parameters of a family of the catalog that act, each with its sentence
@@ -86,8 +86,8 @@ def _page(name: str, section: str, text: str) -> tuple[list[str], str]:
 def _sections(lines: list[str]) -> Sections:
     sections: Sections = {}
     current: list[str] = []
-    for line in lines:
-        if re.fullmatch(r"[A-Z][A-Z ]+", line):
+    for before, line in zip(["", *lines], lines, strict=False):
+        if re.fullmatch(r"[A-Z][A-Z ]+", line) and not before:  # below other lines it is a tag: DUNNO
             current = sections.setdefault(line, [])
         elif line.startswith("{"):
             current += _told_elsewhere(line.strip("{}").split(), sections)
@@ -121,7 +121,8 @@ def _docstring(module: str, sections: Sections) -> list[str]:
         where = {"Standards": "STANDARDS", "Missing": "LIMITS"}.get(heading)
         if where is None:
             lines += [*paragraph.splitlines(), ""]
-        elif rest := rest.strip():
+        elif (rest := rest.strip()) and (where == "LIMITS" or re.search("RFC|POSIX|http", rest)):
+            # (What names a manual of Postfix tells those who work on the house, not who reads one.)
             told = f"Missing so far: {rest}" if where == "LIMITS" else rest
             sections.setdefault(where, []).extend(["", *told.splitlines()])
     return lines
@@ -131,7 +132,7 @@ def _parameters(family: str, prefixes: tuple[str, ...]) -> list[str]:
     lines: list[str] = []
     for name in sorted(PARAMETERS, key=str.lower):
         if PARAMETERS[name].family == family and name.startswith(prefixes) and state(name) == "acts":
-            lines += [f"`{name}` ({_default(name)})", f"    {meaning(name)}"]
+            lines += [f"`{name}`", f"    {meaning(name)} ({_default(name)}.)"]
     return lines
 
 
@@ -144,13 +145,13 @@ def _whole_family(family: str) -> list[str]:
         here = {"acts": "", "missing": " Missing so far."}.get(what)
         if here is None:
             here = f" No effect here: {REASONS[name]}."
-        lines += [f"`{name}` ({_default(name)})", f"    {meaning(name)}{here}"]
+        lines += [f"`{name}`", f"    {meaning(name)} ({_default(name)}.){here}"]
     return lines
 
 
 def _default(name: str) -> str:
     default = " ".join(PARAMETERS[name].default.split())
-    kind = {"bool": "yes or no", "int": "a number", "time": "a time", "raw": "text"}.get(PARAMETERS[name].kind, "text")
+    kind = {"bool": "Yes or no", "int": "A number", "time": "A time"}.get(PARAMETERS[name].kind, "Text")
     return f"{kind}; default: {default or 'empty'}"
 
 
@@ -246,10 +247,10 @@ def _text(text: str) -> str:
 def _wrapped(lines: list[str]) -> Iterator[str]:
     """Long lines of text in two or more: roff fills them again. Examples stay as they are."""
     filling = True
-    for line in lines:
+    for before, line in zip(["", *lines], lines, strict=False):
         if line in (".nf", ".fi"):
             filling = line == ".fi"
-        if line.startswith(".") or len(line) <= WIDTH or not filling:
+        if line.startswith(".") or len(line) <= WIDTH or not filling or before == ".TP":
             yield line
             continue
         first, *rest = textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -113,3 +113,8 @@ def test_pages_that_others_are_seen_with_are_there() -> None:
         for word in seen.replace(",", " ").split():
             name, _, section = word.rstrip(")").partition("(")
             assert f"{name}.{section}" in there | elsewhere, f"{source.name}: {word}"
+
+
+def test_a_line_of_capitals_is_a_heading_only_below_an_empty_one() -> None:
+    sections = man_pages._sections(["", "ACTIONS", "BCC", "    One.", "DUNNO", "    Nothing.", "", "SEE ALSO", "x(1)"])
+    assert list(sections) == ["ACTIONS", "SEE ALSO"]
