@@ -301,6 +301,8 @@ SCRIPTS: dict[str, Script] = {
         "proxied", "127.0.3.36", (b"PROXY TCP4 127.0.4.1 127.0.4.2 1000 25\r\n", READ, *BYE), cached=False
     ),
     "no proxy": Script("proxied", "127.0.3.37", (b"EHLO client.example.com\r\nNOOP\r\n", READ), cached=False),
+    "a balancer that says nothing": Script("proxied", "127.0.3.50", (END,), cached=False),
+    "a balancer that says too little": Script("proxied", "127.0.3.51", (b"PROXY TCP4 1.2.3.4\r\n", END), cached=False),
     "no server, and good-bye": Script("no-server", "127.0.3.40", (READ, *BYE)),
     "no server": Script("no-server", "127.0.3.38", (READ, b"HELO c\r\n", READ, *MAIL, *BYE)),
     "another server": Script("other-server", "127.0.3.39", (READ, b"EHLO c\r\n", READ, b"FOO\r\n", READ, *BYE)),

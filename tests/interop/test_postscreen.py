@@ -256,8 +256,8 @@ def test_too_many_clients_are_turned_away_and_stress_is_told(both: Both) -> None
     assert [m[0] for m in told.finditer(both.real.log())] == [m[0] for m in told.finditer(both.ours.log())]
 
 
-def test_warnings_are_the_same(both: Both) -> None:
-    shown = re.compile(r"postscreen\[\d+\]: (warning: (?!haproxy).*)")
+def test_warnings_and_the_cleaning_of_caches_are_told_the_same(both: Both) -> None:
+    shown = re.compile(r"postscreen\[\d+\]: ((?:warning: |cache ).*)")
     expected = {m[1].replace(str(both.real.folder), "FOLDER") for m in shown.finditer(both.real.log())}
     assert expected == {m[1].replace(str(both.ours.folder), "FOLDER") for m in shown.finditer(both.ours.log())}
 

@@ -14,8 +14,9 @@ from posthouse.session.postscreen.dialogue import Dialogue
 from posthouse.session.postscreen.ends import Dropped
 from posthouse.session.postscreen.trials import BARE_NEWLINE, DEEP, NON_SMTP, PIPELINING
 from posthouse.session.postscreen.verbs import BYE, UNSERVED, VERBS
-from posthouse.session.postscreen.visit import Visit, escaped
+from posthouse.session.postscreen.visit import Visit
 from posthouse.tables.table import TableRetry
+from posthouse.wire.escape import escaped
 from posthouse.wire.smtp.reply import Reply
 
 _FIELD = re.compile(r"[!-9;-~]+:")

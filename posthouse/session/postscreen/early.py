@@ -13,7 +13,8 @@ from posthouse.session.postscreen.action import Act
 from posthouse.session.postscreen.dnsbl import ClientScore, Score
 from posthouse.session.postscreen.ends import Dropped, HungUp
 from posthouse.session.postscreen.trials import DNSBL, PREGREET, TESTS
-from posthouse.session.postscreen.visit import Visit, escaped
+from posthouse.session.postscreen.visit import Visit
+from posthouse.wire.escape import escaped
 from posthouse.wire.smtp.reply import Reply
 
 PEEK_LIMIT = 1023

@@ -14,13 +14,6 @@ from posthouse.config.settings import read_settings
 from posthouse.session.postscreen.action import Act, parse_action
 from posthouse.session.postscreen.trials import BARE_NEWLINE, NON_SMTP, PIPELINING
 
-LEAST = {
-    "postscreen_pre_queue_limit": 10,
-    "postscreen_post_queue_limit": 5,
-    "postscreen_command_count_limit": 1,
-    "postscreen_dnsbl_threshold": 1,
-}
-"""Values below are refused, as Postfix's postscreen refuses to start with them."""
 TLS_LEVELS = ("", "none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure")
 
 
@@ -126,10 +119,6 @@ class Actions:
 def read_postscreen(configuration: Configuration) -> PostscreenSettings:
     """The settings, checked. Raises ConfigError in Postfix's words."""
     settings = read_settings(PostscreenSettings, configuration)
-    for name, least in LEAST.items():
-        value = getattr(settings, name)
-        if value < least:
-            raise ConfigError(f"invalid {name} parameter value {value} < {least}")
     protocol = settings.postscreen_upstream_proxy_protocol
     if protocol not in ("", "haproxy"):
         raise ConfigError(f"unsupported postscreen_upstream_proxy_protocol value: {protocol}")

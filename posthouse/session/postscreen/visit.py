@@ -17,13 +17,6 @@ from posthouse.wire.smtp.reply import Reply
 BUSY = Reply(450, "4.3.2", "Service currently unavailable")
 """To recipients of a client that failed nothing: it cannot be handed over any more, and shall come again."""
 
-_ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 92: "\\\\"}
-
-
-def escaped(data: bytes) -> str:
-    """Bytes as C writes them in a string."""
-    return "".join([_ESCAPES.get(b) or (chr(b) if 32 <= b < 127 else f"\\{b:03o}") for b in data])
-
 
 class Visit:
     """The state of one connection."""

@@ -101,7 +101,10 @@ class SmtpListener:
         if service.settings.smtpd_upstream_proxy_protocol:
             ends = await proxied(stream, service.settings.smtpd_upstream_proxy_timeout)
             if isinstance(ends, str):
-                log.warning(f"haproxy protocol from {peer.host}: {ends}")
+                log.warning(f"haproxy read: {ends}")
+                log.info(f"connect from unknown[{peer.host}]")
+                stream.write(bytes(Reply(421, "4.3.0", f"{service.settings.myhostname} Server local error")))
+                log.info(f"disconnect from unknown[{peer.host}] commands=0/0")
                 stream.close()
                 return
             peer, local = ends

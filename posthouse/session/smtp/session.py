@@ -24,6 +24,7 @@ from posthouse.session.smtp.settings import SmtpdSettings
 from posthouse.session.smtp.transaction import Transaction
 from posthouse.session.smtp.transcript import PROTOCOL, Transcript, refusal_class
 from posthouse.tables.table import TableRetry
+from posthouse.wire.escape import escaped
 from posthouse.wire.smtp.dialogue import Dialogue
 from posthouse.wire.smtp.reply import Reply
 
@@ -343,7 +344,7 @@ class SmtpSession:
             return False
         if not self._pipelining_logged:
             self._pipelining_logged = True
-            shown = pending[:PIPELINED_LIMIT].decode("latin-1").encode("unicode_escape").decode("ascii")
+            shown = escaped(pending[:PIPELINED_LIMIT])
             self.log.info(f"improper command pipelining after {verb} from {self.namaddr}: {shown}")
         return True
 

@@ -276,8 +276,12 @@ async def test_the_client_behind_a_proxy_is_the_client(build: Build) -> None:
     await converse(service, b"PROXY TCP4 10.9.9.9 10.8.8.8 1000 25\r\nEHLO c\r\nQUIT\r\n")
     assert log_of(service)[0] == "connect from unknown[10.9.9.9]"
     said = await converse(service, b"EHLO c\r\nQUIT\r\n")
-    assert said == b""
-    assert log_of(service)[-1] == "warning: haproxy protocol from 127.0.0.1: malformed PROXY header"
+    assert said == b"421 4.3.0 mail.example Server local error\r\n"
+    assert log_of(service)[-3:] == [
+        r"warning: haproxy read: short protocol header: EHLO c\r\nQUIT\r\n",
+        "connect from unknown[127.0.0.1]",
+        "disconnect from unknown[127.0.0.1] commands=0/0",
+    ]
 
 
 async def test_verp_is_for_authorized_clients(build: Build) -> None:

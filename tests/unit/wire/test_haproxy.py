@@ -29,21 +29,34 @@ def test_a_header_is_read_however_it_is_cut(data: bytes, expected: ProxyHeader) 
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "reason"),
     [
-        b"EHLO c\r\n",
-        b"PROXY TCP4 1.2.3.4 ::1 1 2\r\n",
-        b"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n",
-        b"PROXY TCP4 1.2.3.999 1.2.3.4 1 2\r\n",
-        b"PROXY " + b"x" * 200,
-        SIGNATURE + b"\x31\x11\x00\x0c",
-        SIGNATURE + b"\x21\x11\xff\xff",
-        SIGNATURE + b"\x21\x11\x00\x01x",
+        (b"EHLO c\r\n", "short protocol header"),
+        (b"EHLO client.example.com\r\n", "unrecognized protocol header"),
+        (b"proxy TCP4 1.2.3.4 1.2.3.5 1 2\r\n", "unrecognized protocol header"),
+        (b"PROXY\r\n", "short protocol header"),
+        (b"PROXY TCP9 ::1 ::2 1 2\r\n", "bad or missing protocol type"),
+        (b"PROXY TCP4\r\n", "bad or missing client address"),
+        (b"PROXY TCP4 ::1 1.2.3.4 1 2\r\n", "bad or missing client address"),
+        (b"PROXY TCP4 1.2.3.999 1.2.3.4 1 2\r\n", "bad or missing client address"),
+        (b"PROXY TCP6 fe80::1%1 ::2 1 2\r\n", "bad or missing client address"),
+        (b"PROXY TCP4 1.2.3.4 ::1 1 2\r\n", "bad or missing server address"),
+        (b"PROXY TCP4 1.2.3.4 1.2.3.5\r\n", "bad or missing client port"),
+        (b"PROXY TCP4 1.2.3.4 1.2.3.5 1\r\n", "bad or missing server port"),
+        (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n", "bad or missing server port"),
+        (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n", "missing protocol header terminator"),
+        (b"PROXY " + b"x" * 200, "missing protocol header terminator"),
+        (SIGNATURE + b"\x31\x11\x00\x0c", "unrecognized protocol version"),
+        (SIGNATURE + b"\x22\x11\x00\x0c", "bad command in proxy header"),
+        (SIGNATURE + b"\x21\x12\x00\x0c" + bytes(12), "unsupported network protocol"),
+        (SIGNATURE + b"\x21\x11\xff\xff", "protocol header too long"),
+        (SIGNATURE + b"\x21\x11\x00\x01x", "short address field"),
     ],
 )
-def test_anything_else_is_an_error(data: bytes) -> None:
-    with pytest.raises(ProxyHeaderError):
+def test_anything_else_is_an_error_in_postfixs_words(data: bytes, reason: str) -> None:
+    with pytest.raises(ProxyHeaderError) as error:
         parse_proxy_header(data)
+    assert str(error.value) == reason
 
 
 @given(st.sampled_from([b"", b"PROXY ", SIGNATURE, SIGNATURE + b"\x21\x11"]), st.binary(max_size=80))
