@@ -38,8 +38,18 @@ class PassSettings:
 class PassServer:
     """The sessions of one `pass` line."""
 
-    def __init__(self, smtp: SmtpListener, limit: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        smtp: SmtpListener,
+        limit: int,
+        warn: Callable[[str], None],
+        patience: float = PLACE_PATIENCE,
+    ) -> None:
         """limit 0: as many as come."""
+        self._name = name
+        self._patience = patience
+        self._warn = warn
         self._smtp = smtp
         self._places = asyncio.Semaphore(limit) if limit else None
 
@@ -48,9 +58,10 @@ class PassServer:
         if self._places is None:
             return True
         try:
-            async with asyncio.timeout(PLACE_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 await self._places.acquire()
         except TimeoutError:
+            self._warn(f"timeout sending connection to service private/{self._name}")
             return False
         return True
 
@@ -93,7 +104,7 @@ class Postscreens:
         own = service_configuration(self._configuration, service)
         parts = self._parts
         log = service_log(own, parts.sink, service.command)
-        with speaking(log.warning):
+        with speaking(log.warning, log.error):
             server = self._server(read_settings(PassSettings, own), log.warning)
             return PostscreenListener(
                 open_postscreen_service(
@@ -110,6 +121,6 @@ class Postscreens:
             if service.name == name and service.type == "pass" and service.command == "smtpd":
                 limit = settings.default_process_limit if service.maxproc is None else service.maxproc
                 smtp = open_smtpd(service, self._configuration, self._parts)
-                server = self._servers[name] = PassServer(smtp, limit)
+                server = self._servers[name] = PassServer(name, smtp, limit, warn)
                 return server
         return NoServer(name, warn)

@@ -22,7 +22,7 @@ class Sessions:
 
 async def test_a_place_is_free_again_when_its_session_is_over() -> None:
     sessions = Sessions()
-    server = PassServer(sessions, 1)  # type: ignore[arg-type]  # what is asked of one
+    server = PassServer("smtpd", sessions, 1, print)  # type: ignore[arg-type]  # what is asked of one
     stream, _ = stream_pair()
     assert await server.admit()
     first = asyncio.create_task(server.serve(stream, stream.peer, stream.local))
@@ -37,7 +37,7 @@ async def test_a_place_is_free_again_when_its_session_is_over() -> None:
 
 
 async def test_without_a_limit_there_is_always_a_place() -> None:
-    server = PassServer(Sessions(), 0)  # type: ignore[arg-type]  # as above
+    server = PassServer("smtpd", Sessions(), 0, print)  # type: ignore[arg-type]  # as above
     assert all([await server.admit() for _ in range(5)])
 
 
@@ -45,3 +45,11 @@ async def test_without_a_server_the_log_says_so() -> None:
     warnings: list[str] = []
     assert not await NoServer("nosuch", warnings.append).admit()
     assert warnings == ["cannot connect to service private/nosuch: No such file or directory"]
+
+
+async def test_who_waits_too_long_is_told_of_and_turned_away() -> None:
+    warnings: list[str] = []
+    server = PassServer("smtpd", Sessions(), 1, warnings.append, patience=0.0)  # type: ignore[arg-type]  # as above
+    assert await server.admit()
+    assert not await server.admit()
+    assert warnings == ["timeout sending connection to service private/smtpd"]
