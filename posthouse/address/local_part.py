@@ -5,7 +5,10 @@ RFC 5233 section 1 (the extension).
 """
 
 import re
+from functools import lru_cache
 
+KNOWN_ADDRESSES = 4096
+"""Addresses whose quoting is remembered: a message's are quoted for its fields and for each of its log lines."""
 NEVER_SPLIT = frozenset({"mailer-daemon", "double-bounce", "postmaster"})
 """Local parts that are never split, whatever the delimiter."""
 
@@ -61,6 +64,7 @@ def quote_local_part(local_part: str) -> str:
     return '"' + _TO_QUOTE.sub(r"\\\g<0>", local_part) + '"'
 
 
+@lru_cache(KNOWN_ADDRESSES)
 def quote_address(address: str) -> str:
     """The external form of an internal address (Postfix's quote_821_local and quote_822_local); "" stays ""."""
     if not address:

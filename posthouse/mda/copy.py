@@ -16,14 +16,14 @@ def delivery_fields(
 
     Addresses come in their internal form; in a header a local part of odd characters stands in quotes.
     """
-    lines: list[str] = []
+    text = ""
     if return_path and sender is not None:
-        lines.append(f"Return-Path: <{quote_address(sender)}>")
+        text = f"Return-Path: <{quote_address(sender)}>\r\n"
     if original_recipient:
-        lines.append(f"X-Original-To: {quote_address(original_recipient)}")
+        text += f"X-Original-To: {quote_address(original_recipient)}\r\n"
     if delivered_to:
-        lines.append(f"Delivered-To: {quote_address(delivered_to)}")
-    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
+        text += f"Delivered-To: {quote_address(delivered_to)}\r\n"
+    return text.encode("utf-8", "surrogateescape")
 
 
 def from_line(sender: str, now: float) -> bytes:

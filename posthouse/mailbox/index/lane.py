@@ -119,7 +119,9 @@ class Lane:
         return cast(T, await future)
 
     def _start(self) -> None:
-        batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
+        batch, self.waiting = self.waiting, []
+        if len(batch) > BATCH:
+            batch, self.waiting = batch[:BATCH], batch[BATCH:]
         self.running = True
         if all(job.quick for job in batch):
             self._lanes.enqueue(self, batch)
