@@ -131,8 +131,8 @@ class Workbench:
     def _row(self, errand: Errand) -> Row | Report:
         try:
             row = wait(self._local[errand.service].alias_maps.lookup(errand.names[0]))
-        except TableRetry as retry:
-            return deferred("4.3.0", f"alias database unavailable: {retry}")
+        except TableRetry:
+            return deferred("4.3.0", "alias database unavailable")
         return deferred("4.3.0", f"alias {errand.names[0]} is gone") if row is None else row
 
     def _alias_identity(self, errand: Errand) -> Identity | Report:

@@ -126,7 +126,7 @@ class MailWorker:
         self._resolver = open_resolver(words)
         native = NativeLookup()
         own = own_addresses(configuration)
-        with speaking(log("trivial-rewrite").warning):
+        with speaking(log("trivial-rewrite").warning, log("trivial-rewrite").error):
             self._router = Router.open(configuration, log("trivial-rewrite"))
         data = configuration.value("data_directory")
         self._journal = SegmentJournal(os.path.join(data, "journal"), read_settings(JournalSettings, configuration))
@@ -151,7 +151,7 @@ class MailWorker:
             cleanup_log = log("cleanup")
             if line is not None and line.overrides:
                 cleanup_log = service_log(configuration.with_overrides(line.overrides, ""), sink, "cleanup")
-            with speaking(cleanup_log.warning):
+            with speaking(cleanup_log.warning, cleanup_log.error):
                 return CleanupIntake.open(
                     behind_cleanup(service_configuration, line),
                     self._router,

@@ -83,7 +83,7 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
     """The sessions of one line. Call while the process may still read keys and tables. Raises ConfigError."""
     own = service_configuration(configuration, service)
     log = service_log(own, parts.sink, service.command)
-    with speaking(log.warning):
+    with speaking(log.warning, log.error):
         return _open(service, own, parts, log)
 
 

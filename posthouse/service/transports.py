@@ -80,7 +80,7 @@ def open_transports(
             for _, complaint in check_program(own, service.command):
                 program.fatal(complaint)
                 raise ConfigError(complaint)
-            with speaking(program.warning):
+            with speaking(program.warning, program.error):
                 agent = _agent(service, own, neighbours, program, agents)
                 status_filter = open_status_filter(service.command, own, program.warning)
         except ConfigError as error:

@@ -16,7 +16,7 @@ from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.tables.file_values import BadFiles, ReadValue, as_written
 from posthouse.tables.table import Row, Table, TableError, TableRetry
-from posthouse.tables.warning import speaker, warn
+from posthouse.tables.warning import complain, speaker, warn
 
 CHECK_SECONDS = 0.05
 """How often a file is looked at for a change: often enough for people, rare enough for the hot path."""
@@ -295,7 +295,7 @@ class LivingTable:
         except TableError as error:
             if self._table is None:
                 self._trouble = f"{self.name} is unavailable. {error}"
-                self._warn(self._trouble)
+                complain(self._trouble, str(error))
             else:
                 # The rows read before are better than none; master starts new workers to read what they cannot.
                 self._warn(f"{self.name} has changed and cannot be opened anew, so its old content stays. {error}")

@@ -25,27 +25,39 @@ def send_warnings_to(listener: Callable[[str], None]) -> Callable[[str], None]:
 
 
 _speaker: Callable[[str], None] | None = None
+_complainer: Callable[[str], None] | None = None
 
 
 class speaking:  # a verb: `with speaking(log.warning):`
-    """What is opened within warns through this function, now and later. (postmap -q does without contextlib.)"""
+    """What is opened within warns through `listener`, now and later; that it cannot be opened is told to `errors`.
+    (postmap -q does without contextlib.)"""
 
-    def __init__(self, listener: Callable[[str], None]) -> None:
+    def __init__(self, listener: Callable[[str], None], errors: Callable[[str], None] | None = None) -> None:
         self._listener = listener
-        self._before: Callable[[str], None] | None = None
+        self._errors = errors
+        self._before: tuple[Callable[[str], None] | None, Callable[[str], None] | None] = (None, None)
 
     def __enter__(self) -> None:
-        global _speaker
-        self._before, _speaker = _speaker, self._listener
+        global _speaker, _complainer
+        self._before = _speaker, _complainer
+        _speaker, _complainer = self._listener, self._errors
 
     def __exit__(self, *exception: object) -> None:
-        global _speaker
-        _speaker = self._before
+        global _speaker, _complainer
+        _speaker, _complainer = self._before
 
 
 def speaker() -> Callable[[str], None]:
     """Through which function what is opened now is to warn."""
     return warn if _speaker is None else _speaker
+
+
+def complain(trouble: str, error: str) -> None:
+    """A table cannot be opened: an error where somebody listens for them, else a warning that says what follows."""
+    if _complainer is not None:
+        _complainer(error)
+    else:
+        warn(trouble)
 
 
 def warn(text: str) -> None:

@@ -71,8 +71,8 @@ class VirtualAgent:
                 if row is not None:
                     dsn = Dsn("2.0.0", f"delivers to {'maildir' if row.value.endswith('/') else 'mailbox'}")
                     return Outcome(queued.index, Fate.DELIVERED, dsn, "virtual")
-        except TableRetry as retry:
-            dsn = Dsn("4.3.0", f"mail system configuration error: {retry}")
+        except TableRetry:
+            dsn = Dsn("4.3.5", "mail system configuration error")
             return Outcome(queued.index, Fate.DEFERRED, dsn, "virtual")
         return Outcome(queued.index, Fate.BOUNCED, Dsn("5.1.1", f'unknown user: "{address}"'), "virtual")
 
@@ -116,8 +116,8 @@ class VirtualHands:
                 return bounced("5.1.1", f'unknown user: "{address}"')
             uid = self._lookup(self._uids, address)
             gid = self._lookup(self._gids, address)
-        except TableRetry as retry:
-            return deferred("4.3.0", f"mail system configuration error: {retry}")
+        except TableRetry:
+            return deferred("4.3.5", "mail system configuration error")
         if uid is None or not uid.isdecimal():
             return deferred("4.3.5", f"recipient {address}: uid not found in virtual_uid_maps")
         if gid is None or not gid.isdecimal() or int(gid) == 0:

@@ -224,8 +224,8 @@ class Attempt:
                     return
                 try:
                     row = await self._post.alias(name)
-                except TableRetry as retry:
-                    self.part(address, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
+                except TableRetry:
+                    self.part(address, Fate.DEFERRED, "4.3.0", "alias database unavailable")
                     return
                 if row is not None:
                     await self._expand(address, row, name, left, place)
@@ -274,8 +274,8 @@ class Attempt:
             return
         try:
             owner = await self._post.owner(name)
-        except TableRetry as retry:
-            self.part(address, Fate.DEFERRED, "4.3.0", f"alias database unavailable: {retry}")
+        except TableRetry:
+            self.part(address, Fate.DEFERRED, "4.3.0", "alias database unavailable")
             return
         below = replace(place, within=Within.ALIAS, name=name, above=(*place.above, name))
         if owner is not None:
