@@ -1,8 +1,8 @@
 """The commands in .venv/bin, made to start faster: `./dev setup` runs this after pip.
 
-pip writes its own start into bin and drops the interpreter's options. Without the site module (-S), which looks
-through site-packages for things that this program does not need, and isolated from the caller's environment (-I), a
-command takes 4 of 30 milliseconds less. An installation that keeps pip's scripts works the same.
+pip installs the scripts that hatch_build.py makes, and drops an interpreter's options. Without the site module
+(-S), which looks through site-packages for things that this program does not need, and isolated from the caller's
+environment (-I), a command takes some milliseconds less. An installation with pip's works the same.
 """
 
 import sys
@@ -26,9 +26,9 @@ sys.exit(run({name!r}))
 
 
 def script(target: str, python: str) -> str:
-    """The text of one command's script; the target is as in pyproject.toml: module:function."""
+    """The text of one command's script; the target is as in pyproject.toml: the module in commands/."""
     path = [str(ROOT), sysconfig.get_path("purelib")]
-    return SCRIPT.format(python=python, path=path, name=target.partition(":")[2])
+    return SCRIPT.format(python=python, path=path, name=target)
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
     python = sys.executable
     if len(python) > SHEBANG_LIMIT or " " in python:
         return 0
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["posthouse"]["scripts"]
     for name, target in scripts.items():
         path = Path(python).parent / name
         text = script(target, python)

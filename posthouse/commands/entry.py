@@ -1,4 +1,4 @@
-"""Where every command starts: `postconf = "posthouse.commands.entry:postconf"` in pyproject.toml.
+"""Where every command starts: a script runs its module by name (tool.posthouse.scripts in pyproject.toml).
 
 A command is a module of this room with `main(arguments: list[str]) -> int`. Before it is
 imported, the environment's PYTHON* variables lose their effect: a mail command is run from
@@ -82,10 +82,3 @@ def _import_late(*, short: bool) -> None:
         from posthouse.commands import quick_dataclasses
 
         sys.modules["dataclasses"] = quick_dataclasses
-
-
-def __getattr__(name: str) -> object:
-    """The entry function of a command, by its name."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return lambda: run(name)

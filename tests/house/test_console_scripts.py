@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["posthouse"][
+    "scripts"
+]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_script_has_its_module(script: str) -> None:
-    module, _, name = SCRIPTS[script].partition(":")
-    assert module == "posthouse.commands.entry"
-    assert importlib.util.find_spec(f"posthouse.commands.{name}") is not None
+    assert importlib.util.find_spec(f"posthouse.commands.{SCRIPTS[script]}") is not None
 
 
 def test_a_wrong_option_is_refused_without_a_traceback() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     running = {
         script: subprocess.Popen(
-            [sys.executable, "-c", _run(target.partition(":")[2]), "--no-such-option"],
+            [sys.executable, "-c", _run(target), "--no-such-option"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -17,7 +17,7 @@ from posthouse.config.options import LETTERS as POSTCONF
 from tools import man_pages
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["posthouse"]["scripts"]
 KNOWN = {
     "mailq": "",
     "newaliases": "",
@@ -55,7 +55,7 @@ def test_a_command_has_a_page(command: str) -> None:
 def test_a_page_has_the_options_of_the_parser_and_no_others(command: str) -> None:
     letters = KNOWN.get(command)
     if letters is None:
-        letters = _letters(SCRIPTS[command].partition(":")[2])
+        letters = _letters(SCRIPTS[command])
     text = (man_pages.SOURCES / f"{command}.1.txt").read_text(encoding="utf-8")
     described = [option for option in man_pages.options(text) if not option.startswith("--")]
     assert len(described) == len(set(described))

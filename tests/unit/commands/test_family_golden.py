@@ -39,7 +39,9 @@ def commands(tmp_path: Path) -> str:
     folder.mkdir()
     for name in ("postlock", "postkick", "postlog"):
         script = folder / name
-        start = f"import sys; sys.argv[0] = {name!r}; from posthouse.commands import entry; sys.exit(entry.{name}())"
+        start = (
+            f"import sys; sys.argv[0] = {name!r}; from posthouse.commands import entry; sys.exit(entry.run({name!r}))"
+        )
         script.write_text(f"#!{sys.executable}\n{start}\n")
         script.chmod(0o755)
     return f"{folder}:/usr/bin:/bin"
