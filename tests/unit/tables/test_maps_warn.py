@@ -29,6 +29,14 @@ async def test_what_is_opened_for_a_service_warns_in_its_name_each_time() -> Non
         send_warnings_to(before)
 
 
+def test_a_service_that_listens_for_errors_hears_once_why_a_table_cannot_be_opened() -> None:
+    warnings: list[str] = []
+    errors: list[str] = []
+    with speaking(warnings.append, errors.append):
+        open_maps(GONE, Configuration("/etc", {}), "x_maps")
+    assert (warnings, errors) == ([], ["open database /nonexistent/t.db: No such file or directory"])
+
+
 async def test_what_is_opened_for_nobody_warns_where_the_process_does() -> None:
     process: list[str] = []
     maps = open_maps(GONE, Configuration("/etc", {}), "x_maps")
