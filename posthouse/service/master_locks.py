@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from posthouse.config.error import ConfigError
 from posthouse.host.users import Identity
 
 PID_WIDTH = 32
@@ -21,8 +22,11 @@ class AlreadyRunning(Exception):
 
 
 def lock_file(path: str, shown: str) -> int:
-    """Open and lock a file for life, and write our process id into it. Raises AlreadyRunning, OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    """Open and lock a file for life, and write our process id into it. Raises AlreadyRunning, ConfigError, OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:  # most often a folder that mail_owner cannot reach
+        raise ConfigError(f"open lock file {shown}: cannot open file: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -36,14 +40,14 @@ def lock_file(path: str, shown: str) -> int:
 
 
 def take_master_locks(queue_directory: str, data_directory: str, identity: Identity) -> list[int]:
-    """Both, that of the spool first. Raises AlreadyRunning, OSError."""
+    """Both, that of the spool first. Raises AlreadyRunning, ConfigError, OSError."""
     pid = lock_file(os.path.join(queue_directory, "pid", "master.pid"), "pid/master.pid")
     path = os.path.join(data_directory, "master.lock")
     try:
         _give(path, identity)
         with _rights_in(data_directory, identity):
             return [pid, lock_file(path, path)]
-    except (AlreadyRunning, OSError):
+    except (AlreadyRunning, ConfigError, OSError):
         os.close(pid)
         raise
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.config.error import ConfigError
 from posthouse.host.users import Identity, own_identity, user_identity
 from posthouse.service.master_locks import AlreadyRunning, take_master_locks
 
@@ -71,6 +72,6 @@ def test_what_mail_owner_may_not_write_is_not_written_for_him(folders: tuple[str
     secret.write_text("kept")
     secret.chmod(0o600)
     os.link(secret, f"{data}/master.lock")
-    with pytest.raises(PermissionError):
+    with pytest.raises(ConfigError, match=f"^open lock file {data}/master.lock: cannot open file: Permission denied$"):
         take_master_locks(spool, data, owner)
     assert (secret.read_text(), secret.stat().st_uid) == ("kept", 0)
