@@ -14,6 +14,7 @@ What an older salt wrote, and a record that the power cut off, end the reading. 
 written over in place they cost half of what a growing file does.
 """
 
+import errno
 import os
 import struct
 import threading
@@ -33,6 +34,7 @@ MAGIC = b"PHledger1\n"
 SALT = 16
 HEADER = len(MAGIC) + SALT
 _FRAME = struct.Struct("<II")
+FULL = (errno.ENOSPC, errno.EDQUOT)
 PART = 16 << 20
 """Octets after which the other part is begun: what a recovery reads, and how seldom accounts are synced."""
 PARTS = 8
@@ -71,10 +73,12 @@ class _Part:
         frame = _FRAME.pack(len(payload), zlib.crc32(payload, zlib.crc32(self.salt)))
         head = MAGIC + self.salt if self.size == 0 else b""
         data = memoryview(b"".join((head, frame, payload)))
+        size = self.size
         while data:
-            count = os.pwrite(self.descriptor, data, self.size)
-            self.size += count
+            count = os.pwrite(self.descriptor, data, size)
+            size += count
             data = data[count:]
+        self.size = size  # only now: where half of it found room the next record goes over it
 
 
 class Ledger:
@@ -95,7 +99,7 @@ class Ledger:
         return not self._broken
 
     def append(self, now: float, deposits: Sequence[Deposit]) -> None:
-        """Durable when it returns. Raises OSError; it is of no use after that."""
+        """Durable when it returns. Raises OSError; it is of no use after that, unless the disk was only full."""
         payload = _encoder.encode(Round(now, tuple(deposits)))
         with self._lock:
             if self._broken:
@@ -104,6 +108,10 @@ class Ledger:
                 part = self._part()
                 part.owing.update([deposit.account for deposit in deposits])
                 part.write(payload)
+            except OSError as error:
+                self._broken = error.errno not in FULL
+                raise
+            try:
                 self._sync(part.descriptor)
             except OSError:
                 self._broken = True

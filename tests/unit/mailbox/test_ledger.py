@@ -123,3 +123,27 @@ def test_after_a_sync_that_failed_it_is_used_no_more(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="before"):
         written.append(0.0, [deposit("a@x")])
     written.close()
+
+
+def test_a_disk_that_was_full_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pwrite = os.pwrite
+    room = [20]
+
+    def narrow(descriptor: int, data: memoryview, at: int) -> int:
+        if not room:
+            return pwrite(descriptor, data, at)
+        if not room[0]:
+            room.clear()
+            raise OSError(28, "No space left on device")
+        part, room[0] = data[: room[0]], 0
+        return pwrite(descriptor, part, at)
+
+    written = Ledger(tmp_path, "1-1")
+    written.append(0.0, [deposit("a@x")])
+    monkeypatch.setattr(ledger.os, "pwrite", narrow)
+    with pytest.raises(OSError, match="No space left"):
+        written.append(1.0, [deposit("b@x")])
+    assert written.usable
+    written.append(2.0, [deposit("c@x")])
+    assert accounts(parts(tmp_path)[0]) == ["a@x", "c@x"]
+    written.close()
