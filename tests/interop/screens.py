@@ -379,7 +379,7 @@ def log_of(text: str, address: str, programs: Sequence[str] = ("postscreen",)) -
 
 
 def random_steps(source: random.Random) -> tuple[Step, ...]:
-    """A client that says anything, one line at a time, until it is turned away or says QUIT."""
+    """A client that says anything, mostly one line at a time, until it is turned away or says QUIT."""
     steps: list[Step] = [READ]
     for _ in range(source.randint(2, 14)):
         line = source.choice(LINES)
@@ -391,7 +391,13 @@ def random_steps(source: random.Random) -> tuple[Step, ...]:
             place = source.randrange(len(line) + 1)
             line = line[:place] + source.choice([*"\\\"<>@,;:()[].\x01\x7f\t \xe9%!'*", "\xc3\xa9"]) + line[place:]
         ending = source.choice(("\r\n",) * 8 + ("\n", "\r\r\n"))
-        steps += [(line + ending).encode("latin-1"), READ]
+        sent = (line + ending).encode("latin-1")
+        before = steps[-2] if len(steps) > 1 else None
+        # Some come with the line before; behind a refused STARTTLS Postfix's postscreen would not look at them.
+        if isinstance(before, bytes) and source.random() < 0.1 and b"STARTTLS" not in before.upper():
+            steps[-2:] = [before + sent, READ, READ]
+        else:
+            steps += [sent, READ]
     return (*steps, *BYE)
 
 

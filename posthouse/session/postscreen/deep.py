@@ -81,7 +81,7 @@ async def _command(session: Dialogue, line: str) -> None:
     service = visit.service
     line = await _filtered(visit, line)
     word, _, rest = line.lstrip(" ").partition(" ")  # a tab parts nothing
-    argument = rest.strip(" ")
+    argument = rest.lstrip(" ")
     name = word.upper() if word.isascii() else word
     verb = VERBS.get(name)
     shown = "".join([c if c.isprintable() else "?" for c in word])
