@@ -101,7 +101,7 @@ LISTENERS: dict[str, tuple[str, ...]] = {
         "postscreen_dnsbl_timeout=4s",
     ),
     "silent-lists": ("postscreen_greet_wait=1s", "postscreen_dnsbl_sites=slow.test", "postscreen_dnsbl_timeout=2s"),
-    "broken-lists": ("postscreen_greet_wait=2s", "postscreen_dnsbl_sites=broken.test,wl.test*-1"),
+    "broken-lists": ("postscreen_greet_wait=5s", "postscreen_dnsbl_sites=broken.test,wl.test*-1"),
     "no-lists": ("postscreen_greet_wait=1s", "postscreen_dnsbl_sites=broken.test"),
     "proxied": ("postscreen_greet_wait=1s", "postscreen_upstream_proxy_protocol=haproxy"),
     "no-server": ("postscreen_greet_wait=1s", "smtpd_service_name=nosuch"),

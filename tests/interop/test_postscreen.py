@@ -21,8 +21,10 @@ from posthouse.testkit.master_lines import SERVICES
 from tests.interop.conftest import REAL, REAL_DAEMONS
 from tests.interop.peers import Real
 from tests.interop.screens import BYE, FILES, LISTENERS, READ, SCRIPTS, ZONES, Script, log_of, random_steps, talk
-from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually, run
+
+OURS_PORT, REAL_PORT = 24100, 24200
+"""The first of each one's ports, below those that the system gives to clients: two dozen free ones do not stay free."""
 
 STRANGERS = 200
 """Clients with random commands."""
@@ -85,7 +87,7 @@ class Both:
     began: float
 
 
-def configure(folder: Path, more: str) -> dict[str, int]:
+def configure(folder: Path, more: str, first_port: int) -> dict[str, int]:
     for name in ("etc", "spool", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
@@ -93,7 +95,7 @@ def configure(folder: Path, more: str) -> dict[str, int]:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     (folder / "etc" / "main.cf").write_text(MAIN_CF.format(folder=folder) + more)
-    ports = {name: free_port() for name in LISTENERS}
+    ports = {name: first_port + number for number, name in enumerate(LISTENERS)}
     lines = []
     for name, options in LISTENERS.items():
         lines.append(f"127.0.0.1:{ports[name]} inet n - n - 1 postscreen")
@@ -168,8 +170,8 @@ def both() -> Iterator[Both]:
             stack.callback(shutil.rmtree, folder)
             folder.chmod(0o755)
             folders.append(folder)
-        ours = Side(folders[0], configure(folders[0], OURS_CF.format(server=NAME_SERVER)))
-        real = Side(folders[1], configure(folders[1], REAL_CF))
+        ours = Side(folders[0], configure(folders[0], OURS_CF.format(server=NAME_SERVER), OURS_PORT))
+        real = Side(folders[1], configure(folders[1], REAL_CF, REAL_PORT))
         stack.enter_context(name_server(folders[2]))
         resolv = folders[2] / "resolv.conf"
         postfix = Real(real.folder, 0)
