@@ -27,6 +27,10 @@ STRIP_LIMIT = 100
 """Times a local domain is cut off an address that hides another one before it."""
 
 
+REASONS = dict.fromkeys(("error", "retry"), "Address is undeliverable")
+"""What the agents of failure say where nobody told them what."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResolveSettings:
     """What resolving reads."""
@@ -146,7 +150,7 @@ class Resolver:
             if row is not None:
                 evidence.append(row.evidence)
                 if row.transport:
-                    transport, nexthop = row.transport, row.nexthop or domain
+                    transport, nexthop = row.transport, row.nexthop or REASONS.get(row.transport, domain)
                 elif row.nexthop:
                     nexthop = row.nexthop
         if self._relocated is not None and address_class is not AddressClass.VIRTUAL_ALIAS:
@@ -210,11 +214,11 @@ class Resolver:
                     return transport.strip(), nexthop.strip() or await self._relay(sender, domain, evidence)
         evidence.append(self._why[parameter])
         transport, _, nexthop = value.partition(":")
-        nexthop = nexthop.strip()
+        transport, nexthop = transport.strip(), nexthop.strip() or REASONS.get(transport.strip(), "")
         if not nexthop:
             off_host = address_class in (AddressClass.RELAY, AddressClass.DEFAULT)
             nexthop = await self._relay(sender, domain, evidence) if off_host else domain
-        return transport.strip(), nexthop
+        return transport, nexthop
 
     async def _relay(self, sender: str, domain: str, evidence: list[Evidence]) -> str:
         settings = self._settings

@@ -94,8 +94,10 @@ class VirtualHands:
         uid_maps: Maps,
         gid_maps: Maps,
         clock: Callable[[], float],
+        warn: Callable[[str], None],
     ) -> None:
         self._settings = settings
+        self._warn = warn
         self._mailboxes = mailbox_maps
         self._uids = uid_maps
         self._gids = gid_maps
@@ -118,12 +120,15 @@ class VirtualHands:
             gid = self._lookup(self._gids, address)
         except TableRetry:
             return deferred("4.3.5", "mail system configuration error")
-        if uid is None or not uid.isdecimal():
-            return deferred("4.3.5", f"recipient {address}: uid not found in virtual_uid_maps")
-        if gid is None or not gid.isdecimal() or int(gid) == 0:
-            return deferred("4.3.5", f"recipient {address}: gid not found in virtual_gid_maps")
-        if int(uid) < self._settings.virtual_minimum_uid or int(uid) == 0:
+        for kind, value, least in (("uid", uid, self._settings.virtual_minimum_uid), ("gid", gid, 1)):
+            if value is None:
+                self._warn(f"recipient {address}: not found in virtual_{kind}_maps")
+            elif not value.isdecimal() or int(value) < max(least, 1):
+                self._warn(f"recipient {address}: bad {kind} {value} in virtual_{kind}_maps")
+            else:
+                continue
             return deferred("4.3.5", "mail system configuration error")
+        assert uid is not None and gid is not None, "both were found"
         return Identity(int(uid), int(gid))
 
     def deliver(self, errand: Errand, content: int, identity: Identity) -> Report:

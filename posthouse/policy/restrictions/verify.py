@@ -89,7 +89,8 @@ class Verify:
             named = f"<{address}>: {reply_class} rejected:"
             if result.status is ProbeStatus.UNDELIVERABLE:
                 text = reason or result.text
-                return facts.refuse(reject_code, status, f"{named} undeliverable address: {text}", fact)
+                word = "unverified" if reject_code // 100 == 4 else "undeliverable"  # as Postfix words it
+                return facts.refuse(reject_code, status, f"{named} {word} address: {text}", fact)
             waiting = result.text or "Address verification in progress"
             text = f"{named} unverified address: {waiting[:REASON_LIMIT]}"
             if tempfail_action == "defer":

@@ -207,7 +207,10 @@ class SmtpListener:
             session.transcript.heard(line)
         if service.command_filter is not nothing:
             try:
-                line = await service.command_filter(line) or line
+                wanted = await service.command_filter(line)
+                if wanted is not None and wanted != line:
+                    session.log.info(f'{session.namaddr}: replacing command "{line[:100]}" with "{wanted[:100]}"')
+                    line = wanted
             except TableRetry:
                 session.log.warning("smtpd_command_filter lookup error")
                 await self._error(session, "unknown", FILTER_FAILED)

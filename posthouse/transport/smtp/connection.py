@@ -27,6 +27,7 @@ from posthouse.transport.smtp.tls_sessions import TlsSessions
 from posthouse.wire.smtp.client_auth import MECHANISMS, choose_mechanism
 from posthouse.wire.smtp.client_offer import Offer, parse_offer
 from posthouse.wire.smtp.client_reader import ClientReplyReader
+from posthouse.wire.smtp.ehlo import discarded_words
 from posthouse.wire.smtp.reply import RemoteProtocolError, Reply
 
 Connect = Callable[[Candidate, float, str | None], Awaitable[Stream]]
@@ -190,6 +191,8 @@ class Opener:
             reply = await connection.ask(f"{verb} {name}", settings.smtp_helo_timeout, doing)
             if reply.code // 100 == 2:
                 connection.offer = parse_offer(reply, self._discard)
+                if self._discard:
+                    self._log.info(f"discarding EHLO keywords: {discarded_words(self._discard)}")
                 self._check_loop(reply, connection, nexthop, detect_loop)
                 return
             if self._lmtp or reply.code == 421:

@@ -20,7 +20,8 @@ _KNOWN = (
 
 def discarded_words(discard: frozenset[str]) -> str:
     """The keywords that are kept silent about, for the log."""
-    return " ".join([word for word in _KNOWN if word in discard])
+    known = {word.upper() for word in discard}
+    return " ".join([word for word in _KNOWN if word in known])
 
 
 def offer(

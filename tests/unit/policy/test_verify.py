@@ -54,6 +54,6 @@ async def test_the_operators_reason_takes_the_place_of_the_probes(house: Any) ->
         unverified_sender_reject_reason="no such sender",
     )
     assert await one.send("bad@relay.example") == (
-        "450 4.1.7 <bad@relay.example>: Sender address rejected: undeliverable address: no such sender"
+        "450 4.1.7 <bad@relay.example>: Sender address rejected: unverified address: no such sender"
     )
     assert await one.send("") == "ok"
