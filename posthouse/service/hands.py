@@ -72,7 +72,7 @@ class Workbench:
                     open_maps(virtual.virtual_uid_maps, own, "virtual_uid_maps", substitution=False),
                     open_maps(virtual.virtual_gid_maps, own, "virtual_gid_maps", substitution=False),
                     time.time,
-                    log.warning,
+                    log.program("virtual").warning,
                 )
             else:
                 try:
