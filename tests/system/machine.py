@@ -126,11 +126,14 @@ class Instance:
     def logged(self, pattern: str, within: float = PATIENCE, after: int = 0) -> re.Match[str]:
         """Wait for a line of the log; `after` is a length of text() before which nothing counts."""
         expression = re.compile(pattern, re.MULTILINE)
-        return eventually(
-            lambda: expression.search(self.text(), after),
-            f"{pattern} in the log:\n{self.text()[max(after, len(self.text()) - 4000) :]}",
-            within,
-        )
+        try:
+            return eventually(lambda: expression.search(self.text(), after), within=within)
+        except AssertionError:
+            # The log as it is now, not as it was when the waiting began.
+            text = self.text()
+            raise AssertionError(
+                f"not within {within:.0f} s: {pattern} in the log:\n{text[max(after, len(text) - 4000) :]}"
+            ) from None
 
     def master(self) -> int | None:
         """The master's pid while it runs."""
