@@ -210,7 +210,7 @@ class MxLookup:
             family = "AAAA" if ":" in address else "A"
             if family in self._settings.families:
                 return [MailHost(name, address, preference)]
-            return LookupFailure("5.4.4", f"unable to look up host {name}: Address family for hostname not supported")
+            return LookupFailure("5.3.0", f"unable to look up host {name}: Address family for hostname not supported")
         outcome: list[MailHost] | LookupFailure | None = None
         if self._settings.dns and "dns" in self._settings.smtp_host_lookup:
             outcome = await self._dns_addresses(name, preference, secure)

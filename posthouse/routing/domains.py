@@ -9,6 +9,7 @@ or files ask anything, and what they said is kept for CACHE_SECONDS.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from posthouse.address.address import fold
 from posthouse.address.domain import literal_address, parents
@@ -36,6 +37,7 @@ class DomainSettings:
     virtual_mailbox_domains: str
     relay_domains: str
     inet_interfaces: tuple[str, ...]
+    inet_protocols: tuple[str, ...]
     proxy_interfaces: tuple[str, ...]
     parent_domain_matches_subdomains: tuple[str, ...]
     helpful_warnings: bool
@@ -131,7 +133,7 @@ class Domains:
     async def _classify(self, domain: str) -> tuple[AddressClass, Evidence]:
         found: tuple[AddressClass, Evidence] | None = None
         address = literal_address(domain)
-        if address is not None and address in self._interfaces:
+        if address is not None and str(ip_address(address)) in self._interfaces:
             return AddressClass.LOCAL, self._literal
         for address_class, listed in self._lists.items():
             if listed.names is not None and not listed.names:
@@ -161,4 +163,7 @@ def own_interfaces(settings: DomainSettings) -> frozenset[str]:
     if words & {"all", "loopback-only", "$myhostname", "localhost"} or not words:
         only_loopback = "all" not in words
         own |= {a.address for a in interface_addresses() if a.loopback or not only_loopback}
+    families = {word.lower() for word in settings.inet_protocols}
+    if families and "all" not in families:
+        own = {address for address in own if ("ipv6" if ":" in address else "ipv4") in families}
     return frozenset(own)

@@ -72,7 +72,8 @@ def _parse_one(text: str, default_port: int, *, lmtp: bool) -> Nexthop:
     else:
         host, _, port = rest.partition(":")
         use_mx = not lmtp
-    host = host.removeprefix("IPv6:").removeprefix("ipv6:")
+    if host[:5].lower() == "ipv6:":  # RFC 5321 section 4.1.3
+        host = host[5:]
     if not host:
         raise NexthopError(f"null host or nexthop: {text}")
     return Nexthop(text, host, parse_port(port) if port else default_port, use_mx)

@@ -153,3 +153,20 @@ async def test_a_place_behind_a_relayed_domain_is_seen(open_router: OpenRouter, 
     plain = open_router(allow_percent_hack="no", swap_bangpath="no", resolve_dequoted_address="no")
     assert not (await plain.resolve("", address)).routed
     assert not (await open_router().resolve("", "u+x@rl.example")).routed
+
+
+@pytest.mark.parametrize(
+    ("protocols", "domain", "local"),
+    [
+        ("all", "[IPv6:::1]", True),
+        ("all", "[IPV6:0:0::1]", True),
+        ("all", "[127.0.0.1]", True),
+        ("ipv4", "[IPv6:::1]", False),
+        ("ipv6", "[127.0.0.1]", False),
+    ],
+)
+async def test_literals_of_this_machine_are_local_when_inet_protocols_has_their_family(
+    open_router: Callable[..., Router], protocols: str, domain: str, local: bool
+) -> None:
+    router = open_router(inet_protocols=protocols, inet_interfaces="127.0.0.1, [::1]")
+    assert ((await router.classify(f"u@{domain}"))[0] is AddressClass.LOCAL) is local

@@ -15,6 +15,7 @@ FORMS = [
     ("[h.example]:submission", False, [Nexthop("[h.example]:submission", "h.example", 587)]),
     ("[::1]:2525", False, [Nexthop("[::1]:2525", "::1", 2525)]),
     ("[IPv6:::1]", False, [Nexthop("[IPv6:::1]", "::1", 25)]),
+    ("[IPV6:::1]", False, [Nexthop("[IPV6:::1]", "::1", 25)]),
     ("a, b:26", False, [Nexthop("a", "a", 25, use_mx=True), Nexthop("b:26", "b", 26, use_mx=True)]),
     ("unix:private/lmtp", True, [Nexthop("unix:private/lmtp", path="private/lmtp")]),
     ("inet:[127.0.0.1]:24", True, [Nexthop("inet:[127.0.0.1]:24", "127.0.0.1", 24)]),
