@@ -56,7 +56,7 @@ from posthouse.service.loop import Work, run_worker
 from posthouse.service.people import open_people
 from posthouse.service.postscreen import Postscreens
 from posthouse.service.queue_rights import QueueRights
-from posthouse.service.services import behind_cleanup, cleanup_service, service_log
+from posthouse.service.services import behind_cleanup, cleanup_service, service_configuration, service_log
 from posthouse.service.smtpd import SmtpdParts, open_smtpd
 from posthouse.service.spool import socket_path
 from posthouse.service.store_agent import open_native_store, open_store_agent
@@ -283,7 +283,12 @@ class MailWorker:
                     )
                 except ConfigError as error:
                     # One line of master.cf that is wrong must not keep the others from being served.
-                    self._listeners[id(listener.service)] = UnservedListener(str(error), log(listener.service.command))
+                    self._listeners[id(listener.service)] = UnservedListener(
+                        str(error),
+                        service_log(
+                            service_configuration(configuration, listener.service), sink, listener.service.command
+                        ),
+                    )
 
     def _pickup_configuration(self, services: Sequence[Service]) -> Configuration:
         """pickup's own -o settings (content_filter, receive_override_options)."""

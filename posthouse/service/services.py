@@ -41,6 +41,13 @@ def behind_cleanup(configuration: Configuration, service: Service | None) -> Con
     return configuration.with_overrides(own, f"master.cf:{service.line}") if own else configuration
 
 
+def require_no_words(service: Service) -> None:
+    """Words behind a daemon's options mean nothing to it: most often a value of -o with blanks. Raises ConfigError."""
+    for word in service.arguments:
+        if not word.startswith("-"):
+            raise ConfigError(f"unexpected command-line argument: {word}")
+
+
 def service_log(configuration: Configuration, sink: Sink, program: str) -> ProcessLog:
     """The log of a program of one service: "postfix/submission/smtpd" by its syslog_name."""
     return ProcessLog(sink, f"{configuration.value('syslog_name')}/{program}")

@@ -23,7 +23,7 @@ from posthouse.policy.milter.milters import open_smtpd_milters
 from posthouse.policy.reach import Reach, reach
 from posthouse.policy.stages import Stages
 from posthouse.service.authentication import AccountAuthenticator, DovecotMechanisms
-from posthouse.service.services import service_configuration, service_log
+from posthouse.service.services import require_no_words, service_configuration, service_log
 from posthouse.service.shares import smtpd_part
 from posthouse.session.lmtp.open_service import as_lmtp
 from posthouse.session.smtp.client_limits import ClientLimits
@@ -88,6 +88,7 @@ def open_smtpd(service: Service, configuration: Configuration, parts: SmtpdParts
 
 
 def _open(service: Service, own: Configuration, parts: SmtpdParts, log: ProcessLog) -> SmtpListener:
+    require_no_words(service)
     require_program(own, "smtpd")
     settings = read_settings(SmtpdServiceSettings, own)
     authenticator: AccountAuthenticator | None = None

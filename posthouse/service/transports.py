@@ -22,7 +22,7 @@ from posthouse.routing.router import Router
 from posthouse.schedule.settings import read_transport_settings
 from posthouse.schedule.status_filter import open_status_filter
 from posthouse.schedule.transport import TransportService
-from posthouse.service.services import service_configuration, service_log
+from posthouse.service.services import require_no_words, service_configuration, service_log
 from posthouse.service.shares import part, transport_part
 from posthouse.tables.maps import open_maps
 from posthouse.tables.warning import speaking
@@ -105,6 +105,8 @@ def _agent(
     log: ProcessLog,
     agents: MutableMapping[str, DeliveryAgent],
 ) -> DeliveryAgent | None:
+    if service.command != "pipe":
+        require_no_words(service)
     match service.command:
         case "smtp" | "lmtp":
             return SmtpAgent.open(
