@@ -14,7 +14,7 @@ from posthouse.address.local_part import quote_address, quote_local_part
 from posthouse.address.tokens import Kind, Token, scan
 
 FOLD_AT = 70
-"""Characters of a line (a tab counts as one) up to which addresses share it."""
+"""Octets of a line (a tab counts as one) up to which addresses share it."""
 
 GROUP = Token(Kind.SPECIAL, "group:")
 """The colon after a group's name."""
@@ -22,7 +22,7 @@ _COMMA = Token(Kind.SPECIAL, ",")
 
 # A list that standard form leaves alone: every address a Dot-string and a domain of two labels or more. No two
 # ways to match the same text, so it is linear (possessive quantifiers on groups are broken before 3.11.5).
-_ATEXT = r"[^\x00-\x20\x7f()<>@,;:\\\".\[\]%!]"
+_ATEXT = r"[^\x00-\x20\x7f()<>@,;:\\\".\[\]%!|]"
 _FULL = rf"{_ATEXT}+(?:\.{_ATEXT}+)*@{_ATEXT}+(?:\.{_ATEXT}+)+"
 _ITEM = rf'(?:(?:[^\x00-\x08\x0a-\x1f\x7f()<>@,;:\\"\[\]]|\r\n|"[^"\\\r\n]*")*<{_FULL}>|[ \t\r\n]*{_FULL})[ \t\r\n]*'
 _COMPLETE = re.compile(rf"{_ITEM}(?:,{_ITEM})*")
@@ -49,9 +49,20 @@ class Listed:
         return None if at < 0 else _joined(self.tokens[at + 1 :])
 
     @property
-    def quoted(self) -> bool:
-        """Whether % and ! in the local part are only characters."""
-        return any(token.kind is Kind.QUOTED for token in self.tokens)
+    def bang(self) -> int:
+        """Where in the local part the first ! stands that is not quoted; -1 when there is none."""
+        return self._offset("!", range(len(self.tokens)))
+
+    @property
+    def percent(self) -> int:
+        """Where in the local part the last % stands that is not quoted; -1 when there is none."""
+        return self._offset("%", range(len(self.tokens) - 1, -1, -1))
+
+    def _offset(self, special: str, order: range) -> int:
+        for number in order:
+            if _is(self.tokens[number], special):
+                return len(_joined(self.tokens[:number]))
+        return -1
 
     @property
     def address(self) -> str:
@@ -111,7 +122,6 @@ def parse_list(text: str) -> list[Node]:
             end_address(comma=False)
             nodes.append(GROUP)
             position = _copy_until(tokens, position - 1, ",", nodes)
-            in_group = False
             continue
         elif special == ">":
             end_address(comma=True)
@@ -165,11 +175,17 @@ def fold_list(name: str, text: str) -> str:
     lines = f"{name}: {text}".split("\n")
     folded = [lines[0]]
     for line in lines[1:]:
-        if len(folded[-1]) + 1 + len(line) < FOLD_AT:
+        if _width(folded[-1]) + 1 + _width(line) < FOLD_AT:
             folded[-1] += " " + line
         else:
             folded.append(line)
-    return "\r\n\t".join(folded)
+    # A line that begins with a blank was one before: in a comment that nothing ends.
+    return folded[0] + "".join(f"\r\n{line}" if line[:1] in (" ", "\t") else f"\r\n\t{line}" for line in folded[1:])
+
+
+def _width(line: str) -> int:
+    """Octets on the wire."""
+    return len(line) if line.isascii() else len(line.encode("utf-8", "surrogateescape"))
 
 
 def _copy_until(tokens: list[Token], position: int, stops: str, nodes: list[Node]) -> int:
@@ -194,10 +210,13 @@ def _without_route(tokens: list[Token]) -> list[Token]:
 
 
 def _joined(tokens: tuple[Token, ...]) -> str:
+    # Two words side by side, which only stand between < and >, are one; a < that nothing closes has its blank.
     out: list[str] = []
     for number, token in enumerate(tokens):
+        if number and _is(token, "<") and not _is(tokens[number - 1], ","):
+            out.append(" ")
         out.append(f"[{token.text}]" if token.kind is Kind.LITERAL else token.text)
-        if number + 1 < len(tokens) and _space_between(token, tokens[number + 1]):
+        if _is(token, ",") and number + 1 < len(tokens) and not _is(tokens[number + 1], ">"):
             out.append(" ")
     return "".join(out)
 

@@ -42,7 +42,7 @@ def parse_path(text: str, *, strict: bool = False) -> str | None:
     if strict and len(kept) != len(tokens):
         return None
     inner = _inside(kept, strict=strict)
-    if inner is None or any(token.kind is Kind.SPECIAL and token.text not in ".@,:" for token in inner):
+    if inner is None or any(token.kind is Kind.SPECIAL and token.text not in ".@,:!%|" for token in inner):
         return None
     if any(a.is_word and b.is_word for a, b in pairwise(inner)):
         return None
@@ -80,7 +80,7 @@ def _inside(tokens: list[Token], *, strict: bool) -> list[Token] | None:
         return None
     if closes[0] != len(tokens) - 1 or (strict and opens[0] != 0):
         return None
-    if not all(t.is_word or t.text == "." for t in tokens[: opens[0]]):
+    if not all(t.is_word or t.text in ".!%|" for t in tokens[: opens[0]]):
         return None
     return tokens[opens[0] + 1 : closes[0]]
 

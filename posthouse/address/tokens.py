@@ -35,18 +35,16 @@ class Token:
 
 
 _WORDS = frozenset({Kind.ATOM, Kind.QUOTED, Kind.LITERAL})
-_SPECIALS = '(),.:;<>@[]"'
 _SPACE = " \t\r\n"
-_PLAIN = re.compile(r'[^\\()<>@,;:".\[\] \t\r\n]+')
-_SPECIAL_INSIDE = re.compile(r'[()<>@,;:".\[\] \t\r\n\\]')
+_TO_QUOTE = re.compile(r'[()<>@,;:".\[\]!%|\\\x00-\x20\x7f]')
 # One alternative per kind; inside a quoted string, a literal and a comment RFC 5322's quoted-pair counts.
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)"""
-    r"""|(?P<atom>(?:[^\\()<>@,;:".\[\] \t\r\n]|\\(?:.|$))+)"""
+    r"""|(?P<atom>(?:[^\\()<>@,;:".\[\]!%| \t\r\n]|\\(?:.|$))+)"""
     r"""|"(?P<quoted>(?:[^"\\]|\\.)*)\\?(?:"|$)"""
     r"""|\[(?P<literal>(?:[^\]\\]|\\.)*)\\?(?:\]|$)"""
     r"""|(?P<comment>\()"""
-    r"""|(?P<special>[),.:;<>@\]])""",
+    r"""|(?P<special>[),.:;<>@\]!%|])""",
     re.DOTALL,
 )
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -55,7 +53,8 @@ _COMMENT_STEP = re.compile(r"\\.|[()]", re.DOTALL)
 
 
 def scan(text: str) -> list[Token]:
-    """The tokens of a text."""
+    """The tokens of a text. As in Postfix !, % and | are specials: they stand between the parts of an address."""
+    text = text.replace("\r\n", "\n")
     tokens: list[Token] = []
     position = 0
     while position < len(text):
@@ -72,10 +71,8 @@ def scan(text: str) -> list[Token]:
         elif kind == "atom":
             plain = match.group("atom")
             if "\\" in plain:
-                inner = _unpair(plain.removesuffix("\\") if plain.count("\\") % 2 else plain)
-                tokens.append(Token(Kind.QUOTED if _SPECIAL_INSIDE.search(inner) else Kind.ATOM, inner))
-            else:
-                tokens.append(Token(Kind.ATOM, plain))
+                plain = _unpair(plain.removesuffix("\\") if plain.count("\\") % 2 else plain)
+            tokens.append(Token(Kind.QUOTED if _TO_QUOTE.search(plain) else Kind.ATOM, plain))
         elif kind == "quoted":
             tokens.append(Token(Kind.QUOTED, _unpair(match.group("quoted"))))
         elif kind == "literal":

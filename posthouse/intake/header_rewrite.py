@@ -49,7 +49,9 @@ class HeaderRewrite:
             if not isinstance(node, Listed):
                 out.append(node)
                 continue
-            local_part, domain = self._rewriter.parts(node.local_part, node.domain, quoted=node.quoted, local=local)
+            local_part, domain = self._rewriter.parts(
+                node.local_part, node.domain, bang=node.bang, percent=node.percent, local=local
+            )
             new: Rewritten = Rewritten(local_part, domain)
             if maps and domain:
                 address = await self._mapping.apply(kind, f"{local_part}@{domain}", evidence, warnings)

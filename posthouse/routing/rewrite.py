@@ -14,6 +14,9 @@ from posthouse.address.address import split_address
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 
+UNKNOWN = -2
+"""Nobody has looked yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class RewriteSettings:
@@ -58,15 +61,22 @@ class Rewriter:
         return local_part if result is None else f"{local_part}@{result}"
 
     def parts(
-        self, local_part: str, domain: str | None, *, quoted: bool = False, local: bool = True
+        self, local_part: str, domain: str | None, *, bang: int = UNKNOWN, percent: int = UNKNOWN, local: bool = True
     ) -> tuple[str, str | None]:
-        """The same for an address in parts; `quoted`: % and ! are only characters; `local`: the context."""
+        """The same for an address in parts; `local`: the context. `bang` and `percent`: where in the local part they
+        stand, -1 when they stand nowhere; in a quoted string they are only characters."""
         settings = self._settings
         if domain is None:
             if not local_part:
                 return "", None
-            bang = -1 if quoted or not settings.swap_bangpath else local_part.find("!")
-            percent = -1 if quoted or not settings.allow_percent_hack else local_part.rfind("%")
+            if not settings.swap_bangpath:
+                bang = -1
+            elif bang == UNKNOWN:
+                bang = local_part.find("!")
+            if not settings.allow_percent_hack:
+                percent = -1
+            elif percent == UNKNOWN:
+                percent = local_part.rfind("%")
             if bang >= 0:
                 local_part, domain = local_part[bang + 1 :], local_part[:bang]
             elif percent >= 0:
@@ -80,7 +90,7 @@ class Rewriter:
         if local_part.startswith("@") and ":" in local_part:
             local_part = local_part.rpartition(":")[2]
         mydomain = self._domains[local]
-        if domain and settings.append_dot_mydomain and mydomain and "." not in domain and not domain.startswith("["):
+        if domain and settings.append_dot_mydomain and mydomain and "." not in domain and "[" not in domain:
             domain = f"{domain}.{mydomain}"
         if domain.endswith(".") and not domain.endswith("..") and domain != ".":
             domain = domain[:-1]

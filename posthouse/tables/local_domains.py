@@ -48,6 +48,8 @@ class LocalDomains:
 
     def _is_own_address(self, text: str) -> bool:
         assert self._settings is not None
+        if ":" in text and not text.startswith("ipv6:"):
+            return False  # RFC 5321 section 4.1.3: an IPv6 literal has its tag
         address = parse_address(text.removeprefix("ipv6:"))
         listed = {*self._settings.inet_interfaces, *self._settings.proxy_interfaces}
         own = listed - {"all", "loopback-only"}

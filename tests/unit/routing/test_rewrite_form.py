@@ -41,7 +41,7 @@ def test_headers_of_remote_clients_get_another_domain() -> None:
 
 
 def test_quoted_signs_are_characters() -> None:
-    assert REWRITER.parts("a%b!c", None, quoted=True) == ("a%b!c", "example.com")
+    assert REWRITER.parts("a%b!c", None, bang=-1, percent=-1) == ("a%b!c", "example.com")
 
 
 def test_masquerading_tries_domains_in_order_and_spares_exceptions() -> None:
