@@ -1,7 +1,7 @@
 """What give-back does with mail that is still queued: it becomes files of Postfix's queue again.
 
-Each message is written to deferred, hold or incoming, with its logs, complete and synced; then it
-is removed from our queue; then the file gets its name (queue/handed_back.py). Killed in between
+Messages are written to deferred, hold or incoming, with their logs, complete and synced; then they
+are removed from our queue; then the files get their names (queue/handed_back.py). Killed in between
 and run again, nothing is lost or there twice.
 """
 
@@ -10,15 +10,22 @@ import stat
 import time
 from collections.abc import Callable
 
-from posthouse.commands.import_queue import CannotImport, lock_spool, owner_of_queue
+from posthouse.commands.import_queue import CannotImport, finish_broken_off, lock_spool, owner_of_queue
 from posthouse.config.configuration import Configuration
 from posthouse.host.durable import sync_folder
-from posthouse.queue.handed_back import Form, PostfixQueue, settle_broken_off
+from posthouse.queue.handed_back import Entry, Form, PostfixQueue, settle_broken_off
 from posthouse.queue.offline import OfflineQueue
+from posthouse.queue.staged import broken_off
 from posthouse.queue.store import QueuedMessage, State
 
 FOLDERS = {State.HOLD: "hold", State.DEFERRED: "deferred"}
 """Others go to incoming."""
+
+BATCH_MESSAGES = 200
+"""Messages that are synced together, and leave our queue in one commit."""
+
+BATCH_BYTES = 8 << 20
+"""Bytes of them that wait in memory; one large message may be more."""
 
 ORPHAN_PATIENCE = 10.0
 """Seconds that workers of a master that was killed may take to end: they finish the commit that they are at."""
@@ -44,8 +51,10 @@ class Export:
         from posthouse.queue.shard import shard_names
 
         ours = maildrop_folder(self.queue_directory)
+        root = os.path.join(self.queue_directory, "posthouse", "queue")
         return (
-            not shard_names(os.path.join(self.queue_directory, "posthouse", "queue"))
+            not shard_names(root)
+            and broken_off(root) is None
             and not any(os.path.dirname(one.path) == ours for one in dropped(self.queue_directory))
             and next(self.spool.waiting(), None) is None
         )
@@ -54,6 +63,7 @@ class Export:
         """Write everything. Raises CannotImport while a mail system runs, OSError."""
         lock = lock_spool(self.queue_directory, self.queue_directory)
         try:
+            finish_broken_off(self.queue_directory, self.owner)
             self.written += settle_broken_off(self.queue_directory, long_ids=self.spool.long_ids)
             self._queue()
             self._maildrop()
@@ -69,6 +79,7 @@ class Export:
             return
         queue = _opened(root)
         try:
+            batch: list[Entry] = []
             for message in queue.messages():
                 content = queue.content(message.queue_id)
                 if message.state is State.CORRUPT or content is None:
@@ -77,17 +88,25 @@ class Export:
                     continue
                 body: bytes = content.body.data  # type: ignore[attr-defined]  # the offline queue reads it whole
                 data = queue_file_of(message, content.header, body, self.delay_warning_time)
-                folder = FOLDERS.get(message.state, "incoming")
                 form = Form(_mode(message), self.owner.uid, self.owner.gid, message.next_attempt)
-                self.spool.write(folder, message.queue_id, data, logs_of(message, data), form)
-                self.step("written")
-                queue.operate("delete", (message.queue_id,))
-                self.step("removed")
-                self.spool.name(folder, message.queue_id)
-                self.step("named")
-                self.written += 1
+                folder = FOLDERS.get(message.state, "incoming")
+                batch.append(Entry(folder, message.queue_id, data, form, logs_of(message, data)))
+                if len(batch) >= BATCH_MESSAGES or sum(len(entry.data) for entry in batch) >= BATCH_BYTES:
+                    self._hand_back(batch, lambda ids: queue.operate("delete", ids))
+                    batch = []
+            self._hand_back(batch, lambda ids: queue.operate("delete", ids))
         finally:
             queue.close()
+
+    def _hand_back(self, batch: list[Entry], remove: Callable[[tuple[str, ...]], object]) -> None:
+        """Write, then remove ours, then name: each durable before the next."""
+        self.spool.write(batch)
+        self.step("written")
+        remove(tuple(entry.queue_id for entry in batch))
+        self.step("removed")
+        self.spool.name(batch)
+        self.step("named")
+        self.written += len(batch)
 
     def _maildrop(self) -> None:
         from posthouse.host.maildrop import NotADrop, dropped, maildrop_folder, read_drop
@@ -104,14 +123,12 @@ class Export:
                 self.say(f"maildrop/{one.queue_id}: {error}: left")
                 continue
             data = drop_file_of(submission, content, one.arrival_time)
-            self.spool.write("maildrop", one.queue_id, data, {}, Form(0o744, one.uid, self.owner.gid))
-            self.step("written")
-            os.unlink(one.path)
-            sync_folder(ours)
-            self.step("removed")
-            self.spool.name("maildrop", one.queue_id)
-            self.step("named")
-            self.written += 1
+
+            def remove(_: tuple[str, ...], path: str = one.path) -> None:
+                os.unlink(path)
+                sync_folder(ours)
+
+            self._hand_back([Entry("maildrop", one.queue_id, data, Form(0o744, one.uid, self.owner.gid))], remove)
 
 
 def _opened(root: str) -> OfflineQueue:

@@ -388,6 +388,33 @@ def import_queue(
     return report
 
 
+def finish_broken_off(queue_directory: str, owner: Identity) -> None:
+    """What an import that was broken off had taken out of its spool becomes a shard of ours; the rest is still there.
+    Raises CannotImport, OSError, apsw.Error."""
+    root = os.path.join(queue_directory, "posthouse", "queue")
+    found = broken_off(root)
+    if found is None:
+        return
+    spool, aside = found
+    try:
+        with acting_as(owner):
+            staged = StagedShard(root)
+    except ImportRunning as running:
+        raise CannotImport(f"an import runs ({running})") from running
+    try:
+        moved = {name.rpartition(RENAMED)[2] for name in names_aside(spool, aside)} if aside else set()
+        with acting_as(owner):
+            for page in _pages(staged):
+                staged.drop([queue_id for queue_id in page if queue_id not in moved])
+        if aside:
+            sync_moves(spool, aside)
+        with acting_as(owner):
+            staged.activate()
+    finally:
+        with acting_as(owner):
+            staged.close()
+
+
 def hand_over(queue_directory: str) -> None:
     """Tell a running system of ours that there is a shard to adopt, and mail in the maildrop."""
     from posthouse.commands.queue_access import Refused, SystemDown, ask_all

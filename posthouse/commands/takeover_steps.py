@@ -11,6 +11,7 @@ undone exactly: undoing a step that was not made, or was made half, does what is
 is there at every moment: its place changes hands by one rename.
 """
 
+import filecmp
 import json
 import os
 import shutil
@@ -176,7 +177,7 @@ def _undivert(path: str, target: str) -> None:
         os.unlink(path)  # the package was removed meanwhile
         sync_folder(os.path.dirname(path))
     elif os.path.lexists(aside):
-        if os.path.lexists(path) and os.path.samestat(os.lstat(path), os.lstat(aside)):
+        if os.path.lexists(path) and _same(path, aside):
             os.unlink(aside)  # interrupted between the two: rename(2) does nothing with two names of one file
         else:
             os.rename(aside, path)
@@ -185,6 +186,15 @@ def _undivert(path: str, target: str) -> None:
     if program is not None:
         _run(program, "--local", "--no-rename", "--remove", path)
         _override(path)
+
+
+def _same(path: str, aside: str) -> bool:
+    """Whether two names are of one file, or of two that say the same: an overlay of file systems tears names apart."""
+    if os.path.samestat(os.lstat(path), os.lstat(aside)):
+        return True
+    if os.path.islink(path) or os.path.islink(aside):
+        return os.path.islink(path) and _is_link(aside, os.readlink(path))
+    return filecmp.cmp(path, aside, shallow=False)
 
 
 def _override(path: str) -> None:

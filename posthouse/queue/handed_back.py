@@ -13,9 +13,9 @@ Root works here in folders that mail_owner may change: by descriptor, following 
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 
 from posthouse.host.durable import write_all
 from posthouse.host.file_buffer import FileBuffer
@@ -44,25 +44,54 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One message that is handed back: the whole file, and what its logs say."""
+
+    folder: str
+    queue_id: str
+    """Ours."""
+    data: bytes
+    form: Form
+    logs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class PostfixQueue:
     """Postfix's queue_directory, as it is written to."""
 
     path: str
     long_ids: bool
 
-    def write(self, folder: str, queue_id: str, data: bytes, logs: Mapping[str, bytes], form: Form) -> None:
-        """The complete file and its logs. Durable on return; written again it replaces itself. Raises OSError."""
-        with self._opened(folder) as directory:
-            file = _create(directory, queue_id + NEW, data, form)
-            name = self._name_of(file, data)
-        for log, lines in logs.items():
-            with self._opened(log) as directory:
-                _create(directory, name, lines, Form(0o600, form.uid, form.gid))
+    def write(self, entries: Sequence[Entry]) -> None:
+        """The complete files and their logs. Durable on return; written again they replace themselves. Raises OSError.
 
-    def name(self, folder: str, queue_id: str) -> None:
-        """The file becomes a message of Postfix's. Durable on return. Raises OSError."""
-        with self._opened(folder) as directory:
-            self._name(directory, queue_id + NEW)
+        All are written before the first is synced: they share the file system's commits then.
+        """
+        with ExitStack() as stack:
+            folders = {
+                name: stack.enter_context(self._opened(name))
+                for name in sorted(
+                    {entry.folder for entry in entries} | {log for entry in entries for log in entry.logs}
+                )
+            }
+            files: list[int] = []
+            for entry in entries:
+                file = _create(stack, folders[entry.folder], entry.queue_id + NEW, entry.data, entry.form)
+                files.append(file)
+                name = self._name_of(os.fstat(file).st_ino, entry.data)
+                form = Form(0o600, entry.form.uid, entry.form.gid)
+                files += [_create(stack, folders[log], name, lines, form) for log, lines in entry.logs.items()]
+            for file in (*files, *folders.values()):
+                os.fsync(file)
+
+    def name(self, entries: Sequence[Entry]) -> None:
+        """The files become messages of Postfix's. Durable on return. Raises OSError."""
+        for folder in sorted({entry.folder for entry in entries}):
+            with self._opened(folder) as directory:
+                for entry in entries:
+                    if entry.folder == folder:
+                        self._rename(directory, entry.queue_id + NEW)
+                os.fsync(directory)
 
     def waiting(self) -> Iterator[tuple[str, str]]:
         """(folder, queue id) of each file without a name."""
@@ -79,7 +108,8 @@ class PostfixQueue:
         for folder, queue_id in list(self.waiting()):
             with self._opened(folder) as directory:
                 if not is_ours(folder, queue_id):
-                    named += self._name(directory, queue_id + NEW)
+                    named += self._rename(directory, queue_id + NEW)
+                    os.fsync(directory)
                     continue
                 for log in LOGS:
                     with suppress(OSError), self._opened(log) as logs:
@@ -88,12 +118,11 @@ class PostfixQueue:
                 os.fsync(directory)
         return named
 
-    def _name(self, directory: int, name: str) -> bool:
+    def _rename(self, directory: int, name: str) -> bool:
         try:
             os.rename(name, self._future_name(directory, name), src_dir_fd=directory, dst_dir_fd=directory)
         except DamagedQueueFile:
             return False  # none that was written here
-        os.fsync(directory)
         return True
 
     def _future_name(self, directory: int, name: str) -> str:
@@ -118,23 +147,19 @@ class PostfixQueue:
             os.close(directory)
 
 
-def _create(directory: int, name: str, data: bytes, form: Form) -> int:
-    """A file, durable with its name; its inode number."""
+def _create(stack: ExitStack, directory: int, name: str, data: bytes, form: Form) -> int:
+    """A file on its way to the disk; its descriptor, which the stack closes."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.open(name, flags, 0o600, dir_fd=directory)
-    try:
-        write_all(file, data)
-        if os.geteuid() == 0:
-            os.fchown(file, form.uid, form.gid)
-        if form.mtime:
-            os.utime(file, (form.mtime, form.mtime))
-        os.fchmod(file, form.mode)
-        os.fsync(file)
-        inode = os.fstat(file).st_ino
-    finally:
-        os.close(file)
-    os.fsync(directory)
-    return inode
+    stack.callback(os.close, file)
+    write_all(file, data)
+    if os.geteuid() == 0:
+        os.fchown(file, form.uid, form.gid)
+    if form.mtime:
+        os.utime(file, (form.mtime, form.mtime))
+    os.fchmod(file, form.mode)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)  # it begins to be written now, and fsync() finds it there
+    return file
 
 
 def settle_broken_off(queue_directory: str, *, long_ids: bool) -> int:

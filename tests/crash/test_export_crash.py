@@ -4,6 +4,7 @@ import os
 import pwd
 from pathlib import Path
 
+from posthouse.commands import export_queue, import_queue
 from posthouse.commands.export_queue import Export
 from posthouse.commands.import_queue import Import, Report
 from posthouse.config.configuration import Configuration
@@ -54,6 +55,7 @@ def _killed_at(configuration: Configuration, at: int) -> bool:
             os._exit(9)
 
     try:
+        export_queue.BATCH_MESSAGES = 2
         export = Export(configuration, lambda _: None)
         export.step = step
         export.run()
@@ -110,7 +112,7 @@ def test_every_step_of_an_export(tmp_path: Path) -> None:
             assert again.left == 0
             assert sorted(delivered + _postfix_has(spool)) == SUBJECTS, (started_between, at)
             assert not [*(spool / "bounce").iterdir(), *(spool / "trace").iterdir()]
-        assert at == 3 * len(SUBJECTS) + 1
+        assert at == 3 * 3 + 1  # two batches of the queue, and a drop
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
@@ -118,3 +120,34 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     for at in (1, 2, 1, 3, 2, 1, 1, 99):
         _killed_at(configuration, at)
     assert sorted(_postfix_has(tmp_path / "spool")) == SUBJECTS
+
+
+def test_an_import_that_was_broken_off_is_finished_first(tmp_path: Path) -> None:
+    """A take-over that was killed over the queue, and is given back: at each step of the import."""
+    at = 0
+    killed = True
+    while killed:
+        at += 1
+        configuration = _fill(tmp_path / f"{at}")
+        spool = tmp_path / f"{at}" / "spool"
+        Export(configuration, lambda _: None).run()
+        child = os.fork()
+        if not child:
+            left = [at]
+
+            def step(_: str, left: list[int] = left) -> None:
+                left[0] -= 1
+                if not left[0]:
+                    os._exit(9)
+
+            try:
+                import_queue.BATCH_MESSAGES = 2
+                Import(str(spool), str(spool), own_identity(), Report(lambda _: None), False, step).run()
+            finally:
+                os._exit(0)
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        export = Export(configuration, lambda _: None)
+        if not export.nothing():
+            export.run()
+        assert sorted(_postfix_has(spool)) == SUBJECTS, at
+    assert at > 10
