@@ -22,6 +22,9 @@ from posthouse.policy.settings import CheckSettings
 RECURSION_LIMIT = 100
 """Lists within lists, as Postfix bounds them: a table row may name the check that asks the table."""
 
+OF_THE_QUEUE = frozenset({"HOLD", "DISCARD", "FILTER", "REDIRECT", "BCC"})
+"""Actions on a message that is queued here: a filter before the queue takes it on, and knows nothing of them."""
+
 # RFC 3463 section 2: status-code = class "." subject "." detail
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 _CODE = re.compile(r"[45]\d\d")
@@ -65,6 +68,9 @@ class AccessActions:
         if not word:
             self._warn(f"access table {table} entry {key} has empty value")
             return facts.permit(fact)
+        if action in OF_THE_QUEUE and self._settings.smtpd_proxy_filter:
+            self._warn(f"access table {table}: with smtpd_proxy_filter specified, action {action} is unavailable")
+            return DUNNO
         handled = self._handle(action, text, named, table, key, facts, fact)
         if handled is not None:
             return handled

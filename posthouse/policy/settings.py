@@ -27,6 +27,7 @@ class CheckSettings:
     """Codes, keys and lists that single restrictions read."""
 
     mynetworks: str
+    smtpd_proxy_filter: str
     reject_code: int
     defer_code: int
     access_map_reject_code: int

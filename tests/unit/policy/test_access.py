@@ -91,6 +91,18 @@ async def test_a_refused_recipient_marks_nothing(house: Any) -> None:
     assert one.session.handling.hold == ""
 
 
+@pytest.mark.parametrize("action", ["HOLD why", "DISCARD", "FILTER smtp:x", "REDIRECT a@b.test", "BCC a@b.test"])
+async def test_actions_on_queued_mail_are_unavailable_before_a_filter(house: Any, action: str) -> None:
+    one = house(
+        smtpd_proxy_filter="127.0.0.1:10025",
+        smtpd_recipient_restrictions=f"check_recipient_access static:{{{action}}}, reject",
+    )
+    assert (await one.send()).startswith("554")
+    told = f"with smtpd_proxy_filter specified, action {action.split()[0]} is unavailable"
+    assert [warning for warning in one.warnings if warning.endswith(told)] == one.warnings != []
+    assert one.log == []
+
+
 @pytest.mark.parametrize(
     ("action", "warning"),
     [
