@@ -9,7 +9,9 @@ import pytest
 
 from tests.golden.oracle_case import mask, run_case
 
-CASES = sorted((Path(__file__).parent / "oracle").glob("*/case.json"))
+FOLDERS = ("oracle", "live")
+"""Cases that were handed to us, and our own, recorded by the same program from the same Postfix."""
+CASES = sorted(path for folder in FOLDERS for path in (Path(__file__).parent / folder).glob("*/case.json"))
 COMMANDS = os.environ.get("POSTHOUSE_COMMANDS") or str(Path(sys.executable).parent)
 
 
