@@ -7,12 +7,14 @@ why that is safe.
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import apsw
 
 from posthouse.mailbox.index.delivery import Delivery
 from posthouse.mailbox.index.rows import AccountFile
 from posthouse.mailbox.native.deposit import Deposit, make, plan
+from posthouse.mailbox.native.layout import sync_folder
 from posthouse.mailbox.native.ledger import Ledger
 from posthouse.mailbox.store import Delivered
 
@@ -58,6 +60,7 @@ class DeliveryRounds:
                 self._sync(descriptor)
             finally:
                 os.close(descriptor)
+            sync_folder(Path(file.connection.filename).parent)  # no sync of ours made the WAL's name last
         file.owing = False
         self._ledger.settled(file.account)
 
