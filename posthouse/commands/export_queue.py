@@ -10,6 +10,8 @@ import stat
 import time
 from collections.abc import Callable
 
+import apsw
+
 from posthouse.commands.import_queue import CannotImport, finish_broken_off, lock_spool, owner_of_queue
 from posthouse.config.configuration import Configuration
 from posthouse.host.durable import sync_folder
@@ -67,6 +69,8 @@ class Export:
             self.written += settle_broken_off(self.queue_directory, long_ids=self.spool.long_ids)
             self._queue()
             self._maildrop()
+        except apsw.Error as error:  # a full disk, a damaged shard
+            raise CannotImport(f"our queue: {error}") from error
         finally:
             if lock is not None:
                 lock.release()

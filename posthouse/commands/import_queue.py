@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import apsw
+
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.host.file_buffer import FileBuffer
@@ -376,6 +378,8 @@ def import_queue(
             run.run()
         except ImportRunning as running:
             raise CannotImport(f"another import runs ({running})") from running
+        except apsw.Error as error:  # a full disk, a damaged shard
+            raise CannotImport(f"our queue: {error}") from error
         if own:
             report.maildrop = sum(1 for one in dropped(queue_directory) if "-" not in os.path.basename(one.path))
         else:
