@@ -21,12 +21,31 @@ def complain(name: str, text: str) -> None:
     sys.stderr.flush()
 
 
+LOGGED = ("postqueue", "postsuper")
+"""Commands whose end is copied to the mail log: Postfix's others say it on standard error alone."""
+
+_read: list[Configuration] = []
+"""The configuration that this process works with, once it has one."""
+
+
 def configuration_of(name: str, directory: str) -> Configuration:
     """The configuration of a folder, with main.cf's warnings said. Raises ConfigError."""
     configuration = read_configuration(directory)
+    _read[:] = [configuration]
     for text in configuration.warnings:
         complain(name, f"warning: {text}")
     return configuration
+
+
+def log_fatal(configuration: Configuration, name: str, text: str) -> None:
+    """A copy for the mail log, as of all that Postfix's commands say; who may not write it does without."""
+    from posthouse.service import maillog  # nearly always not needed
+
+    try:
+        sink = maillog.open_sink(configuration, maillog.open_descriptor(configuration))
+        maillog.program_log(configuration, sink, name).fatal(text)
+    except (OSError, ConfigError):
+        return
 
 
 def run(name: str, command: Callable[[list[str]], int], arguments: list[str], failure: int = 1) -> int:
@@ -35,6 +54,8 @@ def run(name: str, command: Callable[[list[str]], int], arguments: list[str], fa
         return command(arguments)
     except Fatal as error:
         complain(name, f"fatal: {error}")
+        for configuration in _read if name in LOGGED else ():
+            log_fatal(configuration, name, str(error))
     except ConfigError as error:
         for text in error.warnings:
             complain(name, f"warning: {text}")

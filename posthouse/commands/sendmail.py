@@ -43,6 +43,16 @@ def main(arguments: list[str]) -> int:
     return TEMPORARY_FAILURE
 
 
+ALONE = {
+    "p": "display queue mode",
+    "q": "flush queue mode",
+    "i": "alias initialization mode",
+    "d": "daemon mode",
+    "s": "stand-alone mode",
+}
+"""What takes no recipients."""
+
+
 def _say(text: str, name: str = "sendmail") -> None:
     sys.stderr.buffer.write(f"{name}: {text}\n".encode("utf-8", "surrogateescape"))
     sys.stderr.flush()
@@ -59,14 +69,21 @@ def _run(options: SendmailOptions) -> int:
         for warning in configuration.warnings:
             _say(f"warning: {warning}", name)
     require_everywhere(configuration)
+    if options.recipients and options.mode in ALONE:
+        invoked = os.path.basename(sys.argv[0])
+        name = invoked if invoked in ("mailq", "newaliases") else "sendmail"
+        _say(f"fatal: {ALONE[options.mode]} requires no recipient", name)
+        return TEMPORARY_FAILURE
     if options.mode not in (DELIVERY, VERIFY, "s"):
         return _other(options)
+    from posthouse.commands.complaint import log_fatal
     from posthouse.commands.sendmail_submit import Fatal, deliver, speak_smtp  # mailq does without
 
     try:
         return speak_smtp(options, configuration) if options.mode == "s" else deliver(options, configuration)
     except Fatal as error:
         _say(f"fatal: {error}")
+        log_fatal(configuration, "sendmail", str(error))
         return TEMPORARY_FAILURE
 
 
