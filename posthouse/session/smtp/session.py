@@ -305,9 +305,9 @@ class SmtpSession:
         return reply
 
     def misspoke(self, reply: Reply) -> None:
-        """The client is told of an error: against the protocol, unless it has a class already."""
+        """The client is told of an error: against the protocol, unless it has a class already or is our own trouble."""
         if reply is not self._judged:
-            self.erred(reply, PROTOCOL)
+            self.erred(reply, refusal_class(reply) if reply.status[2:4] == "3." else PROTOCOL)
 
     def forgive(self) -> None:
         """A message was accepted: errors before it count no more."""
