@@ -58,6 +58,8 @@ def _run(arguments: list[str]) -> int:
     require_everywhere(configuration)
     if "q" not in flags:
         for name in names or [""]:
+            if names and not name:
+                raise Fatal(f"open : {os.strerror(2)}")
             _show_file(name, flags, start)
         return 0
     queue_directory = configuration.value("queue_directory")

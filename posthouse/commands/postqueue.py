@@ -62,10 +62,12 @@ def _run(arguments: list[str]) -> int:
             _usage()
         else:
             mode, argument = option, value
-    if rest or not mode:
+    if rest:
         _usage()
     configuration = configuration_of("postqueue", configuration_directory(directory))
     require_everywhere(configuration)
+    if not mode:
+        _usage()
     queue_directory = configuration.value("queue_directory")
     if verbose:
         complain("postqueue", f"connect to subsystem {queue_directory}/posthouse/control")

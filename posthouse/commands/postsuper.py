@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from posthouse.commands.complaint import Fatal, complain, configuration_of, run
 from posthouse.commands.option_letters import WrongOption, split_options
@@ -113,13 +113,12 @@ def _run(arguments: list[str]) -> int:
     queue_directory = configuration.value("queue_directory")
     if not may_open(queue_directory):
         raise Fatal(RESERVED)
-    for name in queues:
-        if name not in QUEUES:
-            raise Fatal(f"invalid directory name: {name}")
-    report = Report(configuration)
     asked = [(option, value) for option, value in options if option in OPERATIONS]
+    report = Report(configuration)
     for option, value in asked:
         for ids in _ids(value, report):
+            if ids:
+                _require_queues(queues)
             for operation in OPERATIONS[option]:
                 report.counts.setdefault(operation, 0)
                 for queue_id in operate(queue_directory, operation, ids, tuple(queues) or DEFAULT_QUEUES):
@@ -129,11 +128,19 @@ def _run(arguments: list[str]) -> int:
             count = report.counts[operation]
             report.say(f"{DONE[operation][1]}: {count} message{'' if count == 1 else 's'}")
     if not asked or {"-p", "-s", "-S"} & chosen.keys():
+        _require_queues(queues)
         if "-v" in chosen:
             for name in queues or CHECKED_QUEUES:
                 complain("postsuper", f"queue: {name}")
         check(queue_directory, report)
     return 0
+
+
+def _require_queues(names: Sequence[str]) -> None:
+    """Only names of queues; as in Postfix they are looked at when there is something to do."""
+    for name in names:
+        if name not in QUEUES:
+            raise Fatal(f"invalid directory name: {name}")
 
 
 def _ids(value: str, report: Report) -> Iterator[list[str]]:

@@ -32,7 +32,7 @@ def fair(draw: st.DrawFn, choices: Sequence[T]) -> T:
 def some(draw: st.DrawFn, choices: Sequence[T], least: int = 0, most: int | None = None) -> list[T]:
     """Some of them, each at most once, in any order."""
     source = draw(st.randoms(use_true_random=True))
-    return source.sample(choices, source.randint(least, len(choices) if most is None else most))
+    return source.sample(choices, source.randint(least, len(choices) if most is None else min(most, len(choices))))
 
 
 @st.composite
