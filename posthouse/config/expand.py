@@ -108,13 +108,13 @@ class _Expansion:
                 body = text[dollar + 2 : position - 1]
                 if position < 0:
                     self.told.append(f'truncated macro reference: "{text}"')
-                    return ""
+                    return "".join(out)
             else:
                 position = _end_of_run(text, dollar + 1, _NAME)
                 body = text[dollar + 1 : position]
             if not body:
                 self.told.append(f'empty macro name: "{text}"')
-                return ""
+                return "".join(out)
             out.append(self.reference(body))
 
     def enters(self, piece: str) -> bool:
@@ -226,7 +226,7 @@ class _Expansion:
             raise _Wrong(f'"{{expression}}" expected at: "{marked}"')
         right, position = self.operand(body, position)
         sides = [self.side(left), self.side(right)]
-        if self.told:
+        if self.told and not suffix:  # levels are looked at all the same, as in Postfix
             return False, position
         try:
             return self.compare(sides[0], operator, sides[1], level=bool(suffix)), position
