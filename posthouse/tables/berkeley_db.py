@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from _thread import allocate_lock  # threading itself takes a millisecond to import, and commands read tables
 from collections.abc import Iterator
 
 from posthouse.tables.table import TableError
@@ -95,6 +96,9 @@ class BerkeleyDb:
         if _library is None:
             raise TableError(f"open database {path}: Berkeley DB file, and libdb-5.3 is not installed")
         self._handle: ctypes.c_void_p | None = ctypes.c_void_p()
+        self._lock = allocate_lock()
+        """A handle is one thread's at a time: what get() points to is the handle's own memory, and ctypes lets other
+        threads run meanwhile."""
         code = _library.db_create(ctypes.byref(self._handle), None, 0)
         if code:
             raise TableError(f"open database {path}: {self._words(code)}")
@@ -112,19 +116,21 @@ class BerkeleyDb:
         """A value, or None."""
         item, keep = _item(key)
         data = _Item()
-        code = getattr(_library, "__db_get_pp")(self._handle, None, ctypes.byref(item), ctypes.byref(data), 0)
-        del keep
-        if code == DB_NOTFOUND:
-            return None
-        if code:
-            raise OSError(abs(code), self._words(code))
-        return ctypes.string_at(data.data, data.size) if data.size else b""
+        with self._lock:
+            code = getattr(_library, "__db_get_pp")(self._handle, None, ctypes.byref(item), ctypes.byref(data), 0)
+            del keep
+            if code == DB_NOTFOUND:
+                return None
+            if code:
+                raise OSError(abs(code), self._words(code))
+            return ctypes.string_at(data.data, data.size) if data.size else b""
 
     def put(self, key: bytes, value: bytes) -> None:
         """Store, replacing."""
         item, keep = _item(key)
         data, keep_data = _item(value)
-        code = getattr(_library, "__db_put_pp")(self._handle, None, ctypes.byref(item), ctypes.byref(data), 0)
+        with self._lock:
+            code = getattr(_library, "__db_put_pp")(self._handle, None, ctypes.byref(item), ctypes.byref(data), 0)
         del keep, keep_data
         if code:
             raise OSError(abs(code), self._words(code))
@@ -132,14 +138,15 @@ class BerkeleyDb:
     def delete(self, key: bytes) -> bool:
         """Whether it was there."""
         item, keep = _item(key)
-        code = getattr(_library, "__db_del_pp")(self._handle, None, ctypes.byref(item), 0)
+        with self._lock:
+            code = getattr(_library, "__db_del_pp")(self._handle, None, ctypes.byref(item), 0)
         del keep
         if code not in (0, DB_NOTFOUND):
             raise OSError(abs(code), self._words(code))
         return not code
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every key and value, in the file's own order."""
+        """Every key and value, in the file's own order. For one thread: nobody else may use the handle meanwhile."""
         cursor = ctypes.c_void_p()
         code = getattr(_library, "__db_cursor_pp")(self._handle, None, ctypes.byref(cursor), 0)
         if code:
