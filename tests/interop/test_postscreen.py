@@ -233,8 +233,11 @@ def test_the_cache_keeps_the_same(both: Both) -> None:
         real, ours = kept_by_postfix(both.real, listener), kept_by_us(both.ours, listener)
         for script in SCRIPTS.values():
             if script.listener == listener:
-                wanted = compared(real.get(script.address), both.began)
-                assert wanted == compared(ours.get(script.address), both.began), script
+                wanted, kept = (compared(found.get(script.address), both.began) for found in (real, ours))
+                if listener == "broken-lists" and wanted and kept:
+                    # A list that fails shortens the pass in Postfix only when it fails before the other has answered.
+                    wanted[1] = kept[1] = 0
+                assert wanted == kept, script
 
 
 def test_who_passed_is_known_the_next_time(both: Both) -> None:
