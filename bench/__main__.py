@@ -20,12 +20,12 @@ Every figure is appended to bench/results.tsv with machine and commit.
 -k WORD runs only measures with that word in their name.
 """
 
-import getopt
 import os
 import statistics
 import sys
 import tempfile
 
+from bench.arguments import read_arguments
 from bench.commands import CPU_COMMANDS, cpu_figures, postconf_seconds, sendmail_seconds
 from bench.latency import accept_latency
 from bench.peer import Peer, PeerFailed
@@ -47,29 +47,11 @@ def main(arguments: list[str]) -> int:
         from bench import tables
 
         return tables.main(arguments[1:])
-    messages, rounds, only, folder, keep = 2000, 3, "", "", True
-    try:
-        options, rest = getopt.getopt(arguments, "m:r:k:d:h", ["no-save", "help"])
-    except getopt.GetoptError as error:
-        print(f"bench: {error}\n\n{__doc__}", file=sys.stderr)
-        return 2
-    if rest:
-        print(__doc__, file=sys.stderr)
-        return 2
-    for option, value in options:
-        if option == "-m":
-            messages = int(value)
-        elif option == "-r":
-            rounds = int(value)
-        elif option == "-k":
-            only = value
-        elif option == "-d":
-            folder = value
-        elif option == "--no-save":
-            keep = False
-        else:
-            print(__doc__)
-            return 0
+    chosen = read_arguments(arguments, "m:r:k:d:h", __doc__ or "", "no-save", "help")
+    if isinstance(chosen, int):
+        return chosen
+    messages, rounds = int(chosen.get("-m", 2000)), int(chosen.get("-r", 3))
+    only, folder, keep = chosen.get("-k", ""), chosen.get("-d", ""), "--no-save" not in chosen
     figures: list[Figure] = []
     # /var/tmp is on a disk where /tmp may be in memory: durable mail on a RAM disk measures nothing.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=folder or "/var/tmp") as place:

@@ -11,7 +11,6 @@ command had, and with the system up the mail worker.
     hold, release, requeue, delete    postsuper -h, -H, -r and -d ALL
 """
 
-import getopt
 import os
 import pwd
 import select
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 
 import apsw
 
+from bench.arguments import read_arguments
 from bench.peer import PeerFailed
 from bench.peers import PostfixPeer, posthouse_peer
 from bench.results import Figure, save
@@ -250,22 +250,10 @@ def _from(path: str, position: int) -> bytes:
 
 def main(arguments: list[str]) -> int:
     """Run it."""
-    count, folder, keep = 1_000_000, "/var/tmp", True
-    try:
-        options, rest = getopt.getopt(arguments, "n:d:", ["no-save"])
-    except getopt.GetoptError as error:
-        print(f"bench: {error}\n\n{__doc__}", file=sys.stderr)
-        return 2
-    if rest:
-        print(__doc__, file=sys.stderr)
-        return 2
-    for option, value in options:
-        if option == "-n":
-            count = int(value)
-        elif option == "-d":
-            folder = value
-        else:
-            keep = False
+    chosen = read_arguments(arguments, "n:d:", __doc__ or "", "no-save")
+    if isinstance(chosen, int):
+        return chosen
+    count, folder, keep = int(chosen.get("-n", 1_000_000)), chosen.get("-d", "/var/tmp"), "--no-save" not in chosen
     with tempfile.TemporaryDirectory(prefix="bench-", dir=folder) as place:
         os.chmod(place, 0o755)
         trial = Trial(place, count)

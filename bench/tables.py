@@ -5,15 +5,14 @@ TYPE-open, TYPE-answer      a table of a million rows (unless -n says otherwise)
                             of a key that is there and of one that is not, in any order
 """
 
-import getopt
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 
+from bench.arguments import read_arguments
 from bench.results import Figure, save
 from posthouse.tables.keyed_file import SUFFIX, write_keyed_file
 from posthouse.tables.open import KEYED, Opening, open_now
@@ -113,22 +112,10 @@ def _ask_all(table: Table, keys: list[str], expected: bool) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run it."""
-    count, folder, keep = 1_000_000, "/var/tmp", True
-    try:
-        options, rest = getopt.getopt(arguments, "n:d:", ["no-save"])
-    except getopt.GetoptError as error:
-        print(f"bench: {error}\n\n{__doc__}", file=sys.stderr)
-        return 2
-    if rest:
-        print(__doc__, file=sys.stderr)
-        return 2
-    for option, value in options:
-        if option == "-n":
-            count = int(value)
-        elif option == "-d":
-            folder = value
-        else:
-            keep = False
+    chosen = read_arguments(arguments, "n:d:", __doc__ or "", "no-save")
+    if isinstance(chosen, int):
+        return chosen
+    count, folder, keep = int(chosen.get("-n", 1_000_000)), chosen.get("-d", "/var/tmp"), "--no-save" not in chosen
     figures = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=folder) as place:
         for kind in ("regexp", "pcre"):
