@@ -16,6 +16,7 @@ from posthouse.queue.handed_back import settle_broken_off
 from posthouse.queue.offline import OfflineQueue
 from posthouse.wire.intake import Submission
 from posthouse.wire.queue_file import content_pieces, parse_queue_file
+from tests.killed_child import Step, killed_at
 from tests.queue_files import put, queue_file
 
 SUBJECTS = ["deferred", "dropped", "held", "large"]
@@ -43,24 +44,14 @@ def _fill(folder: Path) -> Configuration:
 
 def _killed_at(configuration: Configuration, at: int) -> bool:
     """Export in a child that dies at a step; False when it came to its end before."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    count = 0
 
-    def step(_: str) -> None:
-        nonlocal count
-        count += 1
-        if count == at:
-            os._exit(9)
-
-    try:
+    def work(step: Step) -> None:
         export_queue.BATCH_MESSAGES = 2
         export = Export(configuration, lambda _: None)
         export.step = step
         export.run()
-    finally:
-        os._exit(0)
+
+    return killed_at(at, work)
 
 
 def _subject(content: bytes) -> str:

@@ -1,12 +1,12 @@
 """An import of a Postfix spool is killed after each of its steps, and run again: each message is there exactly once."""
 
-import os
 from pathlib import Path
 
 from posthouse.commands import import_queue
 from posthouse.commands.import_queue import Import, Report
 from posthouse.host.users import own_identity
 from posthouse.queue.offline import OfflineQueue
+from tests.killed_child import Step, killed_at
 from tests.queue_files import put, queue_file
 
 MESSAGES = 3
@@ -20,22 +20,12 @@ def _fill(spool: Path) -> None:
 
 def _killed_at(spool: Path, ours: Path, at: int, *, remove: bool) -> bool:
     """Run the import in a child that dies at a step; False when it came to its end before."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    count = 0
 
-    def step(_: str) -> None:
-        nonlocal count
-        count += 1
-        if count == at:
-            os._exit(9)
-
-    try:
+    def work(step: Step) -> None:
         import_queue.BATCH_MESSAGES = 2
         Import(str(ours), str(spool), own_identity(), Report(lambda _: None), remove, step).run()
-    finally:
-        os._exit(0)
+
+    return killed_at(at, work)
 
 
 def _delivered(ours: Path) -> list[str]:
