@@ -215,7 +215,7 @@ def _users(configuration: Configuration) -> list[Line]:
 
 
 def _spool(configuration: Configuration) -> list[Line]:
-    from posthouse.commands.import_queue import ours_runs
+    from posthouse.commands.spool_owner import ours_runs
     from posthouse.queue.staged import broken_off
     from posthouse.service.instance import left_by_postfix, running_pid
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import apsw
 
-from posthouse.commands.import_queue import CannotImport, finish_broken_off, lock_spool, owner_of_queue
+from posthouse.commands.import_queue import finish_broken_off
+from posthouse.commands.spool_owner import CannotImport, lock_spool, owner_of_queue
 from posthouse.config.configuration import Configuration
 from posthouse.host.durable import sync_folder
 from posthouse.queue.handed_back import Entry, Form, PostfixQueue, settle_broken_off

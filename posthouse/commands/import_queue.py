@@ -20,16 +20,15 @@ from dataclasses import dataclass, field
 
 import apsw
 
+from posthouse.commands.import_files import Unreadable, open_file, queue_files, read_logs, reason_of
+from posthouse.commands.spool_owner import CannotImport, lock_spool, owner_of_queue
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
-from posthouse.host.file_buffer import FileBuffer
-from posthouse.host.locks import FileLock
-from posthouse.host.users import Identity, acting_as, own_identity, user_identity
-from posthouse.queue.imported import Logs, imported_message, split_content
-from posthouse.queue.postfix_spool import QUEUES, PostfixSpool, SpoolFile, names_aside, remove_aside, sync_moves
+from posthouse.host.users import Identity, acting_as
+from posthouse.queue.imported import imported_message, split_content
+from posthouse.queue.postfix_spool import PostfixSpool, SpoolFile, names_aside, remove_aside, sync_moves
 from posthouse.queue.staged import ImportRunning, StagedMessage, StagedShard, broken_off
-from posthouse.wire.bounce_log import LoggedOutcome, parse_bounce_log
-from posthouse.wire.queue_file import DamagedQueueFile, QueueFile, content_pieces, parse_queue_file
+from posthouse.wire.queue_file import DamagedQueueFile, QueueFile, content_pieces
 
 BATCH_MESSAGES = 200
 """Messages in one commit."""
@@ -37,18 +36,8 @@ BATCH_MESSAGES = 200
 BATCH_BYTES = 8 << 20
 """Bytes of small messages that wait in memory for one."""
 
-LOG_LIMIT = 64 << 20
-"""Bytes read of one log: half a million recipients."""
-
-READY = 0o100
-"""The owner may execute a file that Postfix has written to its end."""
-
 RENAMED = "-as-"
 """Between a file's name and the id that its message got, where that is another."""
-
-
-class CannotImport(Exception):
-    """Nothing was done; the text says why."""
 
 
 def _no_step(_: str) -> None:
@@ -95,12 +84,12 @@ class Import:
         """Read everything, change nothing."""
         spool = PostfixSpool(self.spool_path)
         try:
-            for file in _messages(spool):
+            for file in queue_files(spool):
                 try:
-                    with _opened(spool, file) as opened:
+                    with open_file(spool, file) as opened:
                         self._count(file.queue, opened.parsed)
-                except (_Unreadable, OSError) as error:
-                    self.report.leave(file, _reason(error))
+                except (Unreadable, OSError) as error:
+                    self.report.leave(file, reason_of(error))
             self._leave_corrupt(spool)
             self.report.maildrop = sum(1 for _ in spool.files("maildrop"))
         finally:
@@ -162,7 +151,7 @@ class Import:
             return StagedShard(self.root)
 
     def _import(self, spool: PostfixSpool, staged: StagedShard) -> None:
-        found = list(_messages(spool))
+        found = list(queue_files(spool))
         self._leave_corrupt(spool)
         if self.aside:
             sync_moves(spool.path, self.aside)
@@ -185,7 +174,7 @@ class Import:
 
     def _take(self, spool: PostfixSpool, staged: StagedShard, file: SpoolFile) -> None:
         try:
-            with _opened(spool, file) as opened:
+            with open_file(spool, file) as opened:
                 if opened.parsed.probe:
                     self._count(file.queue, opened.parsed)
                     spool.move(file, self.aside, file.name)
@@ -199,7 +188,7 @@ class Import:
                     opened.parsed,
                     opened.status.st_mode,
                     opened.status.st_mtime,
-                    _logs(spool, file),
+                    read_logs(spool, file),
                     header,
                 )
                 if opened.status.st_size > BATCH_BYTES // 8:
@@ -211,8 +200,8 @@ class Import:
                     self._waiting.append((file, queue_id, StagedMessage(message, header, [b"".join(body)])))
                 self._count(file.queue, opened.parsed)
                 self._bytes += opened.status.st_size
-        except (_Unreadable, DamagedQueueFile) as error:
-            self.report.leave(file, _reason(error))
+        except (Unreadable, DamagedQueueFile) as error:
+            self.report.leave(file, reason_of(error))
             return
         if len(self._waiting) >= BATCH_MESSAGES or self._bytes >= BATCH_BYTES:
             self._flush(spool, staged)
@@ -235,65 +224,6 @@ class Import:
         self.step("batch moved")
 
 
-class _Unreadable(Exception):
-    """A file that is not imported; the text says why."""
-
-
-@dataclass(slots=True)
-class _Opened:
-    descriptor: int
-    status: os.stat_result
-    buffer: FileBuffer
-    parsed: QueueFile
-
-    def __enter__(self) -> "_Opened":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-
-
-def _opened(spool: PostfixSpool, file: SpoolFile) -> _Opened:
-    try:
-        descriptor = spool.open(file)
-    except OSError as error:
-        raise _Unreadable(error.strerror or str(error)) from error
-    try:
-        status = os.fstat(descriptor)
-        if not status.st_mode & READY:
-            raise _Unreadable("Postfix did not write it to its end")
-        if status.st_nlink != 1:
-            raise _Unreadable("more than one name")
-        buffer = FileBuffer(descriptor, status.st_size)
-        parsed = parse_queue_file(buffer)
-        if not parsed.queued:
-            raise _Unreadable("no file of this queue")
-        return _Opened(descriptor, status, buffer, parsed)
-    except DamagedQueueFile as error:
-        os.close(descriptor)
-        raise _Unreadable(f"damaged: {error}") from error
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _messages(spool: PostfixSpool) -> Iterator[SpoolFile]:
-    for queue in QUEUES:
-        yield from spool.files(queue)
-
-
-def _logs(spool: PostfixSpool, file: SpoolFile) -> Logs:
-    said: dict[str, tuple[LoggedOutcome, ...]] = {}
-    for log in spool.log_files(file.name, file.folders):
-        try:
-            descriptor = spool.open(log)
-        except OSError:
-            continue
-        with os.fdopen(descriptor, "rb") as opened:
-            said[log.queue] = tuple(parse_bounce_log(opened.read(LOG_LIMIT)))
-    return Logs(said.get("defer", ()), said.get("bounce", ()), said.get("trace", ()))
-
-
 def _pages(staged: StagedShard) -> Iterator[list[str]]:
     page: list[str] = []
     for message in list(staged.messages()):
@@ -305,50 +235,7 @@ def _pages(staged: StagedShard) -> Iterator[list[str]]:
         yield page
 
 
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-
-
 # -- the command -----------------------------------------------------------------------------------------------------
-
-
-def owner_of_queue(configuration: Configuration) -> Identity:
-    """Who owns the shards: mail_owner where we are root. Raises ConfigError."""
-    if os.geteuid() != 0:
-        return own_identity()
-    owner = configuration.value("mail_owner")
-    try:
-        return user_identity(owner)
-    except KeyError:
-        raise ConfigError(f"parameter mail_owner: unknown user name value: {owner}") from None
-
-
-def ours_runs(queue_directory: str) -> bool:
-    """Whether our own system serves this queue_directory."""
-    from posthouse.commands.queue_access import SystemDown, connect_all
-
-    try:
-        for connection in connect_all(queue_directory):
-            connection.close()
-    except SystemDown:
-        return False
-    return True
-
-
-def lock_spool(spool: str, queue_directory: str) -> FileLock | None:
-    """Keep Postfix away; None where our own running system does that. Raises CannotImport."""
-    opened = PostfixSpool(spool)
-    try:
-        own = os.path.realpath(spool) == os.path.realpath(queue_directory)
-        try:
-            lock = opened.lock()
-        except FileNotFoundError:
-            return None  # a copy without a pid folder: nobody runs on it
-        if lock is None and not (own and ours_runs(queue_directory)):
-            raise CannotImport(f"Postfix runs on {spool}: stop it first (postfix stop)")
-        return lock
-    finally:
-        opened.close()
 
 
 def import_queue(

@@ -218,7 +218,8 @@ def _start(directory: str, prefix: str) -> None:
 def takeover(configuration: Configuration, prefix: str, *, dry_run: bool, without_diversions: bool, force: bool) -> int:
     """The whole of it; the exit status."""
     from posthouse.commands.check_takeover import print_report, report
-    from posthouse.commands.import_queue import CannotImport, import_queue, ours_runs, summary
+    from posthouse.commands.import_queue import import_queue, summary
+    from posthouse.commands.spool_owner import CannotImport, ours_runs
     from posthouse.service.instance import running_pid
 
     reasons = list(obstacles(configuration, prefix, without_diversions=without_diversions))
@@ -279,7 +280,7 @@ def mend(record: Record) -> None:
 
 def give_back() -> int:
     """Undo a take-over, whole or not; the exit status. Raises StepFailed, OSError."""
-    from posthouse.commands.import_queue import ours_runs
+    from posthouse.commands.spool_owner import ours_runs
     from posthouse.config.read import read_configuration
     from posthouse.service import instance
 
@@ -315,7 +316,7 @@ def give_back() -> int:
 def _give_back_mail(configuration: Configuration, record: Record) -> tuple[int, str]:
     """Write our queue into Postfix's: how many messages were left, and why it ended early (or an empty text)."""
     from posthouse.commands.export_queue import Export
-    from posthouse.commands.import_queue import CannotImport
+    from posthouse.commands.spool_owner import CannotImport
     from posthouse.service.instance import running_pid
 
     export = Export(configuration, say)
@@ -337,7 +338,7 @@ def _give_back_mail(configuration: Configuration, record: Record) -> tuple[int, 
 
 def main_takeover(directory: str, prefix: str | None, *, dry_run: bool, without_diversions: bool, force: bool) -> int:
     """Run takeover; returns its exit status."""
-    from posthouse.commands.import_queue import CannotImport
+    from posthouse.commands.spool_owner import CannotImport
     from posthouse.config.read import read_configuration
 
     try:
@@ -370,7 +371,7 @@ def main_give_back() -> int:
     if os.geteuid() != 0:
         print("posthouse: give-back: only root may do this", file=sys.stderr)
         return 1
-    from posthouse.commands.import_queue import CannotImport
+    from posthouse.commands.spool_owner import CannotImport
 
     try:
         return give_back()
