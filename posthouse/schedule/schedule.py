@@ -15,12 +15,10 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from posthouse.address.local_part import quote_address
-from posthouse.address.verp import verp_sender
 from posthouse.envelope.content import Content
-from posthouse.envelope.envelope import Trace
 from posthouse.envelope.outcome import Dsn, Outcome
 from posthouse.envelope.outcome import Fate as Ending
-from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
+from posthouse.envelope.request import QueuedRecipient
 from posthouse.host.clock import Clock, SystemClock
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Journal
@@ -34,6 +32,7 @@ from posthouse.schedule.active import ActiveMessage
 from posthouse.schedule.backoff import ClockWatch
 from posthouse.schedule.chronicle import Chronicle
 from posthouse.schedule.crew import Crew
+from posthouse.schedule.delivery import job_of, request_of
 from posthouse.schedule.destination import Destination, Entry, Job
 from posthouse.schedule.feeder import PAGE, Feeder
 from posthouse.schedule.notices import Notices, Router
@@ -58,13 +57,6 @@ BLOCKED_POLL = 1.0
 TRANSPORT_MISSING = Dsn("4.3.0", "mail transport unavailable")
 TRANSPORT_DEFERRED = Dsn("4.3.2", "deferred transport")
 CONTENT_LOST = Dsn("5.3.0", "message content is lost")
-
-
-def _by_domain(queued: QueuedRecipient) -> tuple[bool, str, str]:
-    """Postfix's order of a delivery's recipients."""
-    address = queued.recipient.address
-    at = address.rfind("@")
-    return at < 0, address[at:].lower() if at >= 0 else "", address
 
 
 class Schedule:
@@ -252,10 +244,7 @@ class Schedule:
             large = deliveries > 1 and transport.slots.is_large(deliveries)
             jobs: dict[Destination, Job] = {}
             for destination, group in groups.items():
-                group.sort(key=_by_domain)
-                jobs[destination] = Job(
-                    Entry(active, destination, tuple(group[at : at + size]), large) for at in range(0, len(group), size)
-                )
+                jobs[destination] = job_of(active, destination, group, size, large=large)
             active.pending += deliveries
             self._places.setdefault(active.queue_id, []).extend((transport, destination) for destination in jobs)
             transport.add(jobs, deliveries)
@@ -325,38 +314,14 @@ class Schedule:
 
     async def _deliver(self, transport: Transport, entry: Entry) -> None:
         active = entry.active
-        message = active.message
-        envelope = message.envelope
-        sender = envelope.sender
-        if envelope.verp:  # then an entry has one recipient
-            recipient = entry.recipients[0].recipient
-            sender = verp_sender(sender, envelope.verp, recipient.original or recipient.address)
-        content = await self.store.load_content(message.queue_id)
+        content = await self.store.load_content(active.queue_id)
         started = self.clock.now()
         if content is None:
             outcomes: Sequence[Outcome] = [
                 Outcome(r.index, Ending.BOUNCED, CONTENT_LOST, "none") for r in entry.recipients
             ]
         else:
-            outcomes = await transport.service.agent.deliver(
-                DeliveryRequest(
-                    message.queue_id,
-                    message.arrival_time,
-                    sender,
-                    entry.recipients,
-                    transport.service.name,
-                    entry.destination.nexthop,
-                    content,
-                    envelope.client,
-                    envelope.ret,
-                    envelope.envid,
-                    envelope.smtputf8,
-                    envelope.body,
-                    envelope.local_rewrite,
-                    active.active_time,
-                    envelope.trace is Trace.VERIFY,
-                )
-            )
+            outcomes = await transport.service.agent.deliver(request_of(entry, transport.service.name, content))
             if transport.service.status_filter is not None:
                 outcomes = await transport.service.status_filter.applied(outcomes)
         if active.withdrawn:
