@@ -1,3 +1,5 @@
+"""postfix tls: what each subcommand leaves behind, and what it refuses."""
+
 import shutil
 import stat
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""The stand-in makes of the house's own classes what dataclasses makes of them."""
+
 import dataclasses
 import importlib
 import inspect

@@ -1,3 +1,5 @@
+"""Our manual pages are found while the machine is taken over, and not afterwards."""
+
 from pathlib import Path
 
 from posthouse.commands.takeover_manual import own_pages

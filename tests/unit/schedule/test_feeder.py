@@ -1,3 +1,5 @@
+"""What the feeder reads of the queue, and what it need not remember."""
+
 from collections.abc import AsyncIterator, Sequence
 
 from posthouse.envelope.envelope import Envelope

@@ -1,3 +1,5 @@
+"""JSON without the json module: what both make of the same values."""
+
 import json
 
 import pytest
