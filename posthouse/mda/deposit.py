@@ -17,8 +17,9 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum
 
 from posthouse.host.dot_lock import break_dot_lock, make_dot_lock
 from posthouse.host.durable import make_folder, sync_folder
@@ -40,6 +41,47 @@ class DepositFailed(Exception):
         super().__init__(f"{status} {reason}")
         self.status = status
         self.reason = reason
+
+
+def _nobody(text: str) -> None:
+    """Warnings that nobody reads."""
+
+
+class DotLock(Enum):
+    """What it means that a dot lock cannot be made."""
+
+    NEEDED = "no delivery"
+    WANTED = "a folder that its users cannot write is done without one"
+    TRIED = "a warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How failures are told, in the words of whose delivery it is."""
+
+    prefix: str = ""
+    status: str = "4.2.0"
+    """Of failures that time is not known to mend: local(8) gives up, virtual(8) goes on."""
+    dot_lock: DotLock = DotLock.WANTED
+    warn: Callable[[str], None] = _nobody
+
+    def failed(self, text: str, error: OSError) -> DepositFailed:
+        """What the system said while something was tried."""
+        status = _STATUS.get(error.errno or 0, self.status)
+        return DepositFailed(status, f"{self.prefix}{text}: {error.strerror}")
+
+    def refused(self, text: str, status: str = "") -> DepositFailed:
+        """What we ourselves do not do."""
+        return DepositFailed(status or self.status, f"{self.prefix}{text}")
+
+
+_STATUS = {
+    errno.EAGAIN: "4.2.0",
+    errno.ESTALE: "4.2.0",
+    errno.ENOSPC: "4.3.0",
+    errno.EDQUOT: "4.2.2",
+    errno.EFBIG: "5.2.2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +131,26 @@ def whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _dot_lock(path: str, locking: Locking) -> Iterator[None]:
-    """Hold path.lock; where the folder does not let us make one, go without (as Postfix does)."""
+def _dot_lock(path: str, locking: Locking, telling: Telling) -> Iterator[None]:
+    """Hold path.lock, or go without where that may be."""
     name = f"{path}.lock"
+    failed = f"unable to create lock file {name}"
     for attempt in range(locking.attempts):
         try:
             if not make_dot_lock(name):
                 if break_dot_lock(name, locking.stale):
                     continue
                 if attempt + 1 == locking.attempts:
-                    raise DepositFailed("4.2.0", f"unable to create lock file {name}: File exists") from None
+                    raise telling.refused(f"{failed}: File exists", "4.2.0") from None
                 time.sleep(locking.delay)
                 continue
-        except PermissionError:
+        except OSError as error:
+            if telling.dot_lock is DotLock.TRIED:
+                telling.warn(f"{failed}: {error.strerror}")
+            elif telling.dot_lock is DotLock.NEEDED or not isinstance(error, PermissionError):
+                raise telling.failed(failed, error) from error
             yield
             return
-        except OSError as error:
-            raise DepositFailed(
-                "4.2.2" if error.errno == errno.ENOSPC else "4.2.0",
-                f"unable to create lock file {name}: {error.strerror}",
-            ) from error
         try:
             yield
         finally:
@@ -117,7 +159,7 @@ def _dot_lock(path: str, locking: Locking) -> Iterator[None]:
             except OSError:
                 pass
         return
-    raise DepositFailed("4.2.0", f"unable to create lock file {name}")
+    raise telling.refused(failed, "4.2.0")
 
 
 def _lock_open_file(descriptor: int) -> None:
@@ -129,7 +171,7 @@ def _flock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _lock(descriptor: int, path: str, locking: Locking) -> None:
+def _lock(descriptor: int, path: str, locking: Locking, telling: Telling) -> None:
     for kind in locking.kinds:
         take = {"fcntl": _lock_open_file, "flock": _flock}.get(kind)
         if take is None:
@@ -140,7 +182,7 @@ def _lock(descriptor: int, path: str, locking: Locking) -> None:
                 break
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES) or attempt + 1 == locking.attempts:
-                    raise DepositFailed("4.2.0", f"unable to lock for exclusive access: mailbox {path}") from error
+                    raise telling.refused(f"unable to lock for exclusive access: mailbox {path}", "4.2.0") from error
                 time.sleep(locking.delay)
 
 
@@ -154,36 +196,52 @@ def to_mbox(
     size_limit: int = 0,
     mode: int = 0o600,
     owner: int | None = None,
-    kind: str = "mailbox",
+    executable: bool = True,
+    telling: Telling = Telling(),
 ) -> None:
     """Append one message. `message()` gives its lines, ending in LF, with the fields put above it.
 
-    Raises DepositFailed. `owner`: the uid that the file must have (strict_mailbox_ownership), or None.
+    Raises DepositFailed. `owner`: the uid that the file must have (strict_mailbox_ownership), or None. `executable`:
+    whether the file may be a program.
     """
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    except OSError as error:
-        status = "5.2.0" if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.ELOOP) else "4.2.0"
-        raise DepositFailed(status, f"cannot open {kind} {path}: {error.strerror}") from error
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            if not stat.S_ISCHR(found.st_mode):
-                raise DepositFailed("5.2.0", f"{kind} {path} is not a regular file")
-            for chunk in whole_lines(message()):  # /dev/null and its like
-                os.write(descriptor, chunk)
-            return
-        if found.st_nlink != 1:  # Whoever made the other name chose where mail goes.
-            raise DepositFailed("5.2.0", f"cannot open {kind} {path}: file has {found.st_nlink} hard links")
-        if kind == "file" and found.st_mode & 0o111:
-            raise DepositFailed("5.7.0", "file is executable")
-        if owner is not None and found.st_uid != owner:
-            raise DepositFailed("4.2.0", f"destination {path} is not owned by recipient")
-        with _dot_lock(path, locking) if "dotlock" in locking.kinds else _no_lock():
-            _lock(descriptor, path, locking)
-            _append(descriptor, path, message, sender, now, size_limit, kind)
-    finally:
-        os.close(descriptor)
+    known: os.stat_result | None = None
+    with suppress(OSError):
+        known = os.lstat(path)
+    regular = known is None or stat.S_ISREG(known.st_mode)
+    with _dot_lock(path, locking, telling) if regular and "dotlock" in locking.kinds else _no_lock():
+        if known is not None and regular:
+            _require_owner(known, owner, path, telling)  # it may be one that we cannot even open
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        except OSError as error:
+            new = known is None and not isinstance(error, NotADirectoryError)
+            raise telling.failed("cannot create file exclusively" if new else "cannot open file", error) from error
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                if not stat.S_ISCHR(found.st_mode):
+                    raise telling.refused(f"destination {path} is not a regular file", "5.2.0")
+                try:
+                    for chunk in whole_lines(message()):  # /dev/null and its like
+                        os.write(descriptor, chunk)
+                except OSError as error:
+                    raise telling.failed("error writing message", error) from error
+                return
+            if found.st_nlink != 1:  # Whoever made the other name chose where mail goes.
+                raise telling.refused(f"file has {found.st_nlink} hard links", "5.2.0")
+            _require_owner(found, owner, path, telling)
+            if found.st_mode & 0o111 and not executable:
+                raise DepositFailed("5.7.0", "file is executable")
+            _lock(descriptor, path, locking, telling)
+            _append(descriptor, path, message, sender, now, size_limit, telling)
+        finally:
+            os.close(descriptor)
+
+
+def _require_owner(status: os.stat_result, owner: int | None, path: str, telling: Telling) -> None:
+    if owner is not None and status.st_uid != owner:
+        telling.warn('specify "strict_mailbox_ownership = no" to ignore mailbox ownership mismatch')
+        raise telling.refused(f"destination {path} is not owned by recipient", "4.2.0")
 
 
 @contextmanager
@@ -198,7 +256,7 @@ def _append(
     sender: str,
     now: float,
     size_limit: int,
-    kind: str,
+    telling: Telling,
 ) -> None:
     before = os.fstat(descriptor).st_size
     written = 0
@@ -216,14 +274,7 @@ def _append(
             sync_folder(os.path.dirname(path))
     except OSError as error:
         os.ftruncate(descriptor, before)
-        status = (
-            "5.2.2"
-            if error.errno in (errno.EFBIG, errno.EDQUOT)
-            else "4.2.2"
-            if error.errno == errno.ENOSPC
-            else "4.2.0"
-        )
-        raise DepositFailed(status, f"cannot update {kind} {path}. error writing message: {error.strerror}") from error
+        raise telling.failed("error writing message", error) from error
 
 
 def quoted_parts(message: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
@@ -243,14 +294,21 @@ def unique_name(now: float, device: int, inode: int) -> str:
     return f"{seconds}.V{device:x}I{inode:x}M{micro}P{os.getpid()}Q{_count}.{host}"
 
 
-def to_maildir(path: str, message: Callable[[], Iterator[bytes]], *, now: float, size_limit: int = 0) -> str:
+def to_maildir(
+    path: str,
+    message: Callable[[], Iterator[bytes]],
+    *,
+    now: float,
+    size_limit: int = 0,
+    telling: Telling = Telling(),
+) -> str:
     """Deliver into a Maildir, made when missing; returns the new file's path. Raises DepositFailed."""
     path = path.rstrip("/")
+    temporary = os.path.join(path, "tmp", f"{now:.6f}.P{os.getpid()}.{os.urandom(6).hex()}")
     try:
         for name in ("tmp", "new", "cur"):
             folder = os.path.join(path, name)
             make_folder(folder)
-        temporary = os.path.join(path, "tmp", f"{now:.6f}.P{os.getpid()}.{os.urandom(6).hex()}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             written = 0
@@ -270,14 +328,12 @@ def to_maildir(path: str, message: Callable[[], Iterator[bytes]], *, now: float,
             os.unlink(temporary)
         sync_folder(os.path.join(path, "new"))
     except OSError as error:
-        status = (
-            "5.2.2"
-            if error.errno in (errno.EFBIG, errno.EDQUOT)
-            else "4.2.2"
-            if error.errno == errno.ENOSPC
-            else "4.2.0"
-        )
-        raise DepositFailed(status, f"maildir delivery failed: {error.strerror} ({error.filename or path})") from error
+        what = f"create maildir file {temporary}: {error.strerror}"
+        if isinstance(error, PermissionError):
+            telling.warn(f"maildir access problem for UID/GID={os.geteuid()}/{os.getegid()}: {what}")
+            telling.warn("perhaps you need to create the maildirs in advance")
+        status = _STATUS.get(error.errno or 0, telling.status)
+        raise DepositFailed(status, f"maildir delivery failed: {what}") from error
     return final
 
 

@@ -63,7 +63,7 @@ class Workbench:
                 settings = read_settings(UserSettings, own)
                 commands = open_maps(settings.mailbox_command_maps, own, "mailbox_command_maps", substitution=False)
                 aliases = open_maps(settings.alias_maps, own, "alias_maps", substitution=False)
-                self._local[service.name] = _Local(Workshop(settings, commands, time.time), aliases)
+                self._local[service.name] = _Local(Workshop(settings, commands, time.time, log.warning), aliases)
             elif service.command == "virtual":
                 virtual = read_settings(VirtualSettings, own)
                 self._virtual[service.name] = VirtualHands(

@@ -7,6 +7,7 @@ A path that ends in "/" is a Maildir.
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from posthouse.address.address import split_address
@@ -16,7 +17,15 @@ from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.host.durable import make_folder
 from posthouse.host.users import Identity
 from posthouse.mda.copy import delivery_fields
-from posthouse.mda.deposit import DepositFailed, locking_of, message_lines, to_maildir, to_mbox
+from posthouse.mda.deposit import (
+    DepositFailed,
+    DotLock,
+    Telling,
+    locking_of,
+    message_lines,
+    to_maildir,
+    to_mbox,
+)
 from posthouse.tables.maps import Maps
 from posthouse.tables.table import TableRetry
 from posthouse.tables.waiting import wait
@@ -147,7 +156,7 @@ class VirtualHands:
         limit = settings.virtual_mailbox_limit
         try:
             if path.endswith("/"):
-                to_maildir(path, lines, now=self._clock(), size_limit=limit)
+                to_maildir(path, lines, now=self._clock(), size_limit=limit, telling=Telling(warn=self._warn))
                 return done("delivered to maildir")
             locking = locking_of(
                 settings.virtual_mailbox_lock,
@@ -155,7 +164,8 @@ class VirtualHands:
                 settings.deliver_lock_delay,
                 settings.stale_lock_time,
             )
-            make_folder(os.path.dirname(path))
+            with suppress(OSError):  # what is missing then is told by whoever needs it
+                make_folder(os.path.dirname(path))
             to_mbox(
                 path,
                 lines,
@@ -164,9 +174,8 @@ class VirtualHands:
                 locking=locking,
                 size_limit=limit,
                 owner=identity.uid if settings.strict_mailbox_ownership else None,
+                telling=Telling(f"delivery failed to mailbox {path}: ", "4.2.0", DotLock.NEEDED, self._warn),
             )
-        except OSError as error:
-            return deferred("4.2.0", f"cannot create {path}: {error.strerror}")
         except DepositFailed as failed:
             return (deferred if failed.status.startswith("4") else bounced)(failed.status, failed.reason)
         return done("delivered to mailbox")

@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from posthouse.mda.copy import delivery_fields, from_line
-from posthouse.mda.deposit import DepositFailed, Locking, locking_of, message_lines, to_maildir, to_mbox
+from posthouse.mda.deposit import (
+    DepositFailed,
+    DotLock,
+    Locking,
+    Telling,
+    locking_of,
+    message_lines,
+    to_maildir,
+    to_mbox,
+)
 from posthouse.tables.maps import Maps
 from posthouse.tables.table import TableRetry
 from posthouse.tables.waiting import wait
@@ -51,6 +60,8 @@ class Workshop:
     settings: UserSettings
     command_maps: Maps
     clock: Callable[[], float]
+    warn: Callable[[str], None]
+    """To the service's log."""
 
 
 def attributes(errand: Errand, person: Person | None) -> dict[str, str]:
@@ -147,9 +158,7 @@ class Delivery:
             return bounced("5.7.1", "mail to file is restricted")
         try:
             if path.endswith("/"):
-                to_maildir(
-                    path, self._lines("file"), now=self._shop.clock(), size_limit=self._settings.mailbox_size_limit
-                )
+                self._maildir(path)
             else:
                 to_mbox(
                     path,
@@ -158,7 +167,8 @@ class Delivery:
                     now=self._shop.clock(),
                     locking=self._locking(),
                     size_limit=self._settings.mailbox_size_limit,
-                    kind="file",
+                    executable=False,
+                    telling=self._telling(f"cannot append message to file {path}: ", DotLock.TRIED),
                 )
         except DepositFailed as failed:
             return _failed(failed)
@@ -257,12 +267,25 @@ class Delivery:
         path = os.path.join(folder, self._person.login)
         return self.into(f"{path}/" if folder.endswith("/") else path)
 
+    def _maildir(self, path: str) -> None:
+        limit = self._settings.mailbox_size_limit
+        now = self._shop.clock()
+        to_maildir(path, self._lines("file"), now=now, size_limit=limit, telling=self._telling("", DotLock.WANTED))
+
+    def _telling(self, prefix: str, dot_lock: DotLock) -> Telling:
+        """local(8) gives a message up where a file cannot be written for good."""
+        return Telling(prefix, "5.2.0", dot_lock, self._shop.warn)
+
+    @property
+    def _login(self) -> str:
+        return self._person.login if self._person else self._errand.names[0]
+
     def into(self, path: str) -> Report:
         """Put the message into a Maildir (path ends in "/") or an mbox."""
         settings = self._settings
         try:
             if path.endswith("/"):
-                to_maildir(path, self._lines("file"), now=self._shop.clock(), size_limit=settings.mailbox_size_limit)
+                self._maildir(path)
                 return done("delivered to maildir")
             to_mbox(
                 path,
@@ -272,6 +295,7 @@ class Delivery:
                 locking=self._locking(),
                 size_limit=settings.mailbox_size_limit,
                 owner=self._person.uid if settings.strict_mailbox_ownership and self._person else None,
+                telling=self._telling(f"cannot update mailbox {path} for user {self._login}. ", DotLock.WANTED),
             )
         except DepositFailed as failed:
             return _failed(failed)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.mda.copy import delivery_fields, from_line, unix_lines
-from posthouse.mda.deposit import DepositFailed, Locking, quoted_lines, to_maildir, to_mbox
+from posthouse.mda.deposit import DepositFailed, DotLock, Locking, Telling, quoted_lines, to_maildir, to_mbox
 
 MESSAGE = b"Subject: hi\n\nFrom here\nend\n"
 
@@ -109,7 +109,7 @@ def test_an_mbox_with_two_names_is_refused(tmp_path: Path) -> None:
         to_mbox(str(tmp_path / "tony"), lines, "a@x.test", now=0, locking=Locking())
     assert (failed.value.status, failed.value.reason) == (
         "5.2.0",
-        f"cannot open mailbox {tmp_path}/tony: file has 2 hard links",
+        "file has 2 hard links",
     )
 
 
@@ -124,7 +124,7 @@ def test_a_dot_lock_that_cannot_be_made_defers(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(DepositFailed) as failed:
         to_mbox(str(tmp_path / "tony"), lines, "a@x.test", now=0, locking=Locking())
-    assert failed.value.status == "4.2.2"
+    assert failed.value.status == "4.3.0"
 
 
 def test_a_new_maildir_is_synced_into_the_folder_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +140,65 @@ def test_odd_local_parts_stand_in_quotes() -> None:
         b'Return-Path: <"a> b"@x.test>\r\nX-Original-To: "o p"@y.test\r\nDelivered-To: "d\\"e"@z.test\r\n'
     )
     assert from_line("a b@x.test", 0).startswith(b'From "a b"@x.test  ')
+
+
+LOCAL = Telling("P: ", "5.2.0", DotLock.WANTED)
+VIRTUAL = Telling("P: ", "4.2.0", DotLock.NEEDED)
+
+
+@pytest.mark.parametrize(
+    ("path", "telling", "status", "reason"),
+    [
+        ("none/tony", LOCAL, "5.2.0", "P: unable to create lock file PATH.lock: No such file or directory"),
+        ("none/tony", VIRTUAL, "4.2.0", "P: unable to create lock file PATH.lock: No such file or directory"),
+        ("folder", LOCAL, "5.2.0", "P: cannot open file: Is a directory"),
+        ("folder", VIRTUAL, "4.2.0", "P: cannot open file: Is a directory"),
+        ("file/tony", LOCAL, "5.2.0", "P: unable to create lock file PATH.lock: Not a directory"),
+    ],
+)
+def test_what_fails_is_told_in_the_words_of_whose_delivery_it_is(
+    tmp_path: Path, path: str, telling: Telling, status: str, reason: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    name = str(tmp_path / path)
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox(name, lines, "a@x.test", now=0, locking=Locking(), telling=telling)
+    assert (failed.value.status, failed.value.reason) == (status, reason.replace("PATH", name))
+
+
+def test_a_file_of_an_alias_is_tried_without_its_lock(tmp_path: Path) -> None:
+    warned: list[str] = []
+    telling = Telling("P: ", "5.2.0", DotLock.TRIED, warned.append)
+    name = f"{tmp_path}/none/file"
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox(name, lines, "a@x.test", now=0, locking=Locking(), telling=telling)
+    assert failed.value.reason == "P: cannot create file exclusively: No such file or directory"
+    assert warned == [f"unable to create lock file {name}.lock: No such file or directory"]
+
+
+def test_a_full_device_is_tried_again() -> None:
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox("/dev/full", lines, "a@x.test", now=0, locking=Locking(), telling=LOCAL)
+    assert (failed.value.status, failed.value.reason) == (
+        "4.3.0",
+        "P: error writing message: No space left on device",
+    )
+
+
+def test_a_mailbox_of_somebody_else_waits(tmp_path: Path) -> None:
+    warned: list[str] = []
+    telling = Telling("P: ", "5.2.0", DotLock.WANTED, warned.append)
+    (tmp_path / "tony").write_text("")
+    with pytest.raises(DepositFailed) as failed:
+        to_mbox(str(tmp_path / "tony"), lines, "a@x.test", now=0, locking=Locking(), owner=54321, telling=telling)
+    assert failed.value.status == "4.2.0"
+    assert warned == ['specify "strict_mailbox_ownership = no" to ignore mailbox ownership mismatch']
+
+
+def test_a_maildir_that_cannot_be_made_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DepositFailed) as failed:
+        to_maildir(f"{tmp_path}/file/", lines, now=1.5, telling=LOCAL)
+    assert failed.value.status == "5.2.0"
+    assert failed.value.reason.startswith(f"maildir delivery failed: create maildir file {tmp_path}/file/tmp/1.5")

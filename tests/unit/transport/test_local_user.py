@@ -13,6 +13,8 @@ from posthouse.transport.local.people import Person
 from posthouse.transport.local.settings import UserSettings
 from posthouse.transport.local.user import Delivery, Workshop
 
+WARNED: list[str] = []
+
 SETTINGS = UserSettings(
     alias_maps="",
     allow_mail_to_commands=("alias", "forward"),
@@ -51,7 +53,7 @@ def content(tmp_path: Path) -> Iterator[int]:
 
 
 def forwarded(home: Path, content: int, *, recipient: str = "tony@tony.test", extension: str = "") -> Report | None:
-    workshop = Workshop(SETTINGS, Maps("mailbox_command_maps", []), lambda: 0.0)
+    workshop = Workshop(SETTINGS, Maps("mailbox_command_maps", []), lambda: 0.0, WARNED.append)
     person = Person("tony", os.getuid(), os.getgid(), str(home))
     errand = Errand("user", "local", ("tony",), "ABC", "s@x.test", recipient, "", 0.0, 20, extension)
     return Delivery(workshop, errand, person, content).forward_file()
@@ -67,7 +69,7 @@ def test_the_addresses_of_a_forward_go_back_to_the_agent(tmp_path: Path, content
 
 def test_a_mailbox_command_is_the_shells_to_expand(tmp_path: Path, content: int) -> None:
     settings = replace(SETTINGS, mailbox_command=f"cat > {tmp_path}/got; echo $USER $EXTENSION $user >> {tmp_path}/got")
-    workshop = Workshop(settings, Maps("mailbox_command_maps", []), lambda: 0.0)
+    workshop = Workshop(settings, Maps("mailbox_command_maps", []), lambda: 0.0, WARNED.append)
     person = Person("tony", os.getuid(), os.getgid(), str(tmp_path))
     errand = Errand("user", "local", ("tony",), "ABC", "s@x.test", "tony+box@tony.test", "", 0.0, 20, "box")
     (result,) = Delivery(workshop, errand, person, content).mailbox().results
@@ -77,7 +79,7 @@ def test_a_mailbox_command_is_the_shells_to_expand(tmp_path: Path, content: int)
 
 
 def test_a_mailbox_without_delivered_to(tmp_path: Path, content: int) -> None:
-    workshop = Workshop(replace(SETTINGS, prepend_delivered_header=()), Maps("m", []), lambda: 0.0)
+    workshop = Workshop(replace(SETTINGS, prepend_delivered_header=()), Maps("m", []), lambda: 0.0, WARNED.append)
     person = Person("tony", os.getuid(), os.getgid(), str(tmp_path))
     errand = Errand("user", "local", ("tony",), "ABC", "s@x.test", "tony@tony.test", "", 0.0, 20)
     Delivery(workshop, errand, person, content).mailbox()
