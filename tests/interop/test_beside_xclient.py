@@ -128,7 +128,7 @@ def _converse(side: Side, script: str) -> list[str]:
         file = connection.makefile("rb")
         for command in ("", *script.split("|")):
             if command:
-                with contextlib.suppress(ConnectionError):  # both hang up after 521: the next command meets a closed door
+                with contextlib.suppress(ConnectionError):  # after 521 both have hung up
                     connection.sendall(command.encode() + b"\r\n")
             while True:
                 line = _line(file)
