@@ -28,7 +28,7 @@ RFC 8514 (SAVEDATE), RFC 1939 section 8 (UIDL).
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from posthouse.envelope.content import Content
 from posthouse.envelope.value import value
@@ -125,9 +125,8 @@ class Quota:
     message_limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class MessageSummary:
-    """The row of one message: all that is known without touching its content."""
+class MessageSummary(NamedTuple):
+    """The row of one message: all that is known without touching its content. A tuple: listings make a lot of them."""
 
     uid: int
     modseq: int
@@ -141,8 +140,13 @@ class MessageSummary:
     """Octets in canonical form (RFC822.SIZE); exact."""
     header_size: int
     """Octets of the header with the empty line that ends it."""
-    email_id: str = ""
-    """RFC 8474: same content, same id, in every mailbox of the account; "" where the store has none."""
+    content: int = 0
+    """Same number, same content, in every mailbox of the account; 0 where the store has none."""
+
+    @property
+    def email_id(self) -> str:
+        """RFC 8474; "" where there is none."""
+        return f"M{self.content:x}" if self.content else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,8 +319,9 @@ class Mailbox(Protocol):
     async def status(self) -> MailboxStatus:
         """Counts now."""
 
-    async def uids(self) -> Sequence[int]:
-        """Every uid, ascending: the session's sequence numbers are made of it."""
+    async def uids(self, present: frozenset[str] = frozenset(), absent: frozenset[str] = frozenset()) -> Sequence[int]:
+        """Every uid, ascending: the session's sequence numbers are made of it. Or those alone of messages that have,
+        and have not, these of SYSTEM_FLAGS."""
 
     async def take_recent(self) -> int:
         """The lowest uid that is \\Recent to this session; those above are too. Later sessions no longer see them so.

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from posthouse.access.imap.connection import SessionEnded
+from posthouse.access.imap.row_items import ROW_ITEMS, row_item, row_responses
 from posthouse.access.imap.sections import Range, choose_fields, cut, locate
-from posthouse.access.imap.session import ImapSession, flags_of
+from posthouse.access.imap.session import ImapSession
 from posthouse.access.imap.structure import (
     HEADER_LIMIT,
     envelope,
@@ -21,11 +22,10 @@ from posthouse.access.imap.structure import (
 from posthouse.mailbox.store import MailboxFault, MessageSummary, Refused, StoredContent
 from posthouse.message.structure import Part
 from posthouse.message.structure_envelope import envelope_of
-from posthouse.wire.imap.dates import format_date_time
 from posthouse.wire.imap.fetch import FetchRequest, Section
 from posthouse.wire.imap.response import literal
 
-ROWS = 500
+ROWS = 2000
 """Messages of one page where rows are enough."""
 CONTENTS = 50
 """Messages of one page whose structures or contents are opened."""
@@ -82,11 +82,17 @@ async def _pages(session: ImapSession, uids: Sequence[int], request: FetchReques
 async def send_messages(session: ImapSession, uids: Sequence[int], request: FetchRequest) -> set[int]:
     """Answer for each message that is still there and can be read; the others."""
     missing = set(uids)
+    rows_only = not request.sections and ROW_ITEMS.issuperset(request.plain)
     async for page in _pages(session, uids, request):
         wanted = list(page.rows.values())
         if request.changed_since is not None:
             missing.difference_update(row.uid for row in wanted if row.modseq <= request.changed_since)
             wanted = [row for row in wanted if row.modseq > request.changed_since]
+        if rows_only:
+            missing.difference_update(page.rows)
+            session.send(b"".join(row_responses(session, request.plain, wanted)))
+            await session.connection.drain()
+            continue
         newly_seen = await _mark_seen(session, wanted) if request.sees else {}
         for row in wanted:
             if await _send(session, newly_seen.get(row.uid, row), page, request, row.uid in newly_seen):
@@ -127,16 +133,7 @@ async def _mark_seen(session: ImapSession, rows: Sequence[MessageSummary]) -> di
     found = {}
     for change in () if isinstance(stored, Refused) else stored.changed:
         row = unseen[change.uid]
-        found[change.uid] = MessageSummary(
-            row.uid,
-            change.modseq,
-            change.flags,
-            row.internal_date,
-            row.save_date,
-            row.size,
-            row.header_size,
-            row.email_id,
-        )
+        found[change.uid] = row._replace(modseq=change.modseq, flags=change.flags)
         if change.modseq > selection.modseq:
             selection.told[change.uid] = change.modseq
     return found
@@ -238,23 +235,8 @@ async def _section(row: MessageSummary, page: _Page, section: Section) -> bytes 
 
 
 async def _plain(session: ImapSession, name: str, row: MessageSummary, page: _Page) -> bytes | None:
-    if name == "UID":
-        return b"UID %d" % row.uid
-    if name == "FLAGS":
-        session.tell_keywords(row.flags)
-        return b"FLAGS " + flags_of(row.flags, session.selected.is_recent(row.uid))
-    if name == "RFC822.SIZE":
-        return b"RFC822.SIZE %d" % row.size
-    if name == "INTERNALDATE":
-        return b"INTERNALDATE " + format_date_time(row.internal_date)
-    if name == "MODSEQ":
-        return b"MODSEQ (%d)" % row.modseq
-    if name == "EMAILID":
-        return b"EMAILID " + (b"(%b)" % row.email_id.encode("ascii") if row.email_id else b"NIL")
-    if name == "THREADID":
-        return b"THREADID NIL"
-    if name == "SAVEDATE":
-        return b"SAVEDATE " + format_date_time(row.save_date)
+    if name in ROW_ITEMS:
+        return row_item(session, name, row)
     if name == "ENVELOPE":
         header = page.headers.get(row.uid)
         return None if header is None else b"ENVELOPE " + envelope(header)

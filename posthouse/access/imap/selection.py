@@ -50,6 +50,13 @@ class Selection:
         """The sequence numbers of those that are known."""
         return [number for uid in uids if (number := self.number(uid))]
 
+    def places(self, uids: list[int]) -> Iterable[int]:
+        """The sequence number of each, or 0. Where they follow one another, as in a listing, one look-up does."""
+        first = self.number(uids[0]) if uids else 0
+        if first and self.uids[first - 1 : first - 1 + len(uids)] == uids:
+            return range(first, first + len(uids))
+        return map(self.number, uids)
+
     # -- \Recent --------------------------------------------------------------------------
 
     def add_recent(self, first: int) -> None:

@@ -210,7 +210,7 @@ def changes(file: AccountFile, row: MailboxRow, since: int) -> Changes:
     """RFC 7162 section 3.2: what a session (or a client that comes back) does not know yet."""
     if row.modseq <= since:
         return Changes(row.modseq, row.uid_next, (), ())
-    changed = [each.summary() for each in file.changed_messages(row.id, since)]
+    changed = file.changed_since(row.id, since)
     vanished = [
         uid
         for (uid,) in file.connection.execute(

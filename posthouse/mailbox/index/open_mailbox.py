@@ -44,7 +44,7 @@ from posthouse.message.structure import Part
 
 T = TypeVar("T")
 
-SUMMARY_PAGE = 500
+SUMMARY_PAGE = 2000
 # Octets of headers in one page.
 HEADER_PAGE = 1 << 20
 # How long a waiting session trusts that a notice would have come: half of what wait() promises.
@@ -139,12 +139,13 @@ class OpenMailbox:
         empty = MailboxStatus(self.name, 0, 0, 0, 0, 1, self.uid_validity, 1, 0, 0, self.mailbox_id)
         return await self._read(lambda file, row: status_of(row, count_recent(file, row)), empty)
 
-    async def uids(self) -> Sequence[int]:
-        """Every uid, ascending."""
-        query = "SELECT uid FROM message WHERE mailbox = ? ORDER BY uid"
+    async def uids(self, present: frozenset[str] = frozenset(), absent: frozenset[str] = frozenset()) -> Sequence[int]:
+        """Uids, ascending."""
+        wanted, looked_at = encode_flags(present)[0], encode_flags(present | absent)[0]
+        query = "SELECT uid FROM message WHERE mailbox = ? AND flags & ? = ? ORDER BY uid"
 
         def job(file: AccountFile, row: MailboxRow) -> list[int]:
-            return [uid for (uid,) in file.connection.execute(query, (row.id,))]
+            return [uid for (uid,) in file.connection.execute(query, (row.id, looked_at, wanted))]
 
         return await self._read(job, [])
 
@@ -179,10 +180,7 @@ class OpenMailbox:
                 return
 
     async def _page(self, uids: list[int] | None, after: int) -> list[MessageSummary]:
-        def job(file: AccountFile, row: MailboxRow) -> list[MessageSummary]:
-            return [each.summary() for each in file.messages(row.id, uids, after, SUMMARY_PAGE)]
-
-        return await self._read(job, [])
+        return await self._read(lambda file, row: file.summaries(row.id, uids, after, SUMMARY_PAGE), [])
 
     async def headers(self, uids: Iterable[int]) -> AsyncIterator[Sequence[tuple[int, bytes]]]:
         """Headers in pages."""

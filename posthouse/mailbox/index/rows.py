@@ -5,10 +5,10 @@ and never crosses a fork. Everything here runs inside a transaction that the lan
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -84,19 +84,6 @@ class MessageRow:
     header_size: int
     disk: str
 
-    def summary(self) -> MessageSummary:
-        """What the session sees."""
-        return MessageSummary(
-            self.uid,
-            self.modseq,
-            decode_flags(self.flags, self.keywords),
-            self.internal_date,
-            self.save_date,
-            self.size,
-            self.header_size,
-            f"M{self.content:x}" if self.content else "",
-        )
-
 
 @dataclass(slots=True)
 class Incoming:
@@ -126,8 +113,9 @@ _MAILBOX = (
 _MESSAGE = (
     "SELECT uid, modseq, content, flags, keywords, internal_date, save_date, size, header_size, disk FROM message"
 )
+_SUMMARY = "SELECT uid, modseq, flags, keywords, internal_date, save_date, size, header_size, content FROM message"
 # SQLite's bound on parameters is 32,766; a page of uids is one list of parameters.
-UID_PAGE = 500
+UID_PAGE = 2000
 
 
 @dataclass(slots=True)
@@ -275,26 +263,39 @@ class AccountFile:
             or (self.limits.messages and count + messages > self.limits.messages)
         )
 
-    def messages(
-        self, mailbox: int, uids: list[int] | None = None, after: int = 0, limit: int = -1
-    ) -> list[MessageRow]:
-        """Rows ascending by uid: these uids (sorted, at most UID_PAGE), or `limit` rows of those above `after`."""
-        if uids is None:
-            query = _MESSAGE + " WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT ?"
-            return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, after, limit))]
-        if not uids:
-            return []
-        if uids[-1] - uids[0] == len(uids) - 1:
-            query = _MESSAGE + " WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid"
-            return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, uids[0], uids[-1]))]
-        marks = ",".join("?" * len(uids))
-        query = f"{_MESSAGE} WHERE mailbox = ? AND uid IN ({marks}) ORDER BY uid"
-        return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, *uids))]
+    def messages(self, mailbox: int, uids: list[int] | None = None, limit: int = -1) -> list[MessageRow]:
+        """Rows ascending by uid: all, or of these uids (sorted, at most UID_PAGE); no more than limit."""
+        condition, bindings = _among(uids)
+        query = f"{_MESSAGE} WHERE mailbox = ?{condition} ORDER BY uid LIMIT ?"
+        return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, *bindings, limit))]
 
-    def changed_messages(self, mailbox: int, since: int) -> list[MessageRow]:
-        """Rows whose modseq is above since."""
-        query = _MESSAGE + " WHERE mailbox = ? AND modseq > ? ORDER BY uid"
-        return [MessageRow(*row) for row in self.connection.execute(query, (mailbox, since))]
+    def summaries(self, mailbox: int, uids: list[int] | None, after: int, limit: int) -> list[MessageSummary]:
+        """What sessions see, ascending by uid: of these uids (sorted, at most UID_PAGE), or `limit` of those above
+        `after`."""
+        condition, bindings = (" AND uid > ?", [after]) if uids is None else _among(uids)
+        query = f"{_SUMMARY} WHERE mailbox = ?{condition} ORDER BY uid LIMIT ?"
+        return _summaries(self.connection.execute(query, (mailbox, *bindings, limit)))
+
+    def changed_since(self, mailbox: int, since: int) -> list[MessageSummary]:
+        """Those whose modseq is above since, ascending by uid."""
+        query = _SUMMARY + " WHERE mailbox = ? AND modseq > ? ORDER BY uid"
+        return _summaries(self.connection.execute(query, (mailbox, since)))
+
+
+def _among(uids: list[int] | None) -> tuple[str, list[int]]:
+    """A condition, and what is bound to it."""
+    if uids is None:
+        return "", []
+    if uids and uids[-1] - uids[0] == len(uids) - 1:
+        return " AND uid BETWEEN ? AND ?", [uids[0], uids[-1]]
+    return f" AND uid IN ({','.join('?' * len(uids))})", uids
+
+
+def _summaries(rows: Iterable[tuple[Any, ...]]) -> list[MessageSummary]:
+    return [
+        MessageSummary(uid, modseq, decode_flags(flags, keywords), came, saved, size, header, content)
+        for uid, modseq, flags, keywords, came, saved, size, header, content in rows
+    ]
 
 
 def _mailbox(row: object) -> MailboxRow:

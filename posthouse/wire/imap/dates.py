@@ -10,6 +10,7 @@ Standards: RFC 3501 section 9.
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 
 from posthouse.wire.imap.error import ImapSyntaxError
 
@@ -54,11 +55,16 @@ def parse_date_time(text: bytes) -> float:
 
 def format_date_time(epoch: float) -> bytes:
     """INTERNALDATE with its quotes, in UTC."""
-    moment = moment_of(epoch)
-    return (
-        f'"{moment.day:2d}-{MONTHS[moment.month - 1]}-{moment.year:04d} '
-        f'{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} +0000"'
-    ).encode("ascii")
+    days, seconds = divmod(int(epoch), 86_400)
+    minutes, second = divmod(seconds, 60)
+    return b'"%b %02d:%02d:%02d +0000"' % (_format_day(days), *divmod(minutes, 60), second)
+
+
+@lru_cache(maxsize=1024)
+def _format_day(days: int) -> bytes:
+    """The day so many days after 1970 began; of what lies outside datetime's years, the first."""
+    moment = moment_of(days * 86_400)
+    return f"{moment.day:2d}-{MONTHS[moment.month - 1]}-{moment.year:04d}".encode("ascii")
 
 
 def moment_of(epoch: float) -> datetime:

@@ -1,17 +1,19 @@
 """What looks a message through before it is taken apart never changes the answer."""
 
-from typing import cast
+import asyncio
+from typing import ClassVar, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.access.imap.searching import _decode, _lacks, _Message, _readable, among_numbers
+from posthouse.access.imap.judging import Message, lacks, readable
+from posthouse.access.imap.searching import _decode, find_uids
 from posthouse.access.imap.selection import Selection
 from posthouse.access.imap.session import ImapSession
 from posthouse.mailbox.store import Mailbox, MessageSummary
 from posthouse.message.mime import scan
-from posthouse.wire.imap.search import And, HasFlag, Not, Numbers
+from posthouse.wire.imap.search import And, HasFlag, Key, Not, Numbers, Or
 from posthouse.wire.imap.sequence import parse_sequence_set
 
 pieces = st.sampled_from(
@@ -33,17 +35,17 @@ pieces = st.sampled_from(
 texts = st.lists(st.sampled_from(["needle", "hay", "nee", " ", "dle", "ö"]), min_size=1, max_size=3).map("".join)
 
 
-def message_of(header: bytes) -> _Message:
-    return _Message(cast(MessageSummary, None), header=header)
+def message_of(header: bytes) -> Message:
+    return Message(cast(MessageSummary, None), header=header)
 
 
 @given(st.lists(pieces, max_size=6).map("".join), texts)
 def test_a_field_that_fits_is_never_passed_over(value: str, text: str) -> None:
     message = message_of(f"Subject: {value}\r\nX-Other: {value}\r\n".encode())
     if text.casefold() in message.fields.get("subject", ""):
-        assert not _lacks(message.readable_header, text.casefold())
+        assert not lacks(message.readable_header, text.casefold())
     if text.casefold() in message.header_text:
-        assert not _lacks(message.readable_header, text.casefold())
+        assert not lacks(message.readable_header, text.casefold())
 
 
 encodings = st.sampled_from(["", "7bit", "quoted-printable", "base64", "Base64"])
@@ -57,11 +59,11 @@ def test_a_body_that_fits_is_never_passed_over(value: str, encoding: str, charse
     part = scan(raw)
     body = _decode(part, raw[part.body_start : part.body_end]).casefold()
     if text.casefold() in body:
-        assert not _lacks(_readable(raw), text.casefold())
+        assert not lacks(readable(raw), text.casefold())
 
 
 @pytest.mark.parametrize(
-    ("octets", "readable"),
+    ("octets", "shown"),
     [
         (b"Subject: Hay", b"subject: hay"),
         (b"Subject: =?utf-8?q?x?=", None),
@@ -70,20 +72,29 @@ def test_a_body_that_fits_is_never_passed_over(value: str, encoding: str, charse
         (b"", b""),
     ],
 )
-def test_only_what_stands_for_itself_is_read_as_it_is(octets: bytes, readable: bytes | None) -> None:
-    assert _readable(octets) == readable
+def test_only_what_stands_for_itself_is_read_as_it_is(octets: bytes, shown: bytes | None) -> None:
+    assert readable(octets) == shown
 
 
-def test_an_empty_text_lacks_nowhere() -> None:
-    assert not _lacks(b"", "")
-    assert _lacks(b"", "x")
+def test_an_empty_textlacks_nowhere() -> None:
+    assert not lacks(b"", "")
+    assert lacks(b"", "x")
+
+
+class FlaggedBox:
+    """A mailbox of four messages of which one is seen and one is deleted as well."""
+
+    flags: ClassVar[dict[int, set[str]]] = {2: {"\\seen"}, 3: set(), 5: set(), 8: {"\\seen", "\\deleted"}, 9: set()}
+
+    async def uids(self, present: frozenset[str], absent: frozenset[str]) -> list[int]:
+        return [uid for uid, flags in self.flags.items() if present <= flags and not absent & flags and uid != 5]
 
 
 class Session:
-    """What among_numbers() asks of one."""
+    """What find_uids() asks of one: four messages, one of which is gone meanwhile; a fifth came that was not told."""
 
     def __init__(self) -> None:
-        self.selected = Selection(cast(Mailbox, None), [2, 3, 5, 8], 1)
+        self.selected = Selection(cast(Mailbox, FlaggedBox()), [2, 3, 5, 8], 1)
         self.selected.gone = {5}
         self.service = self
 
@@ -92,15 +103,30 @@ class Session:
         return 0.0
 
 
-def test_a_program_of_numbers_alone_needs_no_row_and_leaves_out_what_is_gone() -> None:
-    session = cast(ImapSession, Session())
+def numbers(text: bytes, *, uid: bool) -> Numbers:
+    return Numbers(parse_sequence_set(text), uid)
 
-    def numbers(text: bytes, *, uid: bool) -> Numbers:
-        return Numbers(parse_sequence_set(text), uid)
 
-    assert among_numbers(session, And(())) == [2, 3, 8]
-    assert among_numbers(session, numbers(b"3:*", uid=True)) == [3, 8]
-    assert among_numbers(session, And((numbers(b"1:3", uid=False), numbers(b"3:9", uid=True)))) == [3]
-    assert among_numbers(session, numbers(b"9", uid=False)) == []
-    assert among_numbers(session, And((numbers(b"1:3", uid=False), HasFlag("\\seen")))) is None
-    assert among_numbers(session, Not(numbers(b"1", uid=False))) is None
+SEEN, DELETED = HasFlag("\\seen"), HasFlag("\\deleted")
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        (And(()), [2, 3, 8]),
+        (numbers(b"3:*", uid=True), [3, 8]),
+        (And((numbers(b"1:3", uid=False), numbers(b"3:9", uid=True))), [3]),
+        (numbers(b"9", uid=False), []),
+        (SEEN, [2, 8]),
+        (Not(SEEN), [3]),
+        (And((SEEN, Not(DELETED))), [2]),
+        (And((SEEN, Not(SEEN))), []),
+        (And((numbers(b"2:*", uid=False), SEEN)), [8]),
+        (Not(numbers(b"1", uid=False)), None),
+        (HasFlag("$label"), None),
+        (HasFlag("\\recent"), None),
+        (Or(SEEN, DELETED), None),
+    ],
+)
+def test_numbers_and_system_flags_need_no_rows(key: Key, found: list[int] | None) -> None:
+    assert asyncio.run(find_uids(cast(ImapSession, Session()), key)) == found

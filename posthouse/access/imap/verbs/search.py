@@ -5,7 +5,7 @@ Standards: RFC 3501 section 6.4.4; RFC 4731 (ESEARCH); RFC 5182 (SAVE); RFC 7162
 
 from collections.abc import Sequence
 
-from posthouse.access.imap.searching import among_numbers, find
+from posthouse.access.imap.searching import find, find_uids
 from posthouse.access.imap.session import Done, ImapSession
 from posthouse.mailbox.store import MessageSummary
 from posthouse.wire.imap.error import ImapSyntaxError
@@ -22,7 +22,7 @@ async def search(session: ImapSession, command: Command) -> Done:
         request = parse_search(command.cursor)
         if request.modseq:
             session.need_modseq()
-        uids = None if request.modseq else among_numbers(session, request.key)
+        uids = None if request.modseq else await find_uids(session, request.key)
         found = [] if uids is not None else await find(session, request.key)
     except BadCharset:
         return Done("NO", "Unknown charset.", f"BADCHARSET ({' '.join(CHARSETS)})")
