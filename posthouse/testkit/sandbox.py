@@ -6,6 +6,7 @@ log meanwhile, and then stays up and says how to connect.
 """
 
 import asyncio
+import io
 import os
 import shutil
 import signal
@@ -149,6 +150,8 @@ async def _live(place: Path, *, once: bool) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # whoever reads a pipe wants to see mail moving, too
     try:
         print(f"Three hosts are up; their folders are in {place}\n")
         arrived = await _story(site)
