@@ -15,7 +15,8 @@ Every figure is appended to bench/results.tsv with machine and commit.
     cpu-…           processor time of postconf, postqueue -p, mailq, postmap -q and sendmail, run in turns
 
 `python -m bench queue` measures the queue's commands on a million messages (bench/queue.py),
-`python -m bench tables` lookup tables of a million rows and a thousand patterns (bench/tables.py).
+`python -m bench tables` lookup tables of a million rows and a thousand patterns (bench/tables.py),
+`python -m bench imap` commands on a mailbox of 100,000 messages, beside Dovecot (bench/imap.py).
 
 -k WORD runs only measures with that word in their name.
 """
@@ -47,6 +48,10 @@ def main(arguments: list[str]) -> int:
         from bench import tables
 
         return tables.main(arguments[1:])
+    if arguments[:1] == ["imap"]:
+        from bench import imap
+
+        return imap.main(arguments[1:])
     chosen = read_arguments(arguments, "m:r:k:d:h", __doc__ or "", "no-save", "help")
     if isinstance(chosen, int):
         return chosen

@@ -45,6 +45,14 @@ default_process_limit = 100
 MASTER_CF = "127.0.0.1:{port} inet n - n - - smtpd\n" + SERVICES
 
 STORE_MASTER_CF = "127.0.0.1:{port} inet n - n - - lmtpd\nstore unix - - n - - store\n"
+IMAP_MASTER_CF = "127.0.0.1:{port} inet n - n - - imapd\nstore unix - - n - - store\n"
+IMAP_MAIN_CF = """\
+imapd_tls_auth_only = no
+account_databases = passwd-file:{folder}/accounts
+mail_store_directory = {folder}/mail
+"""
+ACCOUNT = "user@store.example"
+"""Whom the IMAP servers know, by this name as the password, too."""
 STORE_MAIN_CF = """\
 virtual_mailbox_domains = store.example
 virtual_mailbox_maps = static:user
@@ -53,7 +61,7 @@ mail_store_directory = {folder}/mail
 """
 
 DOVECOT_CONF = """\
-protocols = lmtp
+protocols = {protocol}
 listen = 127.0.0.1
 base_dir = {folder}/run
 state_dir = {folder}/state
@@ -75,6 +83,15 @@ userdb {{
   driver = static
   args = uid={uid} gid={gid} home={folder}/mail/%n allow_all_users=yes
 }}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+"""
+
+DOVECOT_LMTP = """\
 service lmtp {{
   user = {user}
   process_min_avail = 2
@@ -85,11 +102,20 @@ service lmtp {{
     port = {port}
   }}
 }}
-service anvil {{
+"""
+DOVECOT_IMAP = """\
+service imap-login {{
   chroot =
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
 }}
-service stats {{
-  chroot =
+namespace inbox {{
+  inbox = yes
+  separator = /
 }}
 """
 
@@ -97,13 +123,22 @@ service stats {{
 class PostfixPeer:
     """A private Postfix, or whatever answers to its commands."""
 
-    def __init__(self, folder: str, *, name: str = "postfix", commands: str = "", store: bool = False) -> None:
+    def __init__(
+        self, folder: str, *, name: str = "postfix", commands: str = "", store: bool = False, imap: bool = False
+    ) -> None:
         self.name = name
         self.folder = self.config = folder
         self.commands = commands or "/usr/sbin/"
         self.port = free_port()
         self.sink_port = free_port()
         self._store = store
+        self._imap = imap
+
+    @property
+    def pid(self) -> int:
+        """Its master's process number."""
+        with open(f"{self.folder}/spool/pid/master.pid", encoding="ascii") as file:
+            return int(file.read())
 
     def start(self) -> None:
         """Write its configuration and start it."""
@@ -121,6 +156,11 @@ class PostfixPeer:
         main, master = MAIN_CF, MASTER_CF
         if self._store:
             main, master = main + STORE_MAIN_CF, STORE_MASTER_CF + master.split("\n", 1)[1]
+        if self._imap:
+            main, master = main + IMAP_MAIN_CF, IMAP_MASTER_CF + master.split("\n", 1)[1]
+            with open(f"{self.folder}/accounts", "w", encoding="ascii") as file:
+                file.write(f"{ACCOUNT}:{{PLAIN}}{ACCOUNT}\n")
+            os.chmod(f"{self.folder}/accounts", 0o644)
         with open(f"{self.folder}/main.cf", "w", encoding="ascii") as file:
             file.write(main.format(folder=self.folder, sink=self.sink_port))
         with open(f"{self.folder}/master.cf", "w", encoding="ascii") as file:
@@ -160,20 +200,28 @@ class PostfixPeer:
         return done
 
 
-def posthouse_peer(folder: str, *, store: bool = False) -> PostfixPeer:
+def posthouse_peer(folder: str, *, store: bool = False, imap: bool = False) -> PostfixPeer:
     """This tree's own commands."""
-    return PostfixPeer(folder, name="posthouse", commands=os.path.dirname(sys.executable) + "/", store=store)
+    commands = os.path.dirname(sys.executable) + "/"
+    return PostfixPeer(folder, name="posthouse", commands=commands, store=store, imap=imap)
 
 
 class DovecotPeer:
-    """A private Dovecot that takes LMTP into Maildirs."""
+    """A private Dovecot that takes LMTP into Maildirs, or hands them out by IMAP to anybody."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, imap: bool = False) -> None:
         self.name = "dovecot"
         self.folder = self.config = folder
         self.commands = ""
         self.port = free_port()
         self.sink_port = 0
+        self._protocol, self._service = ("imap", DOVECOT_IMAP) if imap else ("lmtp", DOVECOT_LMTP)
+
+    @property
+    def pid(self) -> int:
+        """Its master's process number."""
+        with open(f"{self.folder}/run/master.pid", encoding="ascii") as file:
+            return int(file.read())
 
     def start(self) -> None:
         """Write its configuration and start it."""
@@ -189,9 +237,9 @@ class DovecotPeer:
         config = f"{self.folder}/dovecot.conf"
         with open(config, "w", encoding="ascii") as file:
             file.write(
-                DOVECOT_CONF.format(
+                (DOVECOT_CONF + self._service).format(
                     folder=self.folder, user=owner.pw_name, group=grp.getgrgid(owner.pw_gid).gr_name, uid=owner.pw_uid,
-                    gid=owner.pw_gid, port=self.port,
+                    gid=owner.pw_gid, port=self.port, protocol=self._protocol,
                 )
             )  # fmt: skip
         with open(f"{self.folder}/start.out", "w+b") as out:
