@@ -164,7 +164,10 @@ def main(arguments: list[str]) -> int:
     failed = False
     with tempfile.TemporaryDirectory(prefix="bench-", dir=folder or "/var/tmp") as place:
         os.chmod(place, 0o755)
-        peers = [DovecotPeer(f"{place}/dovecot", imap=True), posthouse_peer(f"{place}/posthouse", imap=True)]
+        peers: list[DovecotPeer | PostfixPeer] = [
+            DovecotPeer(f"{place}/dovecot", imap=True),
+            posthouse_peer(f"{place}/posthouse", imap=True),
+        ]
         for peer in peers:
             try:
                 peer.start()
