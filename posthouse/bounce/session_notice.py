@@ -64,8 +64,17 @@ class SessionNotices:
         """Whether one of these classes of errors is to be told."""
         return not self._classes.isdisjoint(errors)
 
-    async def tell(self, client: str, said: Sequence[tuple[str, str]], reason: str) -> None:
-        """`said`: pairs of "In" or "Out" and a line; `reason`: why the session broke off, or ""."""
+    async def tell(
+        self,
+        peer: str,
+        said: Sequence[tuple[str, str]],
+        reason: str = "",
+        *,
+        party: str = "SMTP server",
+        opening: str = "",
+    ) -> None:
+        """`said`: pairs of "In" or "Out" and a line; `reason`: why the session broke off, or ""; `party`: which side
+        we were."""
         settings = self._settings
         transaction = self._intake.begin()
         date = self._date(self._clock())
@@ -73,8 +82,9 @@ class SessionNotices:
             f"Date: {date}",
             f"From: Mail Delivery System <MAILER-DAEMON@{settings.myhostname}>",
             f"To: Postmaster <{settings.error_notice_recipient}>",
-            f"Subject: {settings.mail_name} SMTP server: errors from {client}",
+            f"Subject: {settings.mail_name} {party}: errors from {peer}",
             "",
+            *([opening, ""] if opening else []),
             "Transcript of session follows.",
             "",
             *(" " + fold(f"{side + ':':5}{line}", LINE_LENGTH).replace("\r\n", "\r\n ") for side, line in said),

@@ -50,7 +50,7 @@ class BodyChecks:
         if not checks:
             return None
         mime = not self._settings.disable_mime_input_processing
-        kind = _type(content_type) if mime and content_type else ("", "")
+        kind = content_kind(content_type) if mime and content_type else ("", "")
         parts = ("mime_header_checks" in checks or "nested_header_checks" in checks) and kind[0] != ""
         if "body_checks" not in checks and not parts:
             return None
@@ -127,7 +127,7 @@ class BodyPass:
             lines, self._field = self._field, []
             name = lines[0].partition(b":")[0].strip().lower()
             if name == b"content-type":
-                self._kind = _type(b"\r\n".join(lines).partition(b":")[2])
+                self._kind = content_kind(b"\r\n".join(lines).partition(b":")[2])
             await self._check(self._mime if name in MIME_FIELDS else self._header, lines, out)
         if self._pending is not None:
             self._in_header, self._header, self._kind = self._pending, self._mime, ("", "")
@@ -164,7 +164,7 @@ class BodyPass:
             out.extend(lines)
 
 
-def _type(value: bytes) -> tuple[str, str]:
+def content_kind(value: bytes) -> tuple[str, str]:
     """("multipart", boundary), ("message", "") for an attached message, or ("", "")."""
     found = parse_type(value)
     if found is None:

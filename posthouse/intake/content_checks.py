@@ -28,6 +28,9 @@ MIME_FIELDS = frozenset(
 )
 """Fields that mime_header_checks looks at wherever they stand, instead of header_checks and nested_header_checks."""
 
+WHOLE = frozenset({"REJECT", "DISCARD", "HOLD", "FILTER", "REDIRECT", "BCC", "PASS"})
+"""Actions on the message as a whole."""
+
 _STATUS = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 _HEADER = re.compile(r"[!-9;-~]+[ \t]*:")
 
@@ -71,10 +74,12 @@ class ContentChecks:
     def __init__(self, parameter: str, origin: str, maps: Maps, log: ProcessLog) -> None:
         self.parameter = parameter
         self._milter = parameter == "milter_header_checks"
+        self._leaving = parameter.startswith(("smtp_", "lmtp_"))
+        """Whether the message is on its way out: then nothing can become of it as a whole."""
         self._origin = origin
         self._maps = maps
         self._log = log
-        self._body = parameter == "body_checks"
+        self._body = parameter.endswith("body_checks")
         self._context = "body" if self._body else "header"
 
     async def check(self, text: str, decision: Decision) -> Finding:
@@ -90,7 +95,9 @@ class ContentChecks:
         def note(action: str, detail: str = argument) -> None:
             decision.lines.append((f"{action}: {self._context} {text[:TEXT_SHOWN]}", detail))
 
-        if word == "REJECT":
+        if self._leaving and word in WHOLE:
+            self._warn(f"unsupported command in {self.parameter} map: {row.value}")
+        elif word == "REJECT":
             found = _STATUS.match(argument)
             status = found.group(1) if found else "5.7.1"
             detail = (argument[found.end() :] if found else argument) or "message content rejected"
@@ -143,7 +150,8 @@ class ContentChecks:
         elif word == "IGNORE":
             return Finding(keep=False)
         elif word not in ("DUNNO", "OK"):
-            self._warn(f"{'unsupported' if self._milter else 'unknown'} command in {self.parameter} map: {row.value}")
+            kind = "unsupported" if self._milter or self._leaving else "unknown"
+            self._warn(f"{kind} command in {self.parameter} map: {row.value}")
         return KEEP
 
     def _insertable(self, word: str, argument: str) -> bool:

@@ -212,6 +212,7 @@ class MailWorker:
             hands,
             store_agent,
             received,
+            sources["notify"],
             workers,
         )
         transports = open_transports(configuration, services, neighbours, self._log)

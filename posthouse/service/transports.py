@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from posthouse.bounce.session_notice import open_session_notices
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.master_cf import Service
@@ -61,6 +62,8 @@ class Neighbours:
     hands: Hands
     store_agent: Callable[[Configuration], DeliveryAgent]
     received: Callable[[str], bytes]
+    notify: Intake | None = None
+    """The door of notices to postmaster."""
     workers: int = 1
     """How many mail workers share the limits."""
 
@@ -110,7 +113,13 @@ def _agent(
     match service.command:
         case "smtp" | "lmtp":
             return SmtpAgent.open(
-                own, service.command, neighbours.resolver, log, neighbours.own_addresses, native=neighbours.native
+                own,
+                service.command,
+                neighbours.resolver,
+                log,
+                neighbours.own_addresses,
+                native=neighbours.native,
+                notices=None if neighbours.notify is None else open_session_notices(own, neighbours.notify, log),
             )
         case "error":
             return ErrorAgent(retry=service.name == "retry")

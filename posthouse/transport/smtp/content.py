@@ -16,7 +16,7 @@ BARE_LF = re.compile(rb"(?<!\r)\n")
 class WireContent:
     """Transforms one message's content, chunk by chunk."""
 
-    __slots__ = ("_column", "_held", "_limit", "_line_start")
+    __slots__ = ("_column", "_held", "_limit", "_line_start", "broke")
 
     def __init__(self, line_length_limit: int) -> None:
         """line_length_limit: octets of a line without its CRLF; 0 means any length."""
@@ -24,6 +24,8 @@ class WireContent:
         self._column = 0
         self._line_start = True
         self._held = b""
+        self.broke = False
+        """Whether a line was broken."""
 
     def feed(self, chunk: bytes) -> bytes:
         """What the chunk is on the wire."""
@@ -82,5 +84,6 @@ class WireContent:
         self._column = column
         if not pieces:
             return chunk
+        self.broke = True
         pieces.append(chunk[taken:])
         return b"\r\n ".join(pieces)

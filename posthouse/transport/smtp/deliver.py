@@ -11,8 +11,8 @@ Standards: RFC 5321 section 5.1; RFC 2033; Postfix smtp(8), lmtp(8).
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 
+from posthouse.bounce.session_notice import SessionNotices
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.settings import read_settings
@@ -22,22 +22,25 @@ from posthouse.dns.resolver import Resolver
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.host.log import ProcessLog
-from posthouse.intake.content_checks import ContentChecks
 from posthouse.net.stream import Stream
 from posthouse.net.tls import TlsUnusable
 from posthouse.routing.generic import Generic
+from posthouse.tables.maps import Maps, open_maps
 from posthouse.tables.table import TableRetry
-from posthouse.transport.smtp.connection import Connect, Connection, Opener
+from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.dane import Dane
 from posthouse.transport.smtp.exchange import Exchange, Stale
 from posthouse.transport.smtp.hosts import Candidate, find_candidates
 from posthouse.transport.smtp.login import PasswordMaps, find_login
 from posthouse.transport.smtp.nexthop import Nexthop, NexthopError, parse_nexthop, parse_port
+from posthouse.transport.smtp.opener import NO_LOOKUPS, Connect, Lookups, Opener
 from posthouse.transport.smtp.outgoing import Outgoing
+from posthouse.transport.smtp.progress import BEFORE_TALK, Progress
 from posthouse.transport.smtp.reasons import SiteFailed, TlsRejected
 from posthouse.transport.smtp.session_cache import SessionCache
 from posthouse.transport.smtp.settings import SmtpSettings, lmtp_name
 from posthouse.transport.smtp.tls_policy import Contexts, KeyLookup, Policies, PolicyError, TlsPolicy
+from posthouse.transport.smtp.transcript import Transcript
 
 
 async def connect_candidate(candidate: Candidate, timeout: float, local_address: str | None) -> Stream:
@@ -58,23 +61,6 @@ def read_key_file(path: str) -> bytes:
         raise ConfigError(f"cannot read {path}: {os.strerror(error.errno or 0)}") from error
 
 
-@dataclass(slots=True)
-class _Progress:
-    """One request while it is being carried."""
-
-    request: DeliveryRequest
-    started: float
-    pending: list[QueuedRecipient]
-    outcomes: list[Outcome] = field(default_factory=list)
-    last: dict[int, tuple[Dsn, str, float, int]] = field(default_factory=dict)
-    """By recipient index: the last soft refusal, its relay, set-up time and use of the connection."""
-    trouble: Dsn | None = None
-    """The last failure of a host as a whole."""
-    trouble_relay: str = "none"
-    spoken: bool = False
-    """Whether any host took part in a transaction."""
-
-
 class SmtpAgent:
     """Implements DeliveryAgent."""
 
@@ -88,10 +74,13 @@ class SmtpAgent:
         resolver: Resolver | None = None,
         policy_maps: KeyLookup | None = None,
         password_maps: PasswordMaps | None = None,
+        lookups: Lookups = NO_LOOKUPS,
         outgoing: Outgoing | None = None,
+        notices: SessionNotices | None = None,
         connect: Connect = connect_candidate,
         read_file: Callable[[str], bytes] = read_key_file,
         clock: Callable[[], float] = time.monotonic,
+        time_of_day: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._lookup = lookup
@@ -106,12 +95,23 @@ class SmtpAgent:
         self._passwords = password_maps
         self._dane = None if resolver is None else Dane(resolver, settings.tls_dane_digests, log)
         self._outgoing = outgoing
+        self._notices = notices if notices is not None and notices.wanted(("protocol",)) else None
         try:
             contexts = Contexts(settings, read_file)
         except TlsUnusable as error:
             raise ConfigError(str(error)) from error
-        self._opener = Opener(settings, contexts, connect, log, clock, lmtp=lmtp)
-        self._exchange = Exchange(settings, lmtp=lmtp)
+        self._opener = Opener(
+            settings,
+            contexts,
+            connect,
+            log,
+            clock,
+            lmtp=lmtp,
+            lookups=lookups,
+            watched=self._notices is not None,
+            time=time_of_day,
+        )
+        self._exchange = Exchange(settings, log, outgoing, lmtp=lmtp)
         self._cache = SessionCache(settings, clock)
         self._fallback = " ".join(settings.smtp_fallback_relay)
         self._parsed: dict[str, list[Nexthop]] = {}
@@ -126,20 +126,16 @@ class SmtpAgent:
         own_addresses: Collection[str],
         *,
         native: NativeLookup | None = None,
+        notices: SessionNotices | None = None,
     ) -> "SmtpAgent":
         """The agent for one master.cf service: configuration with the service's -o, command "smtp" or "lmtp".
 
         Call while the process may still read keys and password maps. Raises ConfigError.
         """
-        from posthouse.tables.maps import open_maps
-
         lmtp = command == "lmtp"
         rename = lmtp_name if lmtp else None
         settings = read_settings(SmtpSettings, configuration, rename)
         prefix = "lmtp" if lmtp else "smtp"
-        for refused in ("mime_header_checks", "nested_header_checks", "body_checks", "reply_filter"):
-            if configuration.value(f"{prefix}_{refused}"):
-                raise ConfigError(f"{prefix}_{refused} is not supported")
         lookup = MxLookup(
             read_settings(MxSettings, configuration, rename),
             resolver,
@@ -147,14 +143,10 @@ class SmtpAgent:
             own_addresses=own_addresses,
             warn=log.warning,
         )
-        checked = configuration.value(f"{prefix}_header_checks")
-        checks = None
-        if checked:
-            parameter = f"{prefix}_header_checks"
-            maps = open_maps(checked, configuration, parameter)
-            checks = ContentChecks(parameter, configuration.origin(parameter), maps, log)
-        generic = Generic.open(configuration, rename)
-        policy = settings.smtp_tls_policy_maps
+
+        def maps(value: str, parameter: str) -> Maps | None:
+            return open_maps(value, configuration, f"{prefix}_{parameter}") if value else None
+
         passwords = settings.smtp_sasl_password_maps if settings.smtp_sasl_auth_enable else ""
         if settings.smtp_sasl_auth_enable and not passwords:
             raise ConfigError(f"specify a password table via the `{prefix}_sasl_password_maps' configuration parameter")
@@ -164,9 +156,15 @@ class SmtpAgent:
             log,
             lmtp=lmtp,
             resolver=resolver,
-            outgoing=Outgoing(log, generic, checks) if generic is not None or checks is not None else None,
-            policy_maps=open_maps(policy, configuration, f"{prefix}_tls_policy_maps") if policy else None,
-            password_maps=open_maps(passwords, configuration, f"{prefix}_sasl_password_maps") if passwords else None,
+            lookups=Lookups(
+                maps(settings.smtp_reply_filter, "reply_filter"),
+                maps(settings.smtp_pix_workaround_maps, "pix_workaround_maps"),
+                maps(settings.smtp_discard_ehlo_keyword_address_maps, "discard_ehlo_keyword_address_maps"),
+            ),
+            outgoing=Outgoing.open(configuration, log, Generic.open(configuration, rename), prefix),
+            notices=notices,
+            policy_maps=maps(settings.smtp_tls_policy_maps, "tls_policy_maps"),
+            password_maps=maps(passwords, "sasl_password_maps"),
         )
 
     async def close(self) -> None:
@@ -181,11 +179,11 @@ class SmtpAgent:
         started = self._clock()
         if self._outgoing is not None:
             try:
-                request = await self._outgoing.prepare(request)
+                request = await self._outgoing.envelope(request)
             except TableRetry as error:
                 dsn = Dsn("4.3.0", f"{error}")
                 return [Outcome(queued.index, Fate.DEFERRED, dsn, "none") for queued in request.recipients]
-        progress = _Progress(request, started, list(request.recipients))
+        progress = Progress(request, started, list(request.recipients))
         cache = self._cache
         cache.begin(key)
         try:
@@ -200,10 +198,10 @@ class SmtpAgent:
         finally:
             cache.end(key)
         if progress.pending:
-            self._give_up(progress)
+            progress.give_up(self._clock())
         return progress.outcomes
 
-    async def _try_nexthops(self, progress: _Progress, key: str, tried: str) -> None:
+    async def _try_nexthops(self, progress: Progress, key: str, tried: str) -> None:
         text = progress.request.nexthop
         try:
             nexthops = self._parse(text)
@@ -221,7 +219,7 @@ class SmtpAgent:
                 queue_directory=self._settings.queue_directory,
             )
             if isinstance(found, Dsn):
-                self._site_trouble(progress, found, "none", more=number + 1 < len(nexthops))
+                progress.site_trouble(found, "none", self._log, more=number + 1 < len(nexthops))
                 if found.status == "5.4.6":
                     break  # mail that loops must not go on to a fallback relay
                 continue
@@ -229,7 +227,7 @@ class SmtpAgent:
             for candidate in found:
                 if candidate.relay == tried:
                     continue
-                self._tell_what_is_left(progress)
+                progress.tell_what_is_left(self._log)
                 connection = await self._open(candidate, nexthop, progress)
                 if not progress.pending:
                     return
@@ -244,7 +242,7 @@ class SmtpAgent:
                     break
         self._excuse_configuration(progress, text)
 
-    async def _open(self, candidate: Candidate, nexthop: Nexthop, progress: _Progress) -> Connection | None:
+    async def _open(self, candidate: Candidate, nexthop: Nexthop, progress: Progress) -> Connection | None:
         """A connection to a host, or None with the reason noted."""
         try:
             policy = await self._policies.policy(nexthop)
@@ -252,7 +250,7 @@ class SmtpAgent:
                 assert self._dane is not None, "DANE needs DNS"
                 applied = await self._dane.apply(policy, candidate, nexthop)
                 if isinstance(applied, Dsn):
-                    self._site_trouble(progress, applied, "none", more=False)
+                    progress.site_trouble(applied, "none", self._log, more=False)
                     return None
                 policy = applied
             login = await find_login(
@@ -263,33 +261,39 @@ class SmtpAgent:
                 nexthop=nexthop.text,
             )
         except TableRetry as error:
-            self._site_trouble(progress, Dsn("4.3.0", f"{error}"), "none", more=False)
+            progress.site_trouble(Dsn("4.3.0", f"{error}"), "none", self._log, more=False)
             return None
         except PolicyError as error:
             self._log.warning(f"TLS policy table, nexthop {nexthop.text}: {error}")
-            self._site_trouble(progress, Dsn("4.7.5", "client TLS configuration problem"), "none", more=False)
+            progress.site_trouble(Dsn("4.7.5", "client TLS configuration problem"), "none", self._log, more=False)
             return None
         detect_loop = not self._lmtp and candidate.port == self._port
         try:
             try:
-                return await self._opener.open(candidate, nexthop, policy, login, detect_loop=detect_loop)
+                return await self._opener.open(
+                    candidate, nexthop, policy, login, progress.request, detect_loop=detect_loop
+                )
             except TlsRejected as failure:
-                if policy.mandatory or self._settings.smtp_tls_wrappermode:
+                if login is not None or not self._may_go_plain(policy, progress.request):
                     raise
-                # RFC 7435: opportunistic TLS that fails is no reason to hold the mail back.
+                # RFC 7435: opportunistic TLS that fails is no reason to hold the mail back for long.
                 self._log.info(f"{progress.request.queue_id}: {failure.dsn.reason}")
                 plain = TlsPolicy("none")
-                return await self._opener.open(candidate, nexthop, plain, login, detect_loop=detect_loop)
+                return await self._opener.open(
+                    candidate, nexthop, plain, login, progress.request, detect_loop=detect_loop
+                )
         except SiteFailed as failure:
-            connected = not failure.dsn.reason.startswith("connect to ")
+            connected = not failure.dsn.reason.startswith(BEFORE_TALK)
+            if failure.transcript is not None:
+                await self._tell_postmaster(candidate.relay, failure.transcript)
             if failure.dsn.status.startswith("5"):
                 # This host answers for the destination, and it said no for good.
-                self._refuse_all(progress, failure.dsn, candidate.relay)
+                progress.refuse_all(failure.dsn, candidate.relay, self._clock() - progress.started)
                 return None
-            self._site_trouble(progress, failure.dsn, candidate.relay if connected else "none", more=not connected)
+            progress.site_trouble(failure.dsn, candidate.relay if connected else "none", self._log, more=not connected)
             return None
 
-    async def _use(self, connection: Connection, progress: _Progress, key: str) -> bool:
+    async def _use(self, connection: Connection, progress: Progress, key: str) -> bool:
         """Carry what is pending over a connection and give it back; False when it was stale."""
         ready = self._clock()
         setup = ready - progress.started
@@ -310,7 +314,7 @@ class SmtpAgent:
             first = dsn.status[0]
             if first == "4":
                 left.append(result.recipient)
-                progress.last[result.recipient.index] = (dsn, relay, setup, connection.uses)
+                progress.defer(result.recipient, dsn, relay, setup, connection.uses)
                 continue
             progress.outcomes.append(
                 Outcome(
@@ -324,19 +328,28 @@ class SmtpAgent:
                 )
             )
         progress.pending = left
-        if key and connection.usable:
+        if key and connection.usable and not connection.closing:
             self._cache.give_back(key, connection)
         else:
             self._cache.leave(connection)
+        if connection.transcript is not None:
+            await self._tell_postmaster(relay, connection.transcript)
+            connection.transcript.clear()
         return True
 
-    def _refuse_all(self, progress: _Progress, dsn: Dsn, relay: str) -> None:
-        setup = self._clock() - progress.started
-        for queued in progress.pending:
-            progress.outcomes.append(Outcome(queued.index, Fate.BOUNCED, dsn, relay, setup, destination_failed=True))
-        progress.pending = []
+    async def _tell_postmaster(self, relay: str, transcript: Transcript) -> None:
+        if self._notices is None or not transcript.wrong:
+            return
+        party = f"{'LMTP' if self._lmtp else 'SMTP'} client"
+        await self._notices.tell(relay, transcript.said, party=party, opening=f"Unexpected response from {relay}.")
 
-    def _excuse_configuration(self, progress: _Progress, nexthop: str) -> None:
+    def _may_go_plain(self, policy: TlsPolicy, request: DeliveryRequest) -> bool:
+        """Whether mail that waited for TLS has waited long enough."""
+        if policy.mandatory or self._settings.smtp_tls_wrappermode:
+            return False
+        return request.active_time - request.arrival_time >= self._settings.minimal_backoff_time
+
+    def _excuse_configuration(self, progress: Progress, nexthop: str) -> None:
         # What is most likely our operator's slip must not bounce everybody's mail.
         trouble = progress.trouble
         if trouble is None or progress.spoken or not trouble.status.startswith("5"):
@@ -349,46 +362,6 @@ class SmtpAgent:
         if name:
             self._log.warning(f"{name} configuration problem")
             progress.trouble = Dsn("4.3.5", trouble.reason)
-
-    def _site_trouble(self, progress: _Progress, dsn: Dsn, relay: str, *, more: bool) -> None:
-        if more and dsn.reason.startswith("connect to "):
-            self._log.info(dsn.reason)
-        previous = progress.trouble
-        # A host that might work later keeps the mail alive, whatever a later host says for good.
-        if previous is not None and previous.status[0] == "4" and dsn.status[0] == "5":
-            return
-        progress.trouble = dsn
-        progress.trouble_relay = relay
-
-    def _tell_what_is_left(self, progress: _Progress) -> None:
-        # One line per reason when a message goes on to the next host, as Postfix writes them.
-        reasons = {entry[0].reason for entry in progress.last.values()}
-        if progress.trouble is not None and not progress.trouble.reason.startswith("connect to "):
-            reasons.add(progress.trouble.reason)
-        for reason in sorted(reasons):
-            self._log.info(f"{progress.request.queue_id}: {reason}")
-
-    def _give_up(self, progress: _Progress) -> None:
-        now = self._clock()
-        for queued in progress.pending:
-            entry = progress.last.get(queued.index)
-            if entry is None or (progress.trouble is not None and not progress.spoken):
-                dsn = progress.trouble or Dsn("4.3.0", "no host was tried")
-                relay, setup, uses = progress.trouble_relay, now - progress.started, 0
-            else:
-                dsn, relay, setup, uses = entry
-            progress.outcomes.append(
-                Outcome(
-                    queued.index,
-                    Fate.BOUNCED if dsn.status.startswith("5") else Fate.DEFERRED,
-                    dsn,
-                    relay,
-                    setup,
-                    now - progress.started - setup,
-                    uses,
-                    destination_failed=not progress.spoken or dsn.status == "4.4.2",
-                )
-            )
 
     def _parse(self, text: str) -> list[Nexthop]:
         known = self._parsed.get(text)

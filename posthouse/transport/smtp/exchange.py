@@ -8,6 +8,7 @@ Standards: RFC 5321 sections 3.3, 4.5.3.2 (timeouts), 4.2.1 (codes); RFC 2033 se
 RFC 1870 section 6.1 (SIZE); RFC 6531 section 3.2 (SMTPUTF8).
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,14 +17,18 @@ from posthouse.envelope.envelope import Notify
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.envelope.value import value
+from posthouse.host.log import ProcessLog
 from posthouse.net.stream import StreamClosed, StreamTimeout
+from posthouse.tables.table import TableRetry
 from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.content import WireContent
 from posthouse.transport.smtp.eight_bit import says_eight_bit, to_seven_bit
+from posthouse.transport.smtp.outgoing import Outgoing
 from posthouse.transport.smtp.reasons import SiteFailed, refused, said
 from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.wire.smtp.client import WHILE, Step, Transaction
 from posthouse.wire.smtp.client_commands import mail_command, rcpt_command, xtext
+from posthouse.wire.smtp.reply import Reply
 
 PASSED_ON = "passed-on"
 """Dsn.action of a recipient whose next host takes over the DSN duties (RFC 3461 section 5.2.2): no success notice
@@ -47,8 +52,12 @@ class Stale:
 class Exchange:
     """Carries messages over connections, by the settings of one transport."""
 
-    def __init__(self, settings: SmtpSettings, *, lmtp: bool) -> None:
+    def __init__(self, settings: SmtpSettings, log: ProcessLog, outgoing: Outgoing | None, *, lmtp: bool) -> None:
         self._settings = settings
+        self._log = log
+        self._outgoing = outgoing
+        self._quote = settings.smtp_quote_rfc821_envelope
+        self._as_it_is = settings.disable_mime_output_conversion
         self._lmtp = lmtp
         self._timeouts = {
             Step.MAIL: settings.smtp_mail_timeout,
@@ -65,6 +74,9 @@ class Exchange:
         offer = connection.offer
         kept = connection.uses > 0
         connection.uses += 1
+        transcript = connection.transcript
+        if kept:
+            connection.queue_id = request.queue_id
         size = request.content.size
         obstacle = self._obstacle(connection, request, recipients)
         if obstacle is not None:
@@ -82,14 +94,15 @@ class Exchange:
             mail_command(
                 request.sender,
                 offer,
-                size=size,
+                size=size if offer.eight_bit or request.body == "7BIT" or self._as_it_is else 0,
                 body=body,
                 ret=request.ret,
                 envid=request.envid,
                 smtputf8=request.smtputf8,
-                null_auth=self._settings.smtp_send_dummy_mail_auth,
+                null_auth=self._settings.smtp_send_dummy_mail_auth and self._settings.smtp_sasl_auth_enable,
+                quote=self._quote,
             ),
-            [rcpt_command(queued.recipient, offer) for queued in recipients],
+            [rcpt_command(queued.recipient, offer, quote=self._quote) for queued in recipients],
             pipelining=offer.pipelining,
             lmtp=self._lmtp,
             probe=request.trace_only,
@@ -102,17 +115,19 @@ class Exchange:
                 out = transaction.output()
                 if out:
                     connection.stream.send(out)
+                    if transcript is not None:
+                        transcript.sent(out)
                 if transaction.content_wanted:
                     if transaction.empty:
                         connection.stream.send(transaction.end_content())
                     else:
                         await self._send_content(connection, request, transaction)
+                    if transcript is not None:
+                        transcript.sent(b".")
                 step = transaction.step
                 reply = await connection.reply(self._timeouts[step], WHILE[step])
-                if reply.code == 421:
-                    connection.usable = False  # RFC 5321 section 4.2.2: the server is closing
-                    if kept and not transaction.started:
-                        return Stale()
+                if connection.closing and kept and not transaction.started:
+                    return Stale()
                 transaction.receive(reply)
         except SiteFailed as failure:
             if kept and not transaction.started and failure.dsn.reason.startswith("lost connection"):
@@ -161,11 +176,22 @@ class Exchange:
         settings = self._settings
         stream = connection.stream
         content = request.content
+        if self._outgoing is not None:
+            try:
+                content = await self._outgoing.content(content, request.queue_id)
+            except TableRetry as error:
+                raise self._broken_off(connection, f"{error}") from None
         wire = WireContent(settings.smtp_line_length_limit)
         body = content.body
         if isinstance(body, MemoryBody):
-            data = wire.feed(content.header + b"\r\n" + body.data)
-            stream.send(data + wire.finish() + transaction.end_content())
+            data = wire.feed(content.header + b"\r\n" + body.data) + wire.finish()
+            if wire.broke:
+                self._tell_broken(request)
+            if connection.delay_dot:
+                stream.send(data)
+                data = b""
+                await asyncio.sleep(settings.smtp_pix_workaround_delay_time)
+            stream.send(data + transaction.end_content())
             return
         try:
             stream.write(wire.feed(content.header + b"\r\n"))
@@ -182,10 +208,23 @@ class Exchange:
                 Dsn("4.4.2", f"lost connection with {connection.candidate.label} while sending message body")
             ) from None
         except OSError:
-            # The server must not take half a message for a whole one: no dot is sent, the connection is dropped.
-            stream.abort()
-            raise SiteFailed(Dsn("4.3.0", "queue file read error")) from None
+            raise self._broken_off(connection, "queue file read error") from None
+        except TableRetry as error:
+            raise self._broken_off(connection, f"{error}") from None
+        if wire.broke:
+            self._tell_broken(request)
+        if connection.delay_dot:
+            await asyncio.sleep(settings.smtp_pix_workaround_delay_time)
         stream.write(transaction.end_content())
+
+    def _broken_off(self, connection: Connection, reason: str) -> SiteFailed:
+        # The server must not take half a message for a whole one: no dot is sent, the connection is dropped.
+        connection.stream.abort()
+        return SiteFailed(Dsn("4.3.0", reason))
+
+    def _tell_broken(self, request: DeliveryRequest) -> None:
+        limit = self._settings.smtp_line_length_limit
+        self._log.info(f"{request.queue_id}: breaking line > {limit} bytes with <CR><LF>SPACE")
 
     async def _xforward(self, connection: Connection, request: DeliveryRequest) -> None:
         # Postfix's XFORWARD_README: two commands, each with the attributes that the server asked for.
@@ -209,30 +248,35 @@ class Exchange:
         connection: Connection,
         probe: bool,
     ) -> Dsn:
-        candidate = connection.candidate
-        host = candidate.host
         mail = transaction.mail_reply
         if mail is not None and mail.code // 100 != 2:
-            return refused(mail, candidate.label, host, Step.MAIL.value)
+            return _refused(mail, connection, Step.MAIL)
         rcpt = transaction.rcpt_replies[number]
         if rcpt is not None and rcpt.code // 100 != 2:
-            return refused(rcpt, candidate.label, host, Step.RCPT.value)
+            return _refused(rcpt, connection, Step.RCPT)
         final = transaction.final_replies.get(number)
         if probe and rcpt is not None:
             final = rcpt
         if final is not None:
             if final.code // 100 != 2:
-                return refused(final, candidate.label, host, Step.DOT.value)
+                return _refused(final, connection, Step.DOT)
             notify = queued.recipient.notify
             passed_on = connection.offer.dsn and notify is not Notify.NONE and notify & Notify.SUCCESS
             action = PASSED_ON if passed_on else "relayed"
             words = said(final)
-            return Dsn(final.enhanced_status, words, action, "smtp", words, "dns", host)
+            return Dsn(final.enhanced_status, words, action, "smtp", words, "dns", connection.candidate.host)
         data = transaction.data_reply
         if data is not None and data.code // 100 != 3:
-            return refused(data, candidate.label, host, Step.DATA.value)
+            return _refused(data, connection, Step.DATA)
         assert broken is not None, "a dialogue ends with a reply or breaks"
         return broken
+
+
+def _refused(reply: Reply, connection: Connection, step: Step) -> Dsn:
+    if connection.transcript is not None:
+        connection.transcript.judge(reply.code)
+    candidate = connection.candidate
+    return refused(reply, candidate.label, candidate.host, step.value)
 
 
 def _xforward_value(name: str, request: DeliveryRequest) -> str:

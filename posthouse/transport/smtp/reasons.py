@@ -4,6 +4,7 @@ Standards: RFC 3463 (status codes); RFC 3464 section 2.3.6 (diagnostic codes).
 """
 
 from posthouse.envelope.outcome import Dsn
+from posthouse.transport.smtp.transcript import Transcript
 from posthouse.wire.smtp.reply import Reply
 
 
@@ -20,10 +21,18 @@ def remote(reply: Reply, host: str, reason: str, *, status: str = "") -> Dsn:
 
 def refused(reply: Reply, label: str, host: str, command: str) -> Dsn:
     """ "host H[A] said: 550 … (in reply to RCPT TO command)"."""
+    status = failed_status(reply)
+    reason = f"host {label} said: {said(reply)} (in reply to {command})"
+    if reply.code // 100 == 2:
+        reason = f"Protocol error: {reason}"
+    return remote(reply, host, reason, status=status)
+
+
+def failed_status(reply: Reply) -> str:
+    """The status of a reply that made something fail. RFC 3463 section 3.6: 5.5.0 is "other or undefined protocol
+    status", for a code that cannot be there."""
     status = reply.enhanced_status
-    if status[0] not in "45":
-        status = "5.5.0"  # a 3xx where none can be: RFC 3463's "other or undefined protocol status"
-    return remote(reply, host, f"host {label} said: {said(reply)} (in reply to {command})", status=status)
+    return status if reply.code // 100 in (4, 5) else "5.5.0"
 
 
 def soften(dsn: Dsn) -> Dsn:
@@ -47,6 +56,8 @@ class SiteFailed(Exception):
     def __init__(self, dsn: Dsn) -> None:
         super().__init__(dsn.reason)
         self.dsn = dsn
+        self.transcript: Transcript | None = None
+        """What was said, where the connection had got no further."""
 
 
 class TlsRejected(SiteFailed):

@@ -10,6 +10,7 @@ _LMTP_NAMES = {
     "smtp_helo_name": "lmtp_lhlo_name",
     "smtp_helo_timeout": "lmtp_lhlo_timeout",
     "smtp_discard_ehlo_keywords": "lmtp_discard_lhlo_keywords",
+    "smtp_discard_ehlo_keyword_address_maps": "lmtp_discard_lhlo_keyword_address_maps",
     "smtp_always_send_ehlo": "smtp_always_send_ehlo",
     "smtp_never_send_ehlo": "smtp_never_send_ehlo",
 }
@@ -37,6 +38,7 @@ class SmtpSettings:
     smtp_fallback_relay: tuple[str, ...]
     smtp_bind_address: str
     smtp_bind_address6: str
+    smtp_bind_address_enforce: bool
 
     # the dialogue
     smtp_helo_name: str
@@ -49,6 +51,14 @@ class SmtpSettings:
     disable_mime_output_conversion: bool
     smtp_send_dummy_mail_auth: bool
     smtp_send_xforward_command: bool
+    smtp_quote_rfc821_envelope: bool
+    smtp_reply_filter: str
+    smtp_discard_ehlo_keyword_address_maps: str
+    smtp_pix_workarounds: tuple[str, ...]
+    smtp_pix_workaround_maps: str
+    smtp_pix_workaround_threshold_time: int
+    smtp_pix_workaround_delay_time: int
+    minimal_backoff_time: int
 
     # how long
     smtp_connect_timeout: int

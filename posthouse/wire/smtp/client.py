@@ -150,7 +150,8 @@ class Transaction:
     @property
     def empty(self) -> bool:
         """Whether the server wants content though nobody will get it: send the dot alone."""
-        return self.content_wanted and (not self._accepted or self.mail_reply is None or self.mail_reply.code >= 400)
+        mail = self.mail_reply
+        return self.content_wanted and (not self._accepted or mail is None or mail.code // 100 != 2)
 
     def end_content(self) -> bytes:
         """The final dot, after content that ended in CRLF (or after none)."""

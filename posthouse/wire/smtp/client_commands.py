@@ -17,12 +17,12 @@ UTF8_SPECIAL = re.compile(r"[^!-*,-<>-\[\]-~]")
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
-def path(address: str) -> str:
-    """The address as it goes between angle brackets.
+def path(address: str, *, quote: bool = True) -> str:
+    """The address as it goes between angle brackets; without `quote`, in no quotes.
 
     Control characters cannot be said in SMTP at all and become "?": a CR or LF must never end our command line.
     """
-    quoted = quote_address(address)
+    quoted = quote_address(address) if quote else address
     return quoted if quoted.isprintable() else CONTROL.sub("?", quoted)
 
 
@@ -58,9 +58,10 @@ def mail_command(
     envid: str = "",
     smtputf8: bool = False,
     null_auth: bool = False,
+    quote: bool = True,
 ) -> bytes:
     """MAIL FROM with the parameters that the server offers. envid is xtext already."""
-    command = f"MAIL FROM:<{path(sender)}>"
+    command = f"MAIL FROM:<{path(sender, quote=quote)}>"
     if offer.size is not None and size > 0:
         command += f" SIZE={size}"
     if offer.eight_bit and body:
@@ -77,12 +78,12 @@ def mail_command(
     return command.encode("utf-8", "surrogateescape") + b"\r\n"
 
 
-def rcpt_command(recipient: Recipient, offer: Offer) -> bytes:
+def rcpt_command(recipient: Recipient, offer: Offer, *, quote: bool = True) -> bytes:
     """RCPT TO with the parameters that the server offers.
 
     RFC 3461 section 5.2.1: without an ORCPT of the sender's, the address as it was first given becomes one.
     """
-    command = f"RCPT TO:<{path(recipient.address)}>"
+    command = f"RCPT TO:<{path(recipient.address, quote=quote)}>"
     if offer.dsn:
         if recipient.orcpt:
             # A client that may use SMTPUTF8 may have said it in UTF-8; the next server need not know that.

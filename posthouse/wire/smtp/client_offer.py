@@ -24,6 +24,8 @@ class Offer:
     starttls: bool = False
     size: int | None = None
     """SIZE's limit, 0 when it gave none, None when it offers no SIZE."""
+    bad_size: str = ""
+    """What it said in place of a limit."""
     mechanisms: tuple[str, ...] | None = None
     """SASL mechanisms in upper case; None when AUTH is not offered."""
     xforward: frozenset[str] = frozenset()
@@ -34,6 +36,7 @@ def parse_offer(reply: Reply, discard: frozenset[str] = frozenset()) -> Offer:
     """Read a 250 reply to EHLO. `discard` names keywords to ignore, in lower case (smtp_discard_ehlo_keywords)."""
     seen: set[str] = set()
     size: int | None = None
+    bad_size = ""
     mechanisms: list[str] | None = None
     xforward: frozenset[str] = frozenset()
     for line in reply.text.split("\n")[1:]:
@@ -46,6 +49,7 @@ def parse_offer(reply: Reply, discard: frozenset[str] = frozenset()) -> Offer:
         seen.add(keyword)
         if keyword == "SIZE":
             size = int(words[1]) if len(words) > 1 and words[1].isascii() and words[1].isdigit() else 0
+            bad_size = words[1] if len(words) > 1 and not size and words[1].strip("0") else ""
         elif keyword == "AUTH":
             mechanisms = mechanisms or []
             mechanisms += [word.upper() for word in words[1:] if word.upper() not in mechanisms]
@@ -59,6 +63,7 @@ def parse_offer(reply: Reply, discard: frozenset[str] = frozenset()) -> Offer:
         smtputf8="SMTPUTF8" in seen,
         starttls="STARTTLS" in seen,
         size=size,
+        bad_size=bad_size,
         mechanisms=None if mechanisms is None else tuple(mechanisms),
         xforward=xforward,
     )

@@ -35,9 +35,13 @@ class Reply:
     code: int
     status: str
     text: str
+    odd: str = ""
+    """The lines as they came, parted by "\\n", where each has a code or a status of its own; or ""."""
 
     def lines(self) -> list[str]:
         """The lines as they go over the wire, without CRLF."""
+        if self.odd:
+            return self.odd.split("\n")
         texts = self.text.split("\n")
         status = f"{self.status} " if self.status else ""
         lines = [f"{self.code}-{status}{text}" for text in texts[:-1]]

@@ -617,9 +617,20 @@ async def test_opportunistic_tls_encrypts(sinks, server_context):
 
 async def test_opportunistic_tls_that_fails_goes_in_plain_text(sinks, server_context):
     sink = await started(Script(tls=server_context, replies={"STARTTLS": ["220 go", "220 go"]}), sinks)
-    h = house({"192.0.2.1": sink.port}, smtp_tls_security_level="may", smtp_starttls_timeout=0.2)
-    assert (await deliver(h, request("b@far.example")))[0].fate is Fate.DELIVERED
+    h = house(
+        {"192.0.2.1": sink.port}, smtp_tls_security_level="may", smtp_starttls_timeout=0.2, minimal_backoff_time=300
+    )
+    assert (await deliver(h, request("b@far.example", active_time=301.0)))[0].fate is Fate.DELIVERED
     assert sink.connections == 2
+
+
+async def test_opportunistic_tls_that_fails_is_tried_again_at_first(sinks, server_context):
+    sink = await started(Script(tls=server_context, replies={"STARTTLS": ["220 go"]}), sinks)
+    changes = {"smtp_tls_security_level": "may", "smtp_starttls_timeout": 0.2, "minimal_backoff_time": 300}
+    h = house({"192.0.2.1": sink.port}, **changes)
+    outcome = (await deliver(h, request("b@far.example", active_time=300.0)))[0]
+    assert (outcome.fate, outcome.dsn.reason) == (Fate.DEFERRED, "Cannot start TLS: handshake failure")
+    assert sink.connections == 1
 
 
 async def test_mandatory_tls_that_is_not_offered_defers(sink):

@@ -206,13 +206,48 @@ def test_replies_are_read_however_they_are_cut(size):
     assert len(replies[3].text) <= 2048
 
 
+def read_with(data: bytes) -> tuple[Reply | None, ClientReplyReader]:
+    reader = ClientReplyReader()
+    reader.receive(data)
+    return reader.next_reply(), reader
+
+
+def test_the_last_line_has_code_and_status_and_each_is_said_as_it_came():
+    reply, _ = read_with(b"550-one\r\n551-5.7.2 two\r\n552 5.7.3 three\r\n")
+    assert reply is not None
+    assert (reply.code, reply.enhanced_status) == (552, "5.7.3")
+    assert reply.lines() == ["550-one", "551-5.7.2 two", "552 5.7.3 three"]
+
+
+def test_a_code_that_no_standard_knows_is_a_reply_all_the_same():
+    reply, _ = read_with(b"650 what\r\n")
+    assert reply is not None
+    assert (reply.code, reply.lines()) == (650, ["650 what"])
+
+
+def test_what_is_too_long_is_cut_and_told():
+    reply, reader = read_with(b"250-a\r\n250-X" + b"x" * 3000 + b"\r\n250 DSN\r\n")
+    assert reply is not None
+    assert "DSN" not in reply.text
+    assert reader.complaints == [
+        "response longer than 2048: 250-Xxxxxxxxxxxxxxxxxxxxxxxxxx...",
+        "multi-line response longer than 2048 250-a?250-Xxxxxxxxxxxxxxxxxxxx...",
+    ]
+
+
+def test_noise_is_told():
+    reply, reader = read_with(b"noise\r\n250 ok\r\n")
+    assert reply is not None
+    assert (reply.code, reader.skipped) == (250, ["noise"])
+
+
 def test_endless_noise_is_a_protocol_error():
     with pytest.raises(RemoteProtocolError):
-        read_all([b"noise\r\n" * 200])
+        read_all([b"noise\r\n" * 2000])
     with pytest.raises(RemoteProtocolError):
-        read_all([b"n" * 4096] * 200)
+        read_all([b"n" * 4096] * 2000)
     with pytest.raises(RemoteProtocolError):
-        read_all([b"250-more\r\n" * 200])
+        read_all([b"250-more\r\n" * 2000])
 
 
 @given(st.lists(st.binary(max_size=80)))

@@ -1,0 +1,53 @@
+"""What was said on one connection, for a notice to postmaster (notify_classes = protocol).
+
+Standards: RFC 5321 section 4.2.1: a reply of the kind x0z says that our side, or theirs, does not keep to the protocol.
+"""
+
+from posthouse.wire.smtp.reply import Reply
+
+LINES_LIMIT = 1_000
+"""Commands and replies that are kept of one connection."""
+
+
+class Transcript:
+    """Grows by one entry for each command and reply; the content of messages is no part of it."""
+
+    __slots__ = ("said", "wrong")
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+        """"In" or "Out", and a line."""
+        self.wrong = False
+        """Whether the dialogue had an error of protocol."""
+
+    def sent(self, commands: bytes) -> None:
+        """One command of ours or several, with their line ends. What follows AUTH and its mechanism is a secret."""
+        for line in commands.decode("utf-8", "replace").splitlines():
+            words = line.split(None, 2)
+            if len(words) == 3 and words[0].upper() == "AUTH":
+                line = f"{words[0]} {words[1]} (not shown)"
+            self._add("Out", line)
+
+    def heard(self, reply: Reply) -> None:
+        """A reply of theirs."""
+        for line in reply.lines():
+            self._add("In", line)
+
+    def noise(self, line: str) -> None:
+        """A line of theirs that is no reply."""
+        self.wrong = True
+        self._add("In", line)
+
+    def judge(self, code: int) -> None:
+        """A reply that made something fail: is it one of protocol?"""
+        if not 400 <= code <= 599 or code == 555 or 500 <= code < 510:
+            self.wrong = True
+
+    def clear(self) -> None:
+        """It has been told."""
+        self.said.clear()
+        self.wrong = False
+
+    def _add(self, side: str, line: str) -> None:
+        if len(self.said) < LINES_LIMIT:
+            self.said.append((side, "".join(c if c.isprintable() else "?" for c in line)))
