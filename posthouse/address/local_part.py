@@ -22,19 +22,19 @@ DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _TO_QUOTE = re.compile(r'[\r\n"\\]')
 
 
-def split_extension(local_part: str, delimiters: str) -> tuple[str, str]:
+def split_extension(local_part: str, delimiters: str, *, owner_request: bool = True) -> tuple[str, str]:
     """(base, extension) at the first character that is one of recipient_delimiter's; extension "" when none, or when
     the delimiter ends the local part.
 
     A local part that starts with the delimiter, and postmaster and its like, stay whole; so do
-    owner-list and list-request when the delimiter is "-" (owner_request_special's default).
+    owner-list and list-request when the delimiter is "-" (owner_request: owner_request_special).
     """
     if not delimiters:
         return local_part, ""
     folded = local_part.lower()
     if folded in NEVER_SPLIT:
         return local_part, ""
-    if "-" in delimiters and (folded.startswith("owner-") or folded.endswith("-request")):
+    if owner_request and "-" in delimiters and (folded.startswith("owner-") or folded.endswith("-request")):
         return local_part, ""
     at = -1
     for delimiter in delimiters:

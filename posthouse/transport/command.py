@@ -170,10 +170,11 @@ def exit_meaning(code: int, shown: str, output: str) -> tuple[Fate, Dsn]:
         return Fate.DELIVERED, Dsn("2.0.0", output)
     if code < 0:
         return _unix("4.3.0", f'Command died with signal {-code}: "{shown}"{said}', output or "internal software error")
-    first, _, rest = output.lstrip().partition(" ")
+    first, _, rest = output.partition(" ")
     digits = first.split(".")
-    if len(digits) == 3 and digits[0] in {"4", "5"} and all(d.isdigit() and len(d) <= 3 for d in digits):
-        return _unix(first, rest.lstrip(), rest.lstrip())
+    if len(digits) == 3 and digits[0] in {"2", "4", "5"} and all(d.isdigit() and len(d) <= 3 for d in digits):
+        # What says that it succeeded, and fails, has failed.
+        return _unix("5.0.0" if digits[0] == "2" else first, rest.lstrip(), rest.lstrip())
     if code in EXITS:
         status, text = EXITS[code]
         return _unix(status, f"{text}{said}", output or text)

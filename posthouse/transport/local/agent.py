@@ -106,27 +106,26 @@ class LocalAgent:
         return await self._is_here(address)
 
     def split(self, local_part: str) -> tuple[str, str]:
-        """(base, extension)."""
-        return split_extension(local_part, self._settings.recipient_delimiter)
+        """(base, the rest with its delimiter)."""
+        base, _ = split_extension(
+            local_part, self._settings.recipient_delimiter, owner_request=self._settings.owner_request_special
+        )
+        return base, local_part[len(base) :]
 
-    def extended(self, address: str, extension: str, kind: Within) -> str:
+    def propagated(self, unmatched: str, kind: Within) -> str:
         """propagate_unmatched_extensions = alias: tony+x with "tony: bob" goes to bob+x."""
-        if not extension or kind.value not in self._settings.propagate_unmatched_extensions:
-            return address
-        local_part, domain = split_address(address)
-        delimiter = self._settings.recipient_delimiter[:1]
-        return f"{local_part}{delimiter}{extension}" + (f"@{domain}" if domain else "")
+        return unmatched if kind.value in self._settings.propagate_unmatched_extensions else ""
 
     async def person(self, local_part: str) -> Person:
         """The login that a local part means: whole, or without its extension. Raises OSError."""
         loop = asyncio.get_running_loop()
-        base, extension = self.split(local_part)
+        base, unmatched = self.split(local_part)
         person = await loop.run_in_executor(None, self._people.find, local_part)
         if person is not None:
-            return Person(person.login, local_part, "")
+            return Person(person.login, local_part)
         if base != local_part:
             person = await loop.run_in_executor(None, self._people.find, base)
-        return Person(None if person is None else person.login, base, extension)
+        return Person(None if person is None else person.login, base, unmatched)
 
     # -- errands --------------------------------------------------------------------------
 
@@ -203,7 +202,7 @@ class LocalAgent:
             attempt.add(self.results(spooled, index), address, place)
         if report.forwarded:
             below = replace(place, within=Within.FORWARD, name=person.base, user=person.login)
-            await attempt.named(report, person.extension, below)
+            await attempt.named(report, person.unmatched, below)
         return report.forwarded
 
     async def _transport(self, maps: Maps, fixed: str, name: str) -> str:

@@ -65,7 +65,13 @@ class Person:
 
     login: str | None
     base: str
-    extension: str
+    unmatched: str = ""
+    """The extension, with the delimiter before it."""
+
+    @property
+    def extension(self) -> str:
+        """Without it."""
+        return self.unmatched[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +99,10 @@ class Post(Protocol):
         """Whether it is delivered by this very service. Raises TableRetry."""
 
     def split(self, local_part: str) -> tuple[str, str]:
-        """(base, extension)."""
+        """(base, the rest with its delimiter)."""
 
-    def extended(self, address: str, extension: str, kind: Within) -> str:
-        """propagate_unmatched_extensions."""
+    def propagated(self, unmatched: str, kind: Within) -> str:
+        """As much of an extension as goes along: propagate_unmatched_extensions."""
 
     async def person(self, local_part: str) -> Person:
         """Whom it means. Raises OSError."""
@@ -215,8 +221,7 @@ class Attempt:
             return
         local_part = fold(split_address(address)[0])
         if not mailbox:
-            base, extension = self._post.split(local_part)
-            for name, left in dict.fromkeys(((local_part, ""), (base, extension))):
+            for name, left in dict.fromkeys(((local_part, ""), self._post.split(local_part))):
                 if name == place.name:
                     continue  # an alias that names itself means the user; so does a .forward
                 if name in place.above or len(place.above) >= ALIAS_DEPTH:
@@ -241,9 +246,10 @@ class Attempt:
         else:
             await self._post.mailbox(self, address, person, place, forward=not mailbox and not himself)
 
-    async def address(self, given: str, extension: str, place: Place, *, mailbox: bool = False) -> None:
-        """An address that an expansion names."""
-        address = self._post.qualify(self._post.extended(given, extension, place.within))
+    async def address(self, given: str, unmatched: str, place: Place, *, mailbox: bool = False) -> None:
+        """An address that an expansion names; `unmatched` is the extension that it gets."""
+        local_part, domain = split_address(given)
+        address = self._post.qualify(local_part + unmatched + (f"@{domain}" if domain else ""))
         try:
             here = await self._post.is_here(address)
         except TableRetry as retry:
@@ -266,7 +272,7 @@ class Attempt:
 
     # -- aliases --------------------------------------------------------------------------
 
-    async def _expand(self, address: str, row: Row, name: str, extension: str, place: Place) -> None:
+    async def _expand(self, address: str, row: Row, name: str, unmatched: str, place: Place) -> None:
         """An alias, item by item."""
         items = parse_expansion(row.value)
         if not items:
@@ -280,11 +286,13 @@ class Attempt:
         below = replace(place, within=Within.ALIAS, name=name, above=(*place.above, name))
         if owner is not None:
             below = replace(below, sender=owner, original="", owned=True)
+        extension = unmatched[1:]
+        unmatched = self._post.propagated(unmatched, Within.ALIAS)
         included = 0
         for item in items:
             match item.kind:
                 case Kind.ADDRESS | Kind.MAILBOX:
-                    await self.address(item.value, extension, below, mailbox=item.kind is Kind.MAILBOX)
+                    await self.address(item.value, unmatched, below, mailbox=item.kind is Kind.MAILBOX)
                 case _ if self.request.trace_only:
                     self.part(address, Fate.DELIVERED, "2.0.0", f"{TRACED[item.kind]}: {item.value}")
                 case Kind.COMMAND | Kind.FILE if self.once("alias", name):
@@ -297,7 +305,7 @@ class Attempt:
                     report = await self.run(address, below, "include", names, extension)
                     self.add(self._post.results(report, self.queued.index), address)
                     inside = replace(below, within=Within.INCLUDE, user=below.user or "")
-                    await self.named(report, extension, inside)
+                    await self.named(report, unmatched, inside)
 
     def _loop(self, address: str, name: str, place: Place) -> None:
         """local(8) goes round and round to the limit, and names the alias where it gives up."""
@@ -309,10 +317,11 @@ class Attempt:
             address = f"{named}@{split_address(address)[1]}"
         self.part(address, Fate.BOUNCED, "5.4.6", f"alias database loop for {named}")
 
-    async def named(self, report: Report, extension: str, place: Place) -> None:
+    async def named(self, report: Report, unmatched: str, place: Place) -> None:
         """What a .forward or an include file named, as the hands report it."""
+        unmatched = self._post.propagated(unmatched, place.within)
         for text in report.forwards:
-            await self.address(text.removeprefix("\\"), extension, place, mailbox=text.startswith("\\"))
+            await self.address(text.removeprefix("\\"), unmatched, place, mailbox=text.startswith("\\"))
 
 
 def delivered_to(header: bytes, address: str) -> bool:

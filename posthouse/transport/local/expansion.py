@@ -8,6 +8,7 @@ An item that holds blanks, commas or other special characters stands in double q
 is a comment.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -34,6 +35,11 @@ class Item:
 
 
 INCLUDE = ":include:"
+MARKS = ("|", "/", ":", "\\")
+"""An item that starts with one of them is no address."""
+
+_WORD = re.compile(r"""(?:"(?:[^"\\]|\\.)*(?:"|\\?$)|\\.|[^\s"])+""", re.DOTALL)
+"""Up to a blank outside of quotes."""
 
 
 def _pieces(text: str) -> list[str]:
@@ -77,17 +83,28 @@ def _unquoted(piece: str) -> str:
 
 
 def _items(piece: str) -> list[Item]:
-    """What stands between two commas: one item, or several addresses (words without a comma between them are two)."""
-    bare = _unquoted(piece)
-    if bare.startswith("|"):
-        return [Item(Kind.COMMAND, bare[1:].strip())]
-    if bare.startswith("/"):
-        return [Item(Kind.FILE, bare)]
-    if bare.lower().startswith(INCLUDE):
-        return [Item(Kind.INCLUDE, _unquoted(bare[len(INCLUDE) :].strip()))]
-    if bare.startswith("\\") and len(bare) > 1:
-        return [Item(Kind.MAILBOX, bare[1:])]
-    return [Item(Kind.ADDRESS, address) for address in addresses(piece) if address]
+    """What stands between two commas: one item, or several (words without a comma between them are two)."""
+    words = _WORD.findall(piece)
+    if not any(_unquoted(word).startswith(MARKS) for word in words):
+        return [Item(Kind.ADDRESS, address) for address in addresses(piece) if address]
+    items: list[Item] = []
+    mark = ""
+    for word in words:
+        bare = mark + _unquoted(word)
+        mark = ""
+        if (bare == "|" and len(words) > 1) or bare.lower() == INCLUDE:
+            mark = bare
+        elif bare.startswith("|"):
+            items.append(Item(Kind.COMMAND, _unquoted(bare[1:])))
+        elif bare.startswith("/"):
+            items.append(Item(Kind.FILE, bare))
+        elif bare.lower().startswith(INCLUDE):
+            items.append(Item(Kind.INCLUDE, _unquoted(bare[len(INCLUDE) :].strip())))
+        elif bare.startswith("\\") and len(bare) > 1:
+            items.append(Item(Kind.MAILBOX, bare[1:]))
+        else:
+            items += [Item(Kind.ADDRESS, address) for address in addresses(word) if address]
+    return items
 
 
 def parse_expansion(text: str) -> list[Item]:

@@ -39,12 +39,15 @@ class UserSettings:
     allow_mail_to_commands: tuple[str, ...]
     allow_mail_to_files: tuple[str, ...]
     command_execution_directory: str
+    command_expansion_filter: str
     command_time_limit: int
     default_privs: str
     deliver_lock_attempts: int
     deliver_lock_delay: int
+    execution_directory_expansion_filter: str
     export_environment: tuple[str, ...]
     import_environment: tuple[str, ...]
+    forward_expansion_filter: str
     forward_path: str
     home_mailbox: str
     local_command_shell: str

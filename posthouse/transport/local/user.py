@@ -6,6 +6,7 @@ agent; commands and files are carried out here.
 Standards: local(8)'s order: .forward, mailbox_command_maps, mailbox_command, home_mailbox, spool.
 """
 
+import errno
 import os
 import re
 import stat
@@ -80,6 +81,11 @@ def attributes(errand: Errand, person: Person | None) -> dict[str, str]:
     }
 
 
+def censored(values: Mapping[str, str], allowed: str) -> dict[str, str]:
+    """Values without what a shell, or who reads a path, could take amiss: strangers wrote some of them."""
+    return {name: "".join(c if c in allowed else "_" for c in value) for name, value in values.items()}
+
+
 def environment(errand: Errand, person: Person | None, settings: UserSettings) -> dict[str, str]:
     """A command's environment, as local(8) lists it."""
     found = export_environment(settings.export_environment, settings.import_environment)
@@ -92,7 +98,6 @@ def environment(errand: Errand, person: Person | None, settings: UserSettings) -
         "LOGNAME": values["user"],
         "ORIGINAL_RECIPIENT": errand.original_recipient,
         "RECIPIENT": errand.recipient,
-        "SENDER": errand.sender,
         "SHELL": values["shell"],
         "USER": values["user"],
         "CLIENT_ADDRESS": errand.client_address,
@@ -103,7 +108,8 @@ def environment(errand: Errand, person: Person | None, settings: UserSettings) -
         "SASL_SENDER": errand.sasl_sender,
         "SASL_USERNAME": errand.sasl_username,
     }
-    return {**found, **{name: value for name, value in named.items() if value}}
+    named = {name: value for name, value in named.items() if value} | {"SENDER": errand.sender}
+    return found | censored(named, settings.command_expansion_filter)
 
 
 class Delivery:
@@ -203,7 +209,10 @@ class Delivery:
                     view = view[os.write(descriptor, view) :]
             os.lseek(descriptor, 0, os.SEEK_SET)
             folder = (
-                expand_with(settings.command_execution_directory, attributes(self._errand, self._person))
+                expand_with(
+                    settings.command_execution_directory,
+                    censored(attributes(self._errand, self._person), settings.execution_directory_expansion_filter),
+                )
                 or settings.queue_directory
             )
             fate, dsn = run_command(
@@ -225,14 +234,22 @@ class Delivery:
         values = attributes(self._errand, self._person)
         if "/" in values["extension"]:
             values["extension"] = ""  # The worker leaves such a one out; a worker that was taken over may not.
-        values["recipient_delimiter"] = self._settings.recipient_delimiter[:1] if values["extension"] else ""
+        found = values["local"].removesuffix(values["extension"])[-1:] if values["extension"] else ""
+        values["recipient_delimiter"] = found if found in self._settings.recipient_delimiter else ""
+        values = censored(values, self._settings.forward_expansion_filter)
         for word in self._settings.forward_path.replace(",", " ").split():
             path = expand_with(word, values)
             if not path.startswith("/"):
                 continue
             text = read_small(path, owner=self._person.uid)
             if isinstance(text, OSError):
-                if isinstance(text, (FileNotFoundError, NotADirectoryError, PermissionError)):
+                if isinstance(text, (FileNotFoundError, NotADirectoryError)):
+                    continue
+                if text.errno in (errno.EACCES, errno.ELOOP):
+                    self._shop.warn(f"cannot open file {path}: {os.strerror(text.errno)}")
+                    continue
+                if text.errno is None:
+                    self._shop.warn(f"file {path} {text}")
                     continue
                 return replace(deferred("4.3.5", f"cannot open {path}: {text.strerror}"), forwarded=True)
             items = parse_lines(text)
@@ -308,7 +325,9 @@ def _failed(failed: DepositFailed) -> Report:
 
 
 def read_small(path: str, owner: int | None = None) -> str | OSError:
-    """A file of instructions: regular, of bounded size; with an owner: his or root's, and writable by nobody else."""
+    """A file of instructions: regular, of bounded size; with an owner: his or root's, and writable by nobody else.
+
+    An error without a number says what is wrong with the file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -324,9 +343,11 @@ def read_open(descriptor: int, owner: int | None = None) -> str | OSError:
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            return OSError(22, "not a regular file")
-        if owner is not None and (found.st_uid not in (owner, 0) or found.st_mode & stat.S_IWOTH):
-            return PermissionError(13, "has the wrong owner or is world writable")
+            return OSError("is not a regular file")
+        if owner is not None and found.st_uid not in (owner, 0):
+            return OSError(f"has bad owner uid {found.st_uid}")
+        if owner is not None and found.st_mode & stat.S_IWOTH:
+            return OSError("is world writable")
         if found.st_size > FORWARD_LIMIT:
             return OSError(27, "file too large")
         return os.read(descriptor, FORWARD_LIMIT).decode("utf-8", "surrogateescape")

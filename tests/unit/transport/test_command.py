@@ -19,6 +19,8 @@ from posthouse.transport.command import command_words, exit_meaning, export_envi
         (1, "oops", Fate.BOUNCED, "5.3.0", 'Command died with status 1: "cmd". Command output: oops'),
         (-9, "", Fate.DEFERRED, "4.3.0", 'Command died with signal 9: "cmd"'),
         (99, "4.2.1 busy now", Fate.DEFERRED, "4.2.1", "busy now"),
+        (75, "2.1.5 fine", Fate.BOUNCED, "5.0.0", "fine"),
+        (67, " 5.1.5 x", Fate.BOUNCED, "5.1.1", "user unknown. Command output:  5.1.5 x"),
         (69, "", Fate.BOUNCED, "5.3.0", "service unavailable"),
     ],
 )

@@ -20,6 +20,9 @@ from posthouse.transport.local.expansion import Item, Kind, parse_expansion, par
         ('"a b"@x.test', [Item(Kind.ADDRESS, "a b@x.test")]),
         ('"tony", Al <al@x.test> (his)', [Item(Kind.ADDRESS, "tony"), Item(Kind.ADDRESS, "al@x.test")]),
         ("tony al@x.test", [Item(Kind.ADDRESS, "tony"), Item(Kind.ADDRESS, "al@x.test")]),
+        ("|/bin/cat -n", [Item(Kind.COMMAND, "/bin/cat"), Item(Kind.ADDRESS, "-n")]),
+        ('"|a 1" "|b"', [Item(Kind.COMMAND, "a 1"), Item(Kind.COMMAND, "b")]),
+        ('|"a 1"', [Item(Kind.COMMAND, "a 1")]),
         (" , ,", []),
     ],
 )

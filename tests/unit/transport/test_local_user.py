@@ -11,21 +11,26 @@ from posthouse.tables.maps import Maps
 from posthouse.transport.hands import Errand, Report
 from posthouse.transport.local.people import Person
 from posthouse.transport.local.settings import UserSettings
-from posthouse.transport.local.user import Delivery, Workshop
+from posthouse.transport.local.user import Delivery, Workshop, environment
 
 WARNED: list[str] = []
+
+SAFE = "0123456789@%-_=+:,./abcdefghijklmnopqrstuvwxyz"
 
 SETTINGS = UserSettings(
     alias_maps="",
     allow_mail_to_commands=("alias", "forward"),
     allow_mail_to_files=("alias", "forward"),
     command_execution_directory="",
+    command_expansion_filter=SAFE,
     command_time_limit=10,
     default_privs="nobody",
     deliver_lock_attempts=1,
     deliver_lock_delay=0,
+    execution_directory_expansion_filter=SAFE,
     export_environment=(),
     import_environment=(),
+    forward_expansion_filter=SAFE,
     forward_path="$home/.forward${recipient_delimiter}${extension}, $home/.forward",
     home_mailbox="Mailbox",
     local_command_shell="",
@@ -90,3 +95,38 @@ def test_an_extension_leads_to_no_forward_file_elsewhere(tmp_path: Path, content
     (tmp_path / ".forward+").mkdir()
     (tmp_path / "notes").write_text("secret@else.test\n")
     assert forwarded(tmp_path, content, extension="/../notes") is None
+
+
+def test_a_command_sees_no_character_of_a_stranger_that_a_shell_knows() -> None:
+    errand = Errand("alias", "local", ("list",), "ABC", "a;b $c@x.test", "list@tony.test", "", 0.0, 20)
+    found = environment(errand, None, SETTINGS)
+    assert found["SENDER"] == "a_b__c@x.test"
+
+
+def test_a_command_sees_the_null_sender() -> None:
+    errand = Errand("alias", "local", ("list",), "ABC", "", "list@tony.test", "", 0.0, 20)
+    assert environment(errand, None, SETTINGS)["SENDER"] == ""
+
+
+def test_the_delimiter_of_a_forward_file_is_the_one_that_was_used(tmp_path: Path, content: int) -> None:
+    (tmp_path / ".forward-box").write_text("minus@else.test\n")
+    (tmp_path / ".forward+box").write_text("plus@else.test\n")
+    settings = replace(SETTINGS, recipient_delimiter="+-")
+    workshop = Workshop(settings, Maps("mailbox_command_maps", []), lambda: 0.0, WARNED.append)
+    person = Person("tony", os.getuid(), os.getgid(), str(tmp_path))
+    errand = Errand("user", "local", ("tony",), "ABC", "s@x.test", "tony-box@tony.test", "", 0.0, 20, "box")
+    report = Delivery(workshop, errand, person, content).forward_file()
+    assert report is not None
+    assert report.forwards == ("minus@else.test",)
+
+
+def test_a_forward_file_that_others_can_write_is_passed_over_with_a_warning(tmp_path: Path, content: int) -> None:
+    path = tmp_path / ".forward"
+    path.write_text("bob@else.test\n")
+    path.chmod(0o666)
+    assert forwarded(tmp_path, content) is None
+    assert WARNED[-1] == f"file {path} is world writable"
+    path.unlink()
+    path.mkdir()
+    assert forwarded(tmp_path, content) is None
+    assert WARNED[-1] == f"file {path} is not a regular file"
