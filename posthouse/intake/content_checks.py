@@ -15,6 +15,8 @@ from posthouse.tables.maps import Maps
 
 TEXT_SHOWN = 200
 """Characters of the matching line in the log."""
+TEXT_SHOWN_LEAVING = 60
+"""The same for what the SMTP client checks."""
 
 MIME_FIELDS = frozenset(
     {
@@ -76,6 +78,7 @@ class ContentChecks:
         self._milter = parameter == "milter_header_checks"
         self._leaving = parameter.startswith(("smtp_", "lmtp_"))
         """Whether the message is on its way out: then nothing can become of it as a whole."""
+        self._shown = TEXT_SHOWN_LEAVING if self._leaving else TEXT_SHOWN
         self._origin = origin
         self._maps = maps
         self._log = log
@@ -93,7 +96,7 @@ class ContentChecks:
         decision.evidence.append(Evidence(self.parameter, self._origin, word, fact))
 
         def note(action: str, detail: str = argument) -> None:
-            decision.lines.append((f"{action}: {self._context} {text[:TEXT_SHOWN]}", detail))
+            decision.lines.append((f"{action}: {self._context} {text[: self._shown]}", detail))
 
         if self._leaving and word in WHOLE:
             self._warn(f"unsupported command in {self.parameter} map: {row.value}")

@@ -18,8 +18,8 @@ from posthouse.tables.table import Row, Table, TableRetry
 from posthouse.tables.warning import speaker
 from posthouse.tables.words import split_words
 
-SHOWN = 100
-"""Characters of a key that a warning repeats."""
+SHOWN = 2000
+"""Characters of a key that a warning repeats: a line of the log has no more."""
 
 
 class Maps:

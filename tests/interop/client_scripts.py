@@ -30,6 +30,36 @@ class Case:
     content: str = "Subject: x\n\nbody\n"
 
 
+WORDS = (
+    *("warn", "bare", "info", "replace", "prepend", "strip", "ignore", "dunno", "ok", "reject", "hold", "discard"),
+    *("filter", "redirect", "bcc", "pass", "nonsense", "empty", "badreplace", "plain"),
+)
+FIELDS = "".join(f"{word}: of {{0}}\n" for word in WORDS)
+FOLDED = "warn: folded\n in {0}\nContent-Description: warn\nContent-Type: {1}\n"
+
+CHECKED = (
+    "MIME-Version: 1.0\n"
+    + FIELDS.format("head")
+    + FOLDED.format("head", 'multipart/mixed; boundary="b1"')
+    + "\nwarn: preamble\n--b1\n"
+    + FIELDS.format("part")
+    + FOLDED.format("part", "text/html")
+    + "\nwarn: text\n--b1\n"
+    + FOLDED.format("outer", "message/rfc822")
+    + "\n"
+    + FIELDS.format("nested")
+    + FOLDED.format("nested", "multipart/alternative; boundary=b2")
+    + "\nwarn: inner\n--b2\n\n"
+    + FIELDS.format("inner part")
+    + "--b2--\nwarn: after b2\n--b1--\nwarn: epilogue\n"
+    + "x" * 300
+    + "warn\nwarn: "
+    + "y" * 300
+    + "\n"
+)
+PLAIN_CHECKED = "Subject: warn\nwarn: x\n\n" + FIELDS.format("body") + "\n" + ("z" * 70 + "\n") * 900 + "warn: far\n"
+
+
 def _offer(*words: str) -> str:
     lines = ["peer.test", *words]
     return "\n".join(f"250{'-' if n + 1 < len(lines) else ' '}{word}" for n, word in enumerate(lines))
@@ -207,6 +237,19 @@ CASES: dict[str, Case] = {
     "replyfilter2": Case({"DOT": "550-5.2.0 filter\n550 5.2.0 me"}, ("a",), transport="filtering"),
     "replyfilterehlo": Case({"EHLO": _offer("XHIDE DSN", "PIPELINING")}, ("a",), transport="filtering"),
     "statusfilter": Case({"RCPT": "550 5.1.1 soften me"}, ("a",), transport="status"),
+    "checks": Case({}, content=CHECKED, transport="checks"),
+    "checksplain": Case({}, content=PLAIN_CHECKED, transport="checks"),
+    "checksbody": Case({}, content=CHECKED, transport="checksbody"),
+    "checkshead": Case({}, content=CHECKED, transport="checkshead"),
+    "checksnested": Case({}, content=CHECKED, transport="checksnested"),
+    "checksfail": Case({}, content="Subject: x\n\nx\n", transport="checksfail"),
+    "checksfailbody": Case({}, content="Subject: x\n\nx\n", transport="checksfailbody", second={}),
+    "checksrefused": Case({"DATA": "450 4.3.0 no"}, content=CHECKED, transport="checks"),
+    "checkstwice": Case({"DOT": "450 4.3.0 no"}, content="Subject: x\nwarn: 2\n\nx\n", transport="checks", second={}),
+    "checkseight": Case(
+        {"EHLO": _offer("PIPELINING")}, mail=" BODY=8BITMIME", content="warn: x\n" + EIGHT_BIT, transport="checks"
+    ),
+    "checkslmtp": Case({"LHLO": _offer("PIPELINING")}, content=CHECKED, transport="checkslmtp"),
     # passwords
     "auth": Case({"EHLO": _offer("AUTH PLAIN LOGIN")}, transport="auth"),
     "authlogin": Case(
@@ -290,6 +333,15 @@ TRANSPORTS = {
     "pixbad": "smtp -o smtp_pix_workarounds=disable_esmtp,nonsense",
     "generic": "smtp -o smtp_generic_maps=inline:{{gen@from.test=out@ext.test},{@generic.test=@ext.test}}",
     "filtering": "smtp -o smtp_reply_filter=pcre:@folder@/etc/replies",
+    "checks": "smtp -o smtp_header_checks=pcre:@folder@/etc/head -o smtp_mime_header_checks=pcre:@folder@/etc/mime"
+    " -o smtp_nested_header_checks=pcre:@folder@/etc/nest -o smtp_body_checks=pcre:@folder@/etc/body",
+    "checksbody": "smtp -o smtp_body_checks=pcre:@folder@/etc/body",
+    "checkshead": "smtp -o smtp_header_checks=pcre:@folder@/etc/head",
+    "checksnested": "smtp -o smtp_nested_header_checks=pcre:@folder@/etc/nest",
+    "checksfail": "smtp -o smtp_header_checks=fail:x",
+    "checksfailbody": "smtp -o smtp_body_checks=fail:x",
+    "checkslmtp": "lmtp -o lmtp_header_checks=pcre:@folder@/etc/head -o lmtp_mime_header_checks=pcre:@folder@/etc/mime"
+    " -o lmtp_nested_header_checks=pcre:@folder@/etc/nest -o lmtp_body_checks=pcre:@folder@/etc/body",
     "status": "smtp -o smtp_delivery_status_filter=pcre:@folder@/etc/status",
     "auth": "smtp -o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:secret"
     " -o smtp_sasl_security_options=noanonymous",

@@ -83,9 +83,10 @@ class _Session(socketserver.StreamRequestHandler):
                 content = []
                 while (line := self.rfile.readline()) not in (b".\r\n", b""):
                     content.append(line)
-                said.append("| " + b"".join(content).decode("latin-1"))
                 if not line:
+                    said.append("| (unfinished)")
                     return
+                said.append("| " + b"".join(content).decode("latin-1"))
                 for _ in range(accepted if lmtp else 1):
                     going_on = going_on and self._say("DOT")
 

@@ -25,12 +25,40 @@ maximal_queue_lifetime = 1d
 relay_domains = static:yes
 smtpd_client_connection_count_limit = 0
 disable_vrfy_command = yes
+notify_classes = protocol
+error_notice_recipient = postmaster@from.test
 local_recipient_maps =
+"""
+
+CHECKS = """
+/^(\\S*)warn/ WARN a warning
+/bare/ WARN
+/^(\\S*)info/ INFO some info
+/^(\\S*)replace(.*)/ REPLACE {0}: replaced $2
+/^(\\S*)prepend/ PREPEND {0}: prepended
+/^(\\S*)strip/ STRIP gone
+/^(\\S*)ignore/ IGNORE
+/^(\\S*)dunno/ DUNNO
+/^(\\S*)ok:/ OK
+/^(\\S*)reject/ REJECT no
+/^(\\S*)hold/ HOLD
+/^(\\S*)discard/ DISCARD
+/^(\\S*)filter/ FILTER smtp:x
+/^(\\S*)redirect/ REDIRECT a@b.test
+/^(\\S*)bcc/ BCC a@b.test
+/^(\\S*)pass/ PASS
+/^(\\S*)nonsense/ NONSENSE x
+/^(\\S*)empty/ REPLACE
+/^(\\S*)badreplace/ REPLACE no header
 """
 
 FILES = {
     "etc/tmap": "",
     "etc/replies": "/^(\\d+)([ -])(.*)filter(.*)/ 550${2}5.7.7 changed $3$4\n/^250([ -])XHIDE/ 250${1}XHIDDEN\n",
+    "etc/head": CHECKS.format("X-Head"),
+    "etc/mime": CHECKS.format("X-Mime") + "/^Content-Type: text.html/ REPLACE Content-Type: text/x-changed\n",
+    "etc/nest": CHECKS.format("X-Nest"),
+    "etc/body": CHECKS.format("X-Body"),
     "etc/status": "/^5(.*soften.*)/ 4$1\n",
 }
 
@@ -43,6 +71,8 @@ class Played:
     heard: list[list[str]]
     second: list[list[str]]
     notice: str
+    postmaster: list[str]
+    """What postmaster was told, without our goodbye: Postfix says QUIT ahead of the last reply."""
 
 
 def _send(side: Side, name: str, case: Case) -> None:
@@ -62,7 +92,7 @@ def _play(side: Side, servers: dict[str, Heard]) -> dict[str, Played]:
     rows = ["from.test smtp:[127.0.0.1]:@sink@"]
     for name, case in CASES.items():
         hosts = f"[127.0.0.1]:{servers[name].port}"
-        if case.transport == "lmtp":
+        if case.transport.endswith("lmtp"):
             hosts = f"inet:{hosts}"
         if case.second is not None:
             hosts += f", [127.0.0.1]:{servers[name + '-second'].port}"
@@ -90,7 +120,8 @@ def _played(side: Side, name: str, servers: dict[str, Heard]) -> Played:
         found = re.search(r"postfix/(?:[\w-]+/)?(?:smtp|lmtp)\[\d+\]: (?:(\w+): )?(.*)", line)
         if found and (found[1] in ids or re.search(rf":(?:{own})\b|\b{name}\.test", line)):
             lines.append(_calm(side, line, servers)[:SHOWN])
-    notices = [one.content.decode("latin-1") for one in side.capture.got if f"@{name}.test".encode() in one.content]
+    notices = [content for content in _contents(side) if f"@{name}.test" in content]
+    told = [content for content in _contents(side) if re.search(rf"errors from \S+:(?:{own})\b", content)]
     reports = [part for content in notices for part in content.split("\r\n\r\n") if "Final-Recipient:" in part[:20]]
     # What is not ASCII is of type utf-8 here (docs/differences.md).
     notice = _calm(side, "\n\n".join(sorted(reports)), servers).replace("Recipient: utf-8;", "Recipient: rfc822;")
@@ -106,7 +137,18 @@ def _played(side: Side, name: str, servers: dict[str, Heard]) -> Played:
         sorted(heard),
         sorted(said(name + "-second")) if name + "-second" in servers else [],
         notice,
+        sorted(_transcript(_calm(side, content, servers)) for content in told),
     )
+
+
+def _contents(side: Side) -> list[str]:
+    return [one.content.decode("latin-1") for one in side.capture.got]
+
+
+def _transcript(content: str) -> str:
+    said = [line for line in content.splitlines() if line[:6] in (" Out: ", " In:  ") and "QUIT" not in line]
+    said = [re.sub(r"SIZE=\d+", "SIZE=N", line) for line in said if "Bye" not in line]
+    return "\n".join([*re.findall(r"(?m)^Subject: .*|^Unexpected .*", content.replace("\r", "")), *said])
 
 
 def _scripts() -> dict[str, dict[str, Answer]]:

@@ -59,16 +59,20 @@ class Connection:
         try:
             while True:
                 reply = reader.next_reply() if self.reply_filter is None else await self._filtered(self.reply_filter)
-                if reader.odd:
-                    self._tell_odd()
                 if reply is not None:
                     if self.transcript is not None:
-                        self.transcript.heard(reply)
+                        self.transcript.heard(reply, reader.skipped)
+                    if reader.skipped or reader.complaints:
+                        self._tell_odd()
                     if reply.code == 421:
                         self.closing = True
                     return reply
                 data = await stream.read(timeout)
                 if not data:
+                    if reader.skipped or reader.complaints:
+                        if self.transcript is not None:
+                            self.transcript.heard(None, reader.skipped)
+                        self._tell_odd()
                     break
                 reader.receive(data)
         except StreamTimeout:
@@ -111,10 +115,8 @@ class Connection:
             self.log.warning(f"{relay}: {complaint}")
         reader.complaints.clear()
         if reader.skipped and self.offer.extended:
-            for line in reader.skipped:
+            for _, line in reader.skipped:
                 self.log.warning(f"{self.queue_id}: non-{self.protocol} response from {relay}: {line[:SHOWN]}")
-                if self.transcript is not None:
-                    self.transcript.noise(line)
             if self.offer.pipelining:
                 self.log.warning(
                     f"to prevent loss of mail, turn off command pipelining for {self.candidate.address} with the "

@@ -179,8 +179,8 @@ class Exchange:
         if self._outgoing is not None:
             try:
                 content = await self._outgoing.content(content, request.queue_id)
-            except TableRetry as error:
-                raise self._broken_off(connection, f"{error}") from None
+            except TableRetry:
+                raise self._broken_off(connection) from None
         wire = WireContent(settings.smtp_line_length_limit)
         body = content.body
         if isinstance(body, MemoryBody):
@@ -209,17 +209,18 @@ class Exchange:
             ) from None
         except OSError:
             raise self._broken_off(connection, "queue file read error") from None
-        except TableRetry as error:
-            raise self._broken_off(connection, f"{error}") from None
+        except TableRetry:
+            raise self._broken_off(connection) from None
         if wire.broke:
             self._tell_broken(request)
         if connection.delay_dot:
             await asyncio.sleep(settings.smtp_pix_workaround_delay_time)
         stream.write(transaction.end_content())
 
-    def _broken_off(self, connection: Connection, reason: str) -> SiteFailed:
+    def _broken_off(self, connection: Connection, reason: str = "") -> SiteFailed:
         # The server must not take half a message for a whole one: no dot is sent, the connection is dropped.
         connection.stream.abort()
+        reason = reason or f"local data error while talking to {connection.candidate.label}"
         return SiteFailed(Dsn("4.3.0", reason))
 
     def _tell_broken(self, request: DeliveryRequest) -> None:

@@ -3,6 +3,8 @@
 Standards: RFC 5321 section 4.2.1: a reply of the kind x0z says that our side, or theirs, does not keep to the protocol.
 """
 
+from collections.abc import Sequence
+
 from posthouse.wire.smtp.reply import Reply
 
 LINES_LIMIT = 1_000
@@ -28,15 +30,14 @@ class Transcript:
                 line = f"{words[0]} {words[1]} (not shown)"
             self._add("Out", line)
 
-    def heard(self, reply: Reply) -> None:
-        """A reply of theirs."""
-        for line in reply.lines():
+    def heard(self, reply: Reply | None, noise: Sequence[tuple[int, str]]) -> None:
+        """A reply of theirs, or none; `noise`: lines between its lines that are no reply, each with its place."""
+        self.wrong = self.wrong or bool(noise)
+        lines = [] if reply is None else reply.lines()
+        for place, line in reversed(noise):
+            lines.insert(place, line)
+        for line in lines:
             self._add("In", line)
-
-    def noise(self, line: str) -> None:
-        """A line of theirs that is no reply."""
-        self.wrong = True
-        self._add("In", line)
 
     def judge(self, code: int) -> None:
         """A reply that made something fail: is it one of protocol?"""

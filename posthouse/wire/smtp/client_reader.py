@@ -37,13 +37,9 @@ class ClientReplyReader:
         """The beginning of a line that is longer than LINE_LIMIT, while the rest is skipped."""
         self.complaints: list[str] = []
         """What was too long, for the log; the caller empties it."""
-        self.skipped: list[str] = []
-        """Lines that were none, for the log; the caller empties it."""
-
-    @property
-    def odd(self) -> bool:
-        """Whether there is something for the log."""
-        return bool(self.complaints or self.skipped)
+        self.skipped: list[tuple[int, str]] = []
+        """Lines that were none, for the log, each with the number of lines of the reply that came before; the caller
+        empties it."""
 
     def receive(self, data: bytes) -> None:
         """Take bytes."""
@@ -80,7 +76,7 @@ class ClientReplyReader:
         if not REPLY_LINE.match(line):
             self._check()
             if len(self.skipped) < LINES_LIMIT:
-                self.skipped.append(line.decode("utf-8", "surrogateescape"))
+                self.skipped.append((len(self._lines), line.decode("utf-8", "surrogateescape")))
             return None
         more = line[3:4] == b"-"
         if self._size < LINE_LIMIT:  # the rest is left out

@@ -238,7 +238,7 @@ def test_what_is_too_long_is_cut_and_told():
 def test_noise_is_told():
     reply, reader = read_with(b"noise\r\n250 ok\r\n")
     assert reply is not None
-    assert (reply.code, reader.skipped) == (250, ["noise"])
+    assert (reply.code, reader.skipped) == (250, [(0, "noise")])
 
 
 def test_endless_noise_is_a_protocol_error():
