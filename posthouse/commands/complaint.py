@@ -37,13 +37,19 @@ def configuration_of(name: str, directory: str) -> Configuration:
     return configuration
 
 
-def log_fatal(configuration: Configuration, name: str, text: str) -> None:
+def visible(text: str) -> str:
+    """The text as Postfix's messages show it: what cannot be printed is "?"."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def log_line(configuration: Configuration, name: str, level: str, text: str) -> None:
     """A copy for the mail log, as of all that Postfix's commands say; who may not write it does without."""
     from posthouse.service import maillog  # nearly always not needed
 
     try:
         sink = maillog.open_sink(configuration, maillog.open_descriptor(configuration))
-        maillog.program_log(configuration, sink, name).fatal(text)
+        log = maillog.program_log(configuration, sink, name)
+        (log.fatal if level == "fatal" else log.warning)(text)
     except (OSError, ConfigError):
         return
 
@@ -55,7 +61,7 @@ def run(name: str, command: Callable[[list[str]], int], arguments: list[str], fa
     except Fatal as error:
         complain(name, f"fatal: {error}")
         for configuration in _read if name in LOGGED else ():
-            log_fatal(configuration, name, str(error))
+            log_line(configuration, name, "fatal", str(error))
     except ConfigError as error:
         for text in error.warnings:
             complain(name, f"warning: {text}")

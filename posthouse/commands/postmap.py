@@ -59,9 +59,10 @@ def run(tool: Tool, arguments: list[str]) -> int:
         sys.stderr.flush()
 
     before = send_warnings_to(lambda text: say(f"warning: {text}"))
+    known: list[Configuration] = []
     try:
         options = parse_options(tool, arguments)
-        return _run(tool, options, say)
+        return _run(tool, options, say, known)
     except Usage as error:
         if str(error):
             say(str(error))
@@ -72,15 +73,20 @@ def run(tool: Tool, arguments: list[str]) -> int:
         say(f"fatal: {error.text}")
     except (Fatal, TableError, TableRetry) as error:
         say(f"fatal: {error}")
+        from posthouse.commands.complaint import log_line
+
+        for configuration in known:
+            log_line(configuration, tool.name, "fatal", str(error))
     finally:
         sys.stdout.flush()
         send_warnings_to(before)
     return 1
 
 
-def _run(tool: Tool, options: Options, say: Callable[[str], None]) -> int:
+def _run(tool: Tool, options: Options, say: Callable[[str], None], known: list[Configuration]) -> int:
     configuration = read_configuration(configuration_directory(options.directory))
     require_everywhere(configuration)
+    known.append(configuration)
     for text in configuration.warnings:
         say(f"warning: {text}")
     if (options.body or options.header or options.mime) and options.query != "-":

@@ -11,11 +11,12 @@ does so itself. -r tries a message again as new mail, now; it keeps its queue id
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from posthouse.commands.complaint import Fatal, complain, configuration_of, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, run, visible
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
@@ -68,7 +69,7 @@ class Report:
     def say(self, text: str, level: str = "info") -> None:
         """One line."""
         prefix = "" if level == "info" else f"{level}: "
-        complain("postsuper", f"{prefix}{text}")
+        complain("postsuper", f"{prefix}{visible(text)}")
         if self._log is None:
             self._log = self._open_log()
         self._log(text, level)
@@ -115,14 +116,23 @@ def _run(arguments: list[str]) -> int:
         raise Fatal(RESERVED)
     asked = [(option, value) for option, value in options if option in OPERATIONS]
     report = Report(configuration)
+    known = tuple(itertools.takewhile(QUEUES.__contains__, queues)) if queues else DEFAULT_QUEUES
     for option, value in asked:
-        for ids in _ids(value, report):
-            if ids:
-                _require_queues(queues)
-            for operation in OPERATIONS[option]:
+        operations = OPERATIONS[option]
+        for ids in _ids(value, report, len(operations), most=1 if queues[len(known) :] else IDS_LIMIT):
+            done: dict[str, list[str]] = {queue_id: [] for queue_id in ids}
+            for operation in operations:
                 report.counts.setdefault(operation, 0)
-                for queue_id in operate(queue_directory, operation, ids, tuple(queues) or DEFAULT_QUEUES):
-                    report.done(operation, queue_id, each=ids != ["ALL"])
+                for queue_id in operate(queue_directory, operation, ids, known) if known else ():
+                    if ids == ["ALL"]:
+                        report.done(operation, queue_id, each=False)
+                    else:
+                        done[queue_id].append(operation)
+            for queue_id in ids:  # in the order in which they were asked for
+                for operation in done[queue_id]:
+                    report.done(operation, queue_id, each=True)
+            if not all(done.values()):
+                _require_queues(queues)  # each is looked at when it is its turn: not before, and not when all are found
     for operation in DONE:
         if operation in report.counts:
             count = report.counts[operation]
@@ -143,18 +153,21 @@ def _require_queues(names: Sequence[str]) -> None:
             raise Fatal(f"invalid directory name: {name}")
 
 
-def _ids(value: str, report: Report) -> Iterator[list[str]]:
-    """The ids an option names, in portions of one request each; at least one, be it empty."""
+def _ids(value: str, report: Report, times: int, most: int) -> Iterator[list[str]]:
+    """The ids an option names, in portions of one request each; at least one, be it empty.
+
+    What is no id is said as often as there is something to be done to it.
+    """
     if value == "ALL":
         yield ["ALL"]
         return
     portion: dict[str, None] = {}  # an id that is given twice is one message all the same
     count = 0
-    for line in sys.stdin if value == "-" else (value,):
-        name = line.rstrip("\r\n")
+    for line in _lines() if value == "-" else (value,):
+        name = line.partition("\0")[0]
         if is_queue_id(name) and name != "ALL":
             portion[name] = None
-            if len(portion) < IDS_LIMIT:
+            if len(portion) < most:
                 continue
         if portion:
             yield list(portion)
@@ -164,9 +177,16 @@ def _ids(value: str, report: Report) -> Iterator[list[str]]:
             yield ["ALL"]
             count += 1
         elif not is_queue_id(name):
-            report.say(f"invalid mail queue id: {name}", "warning")
+            for _ in range(times):
+                report.say(f"invalid mail queue id: {name}", "warning")
     if portion or not count:
         yield list(portion)
+
+
+def _lines() -> Iterator[str]:
+    """Standard input, line by line; a CR is no end of one."""
+    for line in sys.stdin.buffer:
+        yield line.removesuffix(b"\n").decode("utf-8", "surrogateescape")
 
 
 def operate(queue_directory: str, operation: str, ids: list[str], queues: tuple[str, ...]) -> Iterable[str]:

@@ -30,7 +30,7 @@ ANSWER_LIMIT = 1 << 30
 """Bytes in one line of an answer: postcat gets a message in one."""
 
 
-QUEUE_ID_LIMIT = 100
+QUEUE_ID_LIMIT = 255
 """Characters in a queue id."""
 
 ROUNDS = 3
@@ -131,10 +131,13 @@ def queue_root(queue_directory: str) -> str:
 
 
 def may_open(queue_directory: str) -> bool:
-    """Whether the caller may work on the shards without the owner: root, or who owns them."""
+    """Whether the caller may work on the shards without the owner: root, or whose the queue directory is.
+
+    Where root started the system the shards are mail_owner's, who is no superuser of the queue for that.
+    """
     if os.geteuid() == 0:
         return True
     try:
-        return os.stat(queue_root(queue_directory)).st_uid == os.geteuid()
+        return os.stat(queue_directory).st_uid == os.geteuid() and os.path.isdir(queue_root(queue_directory))
     except OSError:
         return False

@@ -13,11 +13,13 @@ import sys
 from posthouse.commands.sendmail_options import (
     DELIVERY,
     IGNORE,
-    VERIFY,
     SendmailOptions,
     UsageError,
+    directory_of,
     parse_options,
+    split_words,
 )
+from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
 from posthouse.config.everywhere import require_everywhere
 from posthouse.config.read import configuration_directory, read_configuration
@@ -28,14 +30,11 @@ TEMPORARY_FAILURE = 75
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit status."""
+    log: list[Configuration] = []
     try:
-        options = parse_options(arguments)
-        for warning in options.warnings:
-            _say(f"warning: {warning}")
-        return _run(options)
+        return _run(arguments, log)
     except UsageError as error:
-        for line in error.lines:
-            _say(line)
+        _complain(str(error), log)
     except ConfigError as error:
         for warning in error.warnings:
             _say(f"warning: {warning}")
@@ -45,46 +44,69 @@ def main(arguments: list[str]) -> int:
 
 ALONE = {
     "p": "display queue mode",
-    "q": "flush queue mode",
+    "q": "",
     "i": "alias initialization mode",
     "d": "daemon mode",
     "s": "stand-alone mode",
 }
-"""What takes no recipients."""
+"""What takes no recipients; q is one of FLUSHES."""
 
 
-def _say(text: str, name: str = "sendmail") -> None:
-    sys.stderr.buffer.write(f"{name}: {text}\n".encode("utf-8", "surrogateescape"))
+FLUSHES = {"-f": "flush queue mode", "-s": "flush site", "-i": "flush queue_id"}
+"""What is said of the ways to flush, by postqueue's option."""
+
+
+def _name() -> str:
+    invoked = os.path.basename(sys.argv[0])
+    return invoked if invoked in ("mailq", "newaliases") else "sendmail"
+
+
+def _say(text: str, name: str = "") -> None:
+    sys.stderr.buffer.write(f"{name or _name()}: {text}\n".encode("utf-8", "surrogateescape"))
     sys.stderr.flush()
 
 
-def _run(options: SendmailOptions) -> int:
-    if options.directory:
-        path = options.directory
-        os.environ["MAIL_CONFIG"] = path if os.path.isdir(path) or not os.path.exists(path) else os.path.dirname(path)
+def _complain(text: str, log: list[Configuration]) -> None:
+    """A line that goes to the mail log too, once it is known where that is."""
+    from posthouse.commands.complaint import log_line, visible
+
+    _say(visible(text))
+    for configuration in log:
+        level, colon, rest = text.partition(": ")
+        if colon and level in ("warning", "fatal"):
+            log_line(configuration, "sendmail", level, rest)
+
+
+def _run(arguments: list[str], log: list[Configuration]) -> int:
+    words, recipients = split_words(arguments)
+    directory = directory_of(words, _say)
+    if directory:
+        parent, name = os.path.split(directory)
+        os.environ["MAIL_CONFIG"] = (parent or ".") if name == "main.cf" else directory
+    configuration = read_configuration(configuration_directory())
+    for warning in configuration.warnings:
+        _say(f"warning: {warning}")
+    log.append(configuration)
+    options = parse_options(
+        words, recipients, lambda text: _complain(text, log), configuration.value("verp_delimiter_filter")
+    )
+    if options.mode == DELIVERY:  # Postfix runs both
+        for warning in configuration.warnings:
+            _say(f"warning: {warning}", "postdrop")
+    require_everywhere(configuration)
     if options.mode == IGNORE:
         return 0
-    configuration = read_configuration(configuration_directory())
-    for name in ("sendmail", "postdrop") if options.mode in (DELIVERY, VERIFY) else ("sendmail",):  # Postfix runs both
-        for warning in configuration.warnings:
-            _say(f"warning: {warning}", name)
-    require_everywhere(configuration)
-    if options.recipients and options.mode in ALONE:
-        invoked = os.path.basename(sys.argv[0])
-        name = invoked if invoked in ("mailq", "newaliases") else "sendmail"
-        _say(f"fatal: {ALONE[options.mode]} requires no recipient", name)
-        return TEMPORARY_FAILURE
-    if options.mode not in (DELIVERY, VERIFY, "s"):
+    if recipients and options.mode in ALONE:
+        what = FLUSHES[options.flush[0]] if options.mode == "q" else ALONE[options.mode]
+        raise UsageError(f"fatal: {what} requires no recipient")
+    if options.mode not in (DELIVERY, "s"):
         return _other(options)
-    from posthouse.commands.complaint import log_fatal
     from posthouse.commands.sendmail_submit import Fatal, deliver, speak_smtp  # mailq does without
 
     try:
         return speak_smtp(options, configuration) if options.mode == "s" else deliver(options, configuration)
     except Fatal as error:
-        _say(f"fatal: {error}")
-        log_fatal(configuration, "sendmail", str(error))
-        return TEMPORARY_FAILURE
+        raise UsageError(f"fatal: {error}") from error
 
 
 def _other(options: SendmailOptions) -> int:

@@ -15,10 +15,11 @@ from functools import partial
 from typing import IO
 
 from posthouse.address.address_list import addresses
-from posthouse.commands.sendmail_options import VERIFY, SendmailOptions
+from posthouse.commands.complaint import log_line, visible
+from posthouse.commands.sendmail_options import SendmailOptions
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
-from posthouse.envelope.envelope import Notify, Recipient, Trace
+from posthouse.envelope.envelope import Recipient, Trace
 from posthouse.host.submission import ABSENT, HandOverFailed, submit
 from posthouse.message.header import scan_fields
 from posthouse.message.header_recipients import header_recipients
@@ -30,7 +31,6 @@ PIECE = 65536
 KEPT_IN_MEMORY = 1 << 20
 """Bytes of a message that are kept in memory while it is handed over; the rest in a file without a name."""
 
-_NOTIFY = {"never": Notify.NEVER, "success": Notify.SUCCESS, "failure": Notify.FAILURE, "delay": Notify.DELAY}
 # RFC 3461 section 4: xtext = *( xchar / hexchar ); xchar is "!" to "~" without "+" and "=".
 _NO_XCHAR = re.compile(rb"[^!-*,-<>-~]")
 
@@ -44,7 +44,6 @@ class SendmailSettings:
     message_size_limit: int
     authorized_submit_users: tuple[str, ...]
     default_verp_delimiters: str
-    verp_delimiter_filter: str
 
 
 class Fatal(Exception):
@@ -97,7 +96,7 @@ def deliver(options: SendmailOptions, configuration: Configuration) -> int:
     uid = os.getuid()
     login, gecos = _login()
     _check_user(settings, configuration, login, uid)
-    sender = login if options.sender is None else _sender(options.sender)
+    sender = login if options.sender is None else _sender(options.sender, configuration)
     if options.sender is None and login == "unknown":
         raise Fatal(f"unable to find out your login name for user ID {uid}")
     given = [address for word in options.recipients for address in (addresses(word) or [""])]
@@ -109,21 +108,20 @@ def deliver(options: SendmailOptions, configuration: Configuration) -> int:
         given += header_recipients(reading.header())
         if not given:
             raise Fatal(f"{sender}({uid}): No recipient addresses found in message header")
-    notify = _notify(options)
     content = reading.content
     trace = Trace.NONE
-    if options.mode == VERIFY:
+    if options.verify:
         trace = Trace.VERIFY
         content = partial(_probe, sender, _distinct(given))
     elif options.verbose == 1:
         trace = Trace.RECORD
     submission = Submission(
         sender=sender,
-        recipients=tuple(Recipient(address, notify=notify) for address in _distinct(given)),
+        recipients=tuple(Recipient(address, notify=options.notify) for address in _distinct(given)),
         full_name=_full_name(options, login, gecos),
         local_rewrite=not options.gateway,
         body=options.body,
-        ret=_ret(options),
+        ret=options.ret,
         envid=_xtext(options.envid),
         verp=_verp(options, settings),
         trace=trace,
@@ -280,10 +278,12 @@ def _check_user(settings: SendmailSettings, configuration: Configuration, login:
         raise Fatal(f"User {login}({uid}) is not allowed to submit mail")
 
 
-def _sender(text: str) -> str:
+def _sender(text: str, configuration: Configuration) -> str:
     found = addresses(text)
     if len(found) > 1:
-        _say(f"warning: -f option specified malformed sender: {text}")
+        complaint = f"-f option specified malformed sender: {text}"
+        _say(f"warning: {visible(complaint)}")
+        log_line(configuration, "sendmail", "warning", complaint)
     return found[0] if found else ""
 
 
@@ -296,43 +296,13 @@ def _full_name(options: SendmailOptions, login: str, gecos: str) -> str:
     return gecos.partition(",")[0].replace("&", login[:1].upper() + login[1:])
 
 
-def _notify(options: SendmailOptions) -> Notify:
-    if not options.notify:
-        return Notify.NONE
-    result = Notify.NONE
-    for word in options.notify.replace(",", " ").split():
-        value = _NOTIFY.get(word.lower())
-        if value is None:
-            _say(f'warning: unknown DSN NOTIFY command value "{word}" in "{options.notify}"')
-            _say("warning: bad -N option value -- ignored")
-            return Notify.NONE
-        result |= value
-    if Notify.NEVER in result and result != Notify.NEVER:
-        _say("warning: bad -N option value -- ignored")
-        return Notify.NONE
-    return result
-
-
-def _ret(options: SendmailOptions) -> str:
-    value = options.ret.upper()
-    if value and value not in ("FULL", "HDRS"):
-        _say("warning: bad -R option value -- ignored")
-        return ""
-    return value
-
-
 def _xtext(text: str) -> str:
     data = text.encode("utf-8", "surrogateescape")
     return _NO_XCHAR.sub(lambda found: b"+%02X" % found.group()[0], data).decode("ascii")
 
 
 def _verp(options: SendmailOptions, settings: SendmailSettings) -> str:
-    if options.verp is None:
-        return ""
-    delimiters = options.verp or settings.default_verp_delimiters
-    if len(delimiters) != 2 or not all(c in settings.verp_delimiter_filter for c in delimiters):
-        raise Fatal(f"bad VERP delimiter characters: {delimiters}")
-    return delimiters
+    return "" if options.verp is None else options.verp or settings.default_verp_delimiters
 
 
 def _distinct(given: list[str]) -> list[str]:

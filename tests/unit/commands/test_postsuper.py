@@ -82,12 +82,41 @@ def test_ids_come_from_standard_input(
     instance: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = fill(instance, State.DEFERRED, State.DEFERRED)
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{one}\nbad/id\n{two}\n"))
+    given(monkeypatch, f"{one}\nbad/id\n{two}\n".encode())
     postsuper.main(["-d", "-"])
     assert capfd.readouterr().err == (
         f"postsuper: {one}: removed\npostsuper: warning: invalid mail queue id: bad/id\n"
         f"postsuper: {two}: removed\npostsuper: Deleted: 2 messages\n"
     )
+
+
+def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_what_is_no_id_is_shown_without_control_characters(
+    instance: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = fill(instance, State.DEFERRED)
+    given(monkeypatch, f"{one}\r\n\x1b[0m\n{one}\0rest\n{'A' * 255}\n{'B' * 256}\n".encode())
+    postsuper.main(["-f", "-"])
+    lines = [f"postsuper: warning: invalid mail queue id: {text}" for text in (f"{one}?", "?[0m")]
+    last = f"postsuper: warning: invalid mail queue id: {'B' * 256}"
+    assert capfd.readouterr().err.splitlines() == [
+        *(line for line in lines for _ in range(2)),
+        *([f"postsuper: {one}: expired", last, last]),
+        *("postsuper: Force-expired: 1 message", "postsuper: Released from hold: 0 messages"),
+    ]
+
+
+def test_a_wrong_queue_name_counts_when_it_is_its_turn(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    one, two = fill(instance, State.DEFERRED, State.HOLD)
+    assert postsuper.main(["-d", two, "nosuch", "hold"]) == 1
+    assert capfd.readouterr().err == "postsuper: fatal: invalid directory name: nosuch\n"
+    assert postsuper.main(["-d", one, "-d", two, "deferred", "nosuch"]) == 1
+    assert capfd.readouterr().err == f"postsuper: {one}: removed\npostsuper: fatal: invalid directory name: nosuch\n"
+    assert postsuper.main(["-d", two, "hold", "nosuch"]) == 0
+    assert capfd.readouterr().err == f"postsuper: {two}: removed\npostsuper: Deleted: 1 message\n"
 
 
 def test_purge_and_check_touch_no_mail(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import posthouse
-from posthouse.commands.sendmail_options import UsageError, parse_options
+from posthouse.commands.sendmail_options import SendmailOptions, UsageError, directory_of, parse_options, split_words
 from posthouse.envelope.envelope import Trace
 from posthouse.host.maildrop import dropped, read_drop
 from posthouse.wire.intake import END, Submission
@@ -176,29 +176,97 @@ def test_delivery_status_options(house: Path) -> None:
     [
         (["-Z"], ("invalid option -- 'Z'", "invalid option -- 'Z'", "fatal: usage: sendmail [options]")),
         (["-L"], ("option requires an argument -- 'L'",) * 2 + ("fatal: usage: sendmail [options]",)),
+        (["-Zn"], ("invalid option -- 'Z'", "invalid option -- 'Z'", "fatal: usage: sendmail [options]")),
+        (["-nZ"], ("invalid option -- 'Z'", "fatal: -n option not supported")),
         (["-B", "x"], ("fatal: -B option needs 8BITMIME or 7BIT",)),
+        (["-B8bitmime"], ("fatal: -B option needs 8BITMIME or 7BIT",)),
         (["-bv", "-t"], ("fatal: -t option cannot be used with -bv",)),
         (["-bv", "-v"], ("fatal: -v option cannot be used with -bv",)),
+        (["-bv", "-bp", "-v"], ("fatal: -v option cannot be used with -bv",)),
         (["-bp", "-t"], ("fatal: -t can be used only in delivery mode",)),
+        (["-b", "word"], ("fatal: unsupported: -bw",)),
         (["-qSx"], ("fatal: -qS is not implemented",)),
+        (["-qR"], ("fatal: specify: -qRsitename",)),
+        (["-qI"], ("fatal: specify: -qIqueueid",)),
+        (["-Xlog"], ("fatal: unsupported: -Xl",)),
+        (["-XV+"], ("fatal: -V requires two characters from -=+",)),
+        (["-XVab"], ("fatal: -V requires two characters from -=+",)),
+        (
+            ["-Vab"],
+            (
+                "warning: option -Vab is deprecated with Postfix 2.3; specify -XVab instead",
+                "fatal: -V requires two characters from -=+",
+            ),
+        ),
+        (
+            ["-Nx", "-Ry", "-n"],
+            (
+                'warning: unknown DSN NOTIFY command value "x" in "x"',
+                "warning: bad -N option value -- ignored",
+                "warning: bad -R option value -- ignored",
+                "fatal: -n option not supported",
+            ),
+        ),
     ],
 )
 def test_usage_errors(arguments: list[str], lines: tuple[str, ...]) -> None:
+    said: list[str] = []
     with pytest.raises(UsageError) as caught:
-        parse_options(arguments)
-    assert caught.value.lines == lines
+        parsed(arguments, said)
+    assert (*said, str(caught.value)) == lines
+
+
+def parsed(arguments: list[str], said: list[str]) -> SendmailOptions:
+    words, recipients = split_words(arguments)
+    directory_of(words, said.append)
+    return parse_options(words, recipients, said.append, "-=+")
+
+
+def options(arguments: list[str]) -> SendmailOptions:
+    return parsed(arguments, [])
 
 
 def test_modes() -> None:
-    assert parse_options(["-q"]).flush == ("-f",)
-    assert parse_options(["-qIABC"]).flush == ("-i", "ABC")
-    assert parse_options(["-qRx.example"]).flush == ("-s", "x.example")
-    assert parse_options(["-q5m"]).mode == parse_options(["-bh"]).mode == "ignore"
-    assert parse_options(["-bl"]).mode == "d"
-    assert parse_options(["-I"]).mode == "i"
-    assert parse_options(["-ti", "--", "-x"]).recipients == ["-x"]
-    assert parse_options(["-V", "+=", "a"]).verp == "+="
-    assert parse_options(["a", "-f", "b"]).recipients == ["a", "-f", "b"]
+    assert options(["-q"]).flush == ("-f",)
+    assert options(["-qIABC"]).flush == ("-i", "ABC")
+    assert options(["-qRx.example"]).flush == ("-s", "x.example")
+    assert options(["-q5m"]).mode == options(["-bh"]).mode == "ignore"
+    assert options(["-bl"]).mode == "d"
+    assert options(["-I"]).mode == "i"
+    assert options(["-ti", "--", "-x"]).recipients == ["-x"]
+    assert options(["-qIABC", "-qRx.example", "-q"]).flush == ("-s", "x.example")
+    assert options(["-q5m", "-bp"]).mode == options(["-bs", "-q1"]).mode == options(["-q1", "-t"]).mode == "ignore"
+    assert options(["-q5m", "-bd"]).mode == "d"
+    assert options(["-V+=", "a"]).verp == "+="
+    assert options(["-N", " "]).notify == 0
+
+
+def test_two_characters_after_a_lone_V_are_the_first_recipient() -> None:
+    said: list[str] = []
+    made = parsed(["-V", "+=", "a"], said)
+    assert (made.verp, made.recipients) == ("", ["+=", "a"])
+    assert said == ["warning: option -V is deprecated with Postfix 2.3; specify -XV instead"]
+    assert options(["-V", "id+1", "a"]).envid == "id+1"
+
+
+def test_C_takes_main_cf_or_its_folder() -> None:
+    assert directory_of(split_words(["-C", "/etc/postfix", "-n", "-C/x/main.cf"])[0], print) == "/x/main.cf"
+
+
+def test_a_fatal_error_is_in_the_mail_log(house: Path) -> None:
+    log = house / "mail.log"
+    with open(house / "main.cf", "a", encoding="ascii") as file:
+        file.write(f"maillog_file = {log}\nmaillog_file_prefixes = {house}\n")
+    assert sendmail(house, "-Ny", "-C", f"{house}/main.cf", "-bx")[0] == 75
+    assert [line.partition("]: ")[2] for line in log.read_text().splitlines()] == [
+        'warning: unknown DSN NOTIFY command value "y" in "y"',
+        "warning: bad -N option value -- ignored",
+        "fatal: unsupported: -bx",
+    ]
+
+
+def test_other_words() -> None:
+    assert options(["a", "-f", "b"]).recipients == ["a", "-f", "b"]
 
 
 def test_smtp_on_standard_input(house: Path) -> None:
