@@ -28,6 +28,8 @@ class Case:
     """Parameters of MAIL, as the message arrives."""
     rcpt: str = ""
     content: str = "Subject: x\n\nbody\n"
+    times: int = 1
+    """How often the message is sent; each waits for the end of the one before."""
 
 
 WORDS = (
@@ -283,6 +285,16 @@ CASES: dict[str, Case] = {
     "tlsmayclose": Case({"EHLO": _offer("STARTTLS"), "STARTTLS": CLOSE}, transport="may"),
     "tlsnote": Case({"EHLO": _offer("STARTTLS")}, transport="note"),
     "tlspolicy": Case({"EHLO": _offer("PIPELINING")}, transport="policy"),
+    # connections that are kept
+    "kept": Case({}, transport="keeping", times=3),
+    "keptcount": Case({}, transport="keepingtwo", times=3),
+    "keptmixed": Case({"RCPT": ("550 5.1.1 no", "250 2.1.5 Ok")}, transport="keeping", times=3),
+    "keptrefused": Case({"MAIL": ("550 5.1.1 no", "250 2.1.5 Ok")}, transport="keeping", times=2),
+    "keptdot5": Case({"DOT": "554 5.7.1 no"}, transport="keeping", times=2),
+    "keptclose": Case({"DOT": ("250 Ok", CLOSE, "250 Ok")}, transport="keeping", times=3),
+    "keptnopipe": Case({"EHLO": _offer("DSN")}, transport="keeping", times=2),
+    "kept3": Case({"DOT": "354 what"}, transport="keeping", times=2),
+    "keptlmtp": Case({"LHLO": _offer("PIPELINING")}, TRIPLE, transport="keepinglmtp", times=2),
     # LMTP
     "lmtp": Case({"LHLO": _offer("PIPELINING")}, TRIPLE, transport="lmtp"),
     "lmtpmixed": Case(
@@ -331,6 +343,10 @@ TRANSPORTS = {
     "pixmapsoff": "smtp -o smtp_pix_workaround_maps=inline:{127.0.0.1=}",
     "pixdelay": "smtp -o smtp_pix_workaround_threshold_time=0 -o smtp_pix_workaround_delay_time=1",
     "pixbad": "smtp -o smtp_pix_workarounds=disable_esmtp,nonsense",
+    "keeping": "smtp -o smtp_connection_cache_destinations=static:all -o smtp_connection_cache_time_limit=20",
+    "keepingtwo": "smtp -o smtp_connection_cache_destinations=static:all -o smtp_connection_cache_time_limit=20"
+    " -o smtp_connection_reuse_count_limit=2",
+    "keepinglmtp": "lmtp -o lmtp_connection_cache_destinations=static:all -o lmtp_connection_cache_time_limit=20",
     "generic": "smtp -o smtp_generic_maps=inline:{{gen@from.test=out@ext.test},{@generic.test=@ext.test}}",
     "filtering": "smtp -o smtp_reply_filter=pcre:@folder@/etc/replies",
     "checks": "smtp -o smtp_header_checks=pcre:@folder@/etc/head -o smtp_mime_header_checks=pcre:@folder@/etc/mime"

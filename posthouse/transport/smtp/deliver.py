@@ -26,6 +26,7 @@ from posthouse.net.stream import Stream
 from posthouse.net.tls import TlsUnusable
 from posthouse.routing.generic import Generic
 from posthouse.tables.maps import Maps, open_maps
+from posthouse.tables.match_list import open_match_list
 from posthouse.tables.table import TableRetry
 from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.dane import Dane
@@ -93,6 +94,7 @@ class SmtpAgent:
             raise ConfigError(str(error)) from error
         self._policies = Policies(settings, policy_maps)
         self._passwords = password_maps
+        self._kept = lookups.kept
         self._dane = None if resolver is None else Dane(resolver, settings.tls_dane_digests, log)
         self._outgoing = outgoing
         self._notices = notices if notices is not None and notices.wanted(("protocol",)) else None
@@ -144,6 +146,8 @@ class SmtpAgent:
             warn=log.warning,
         )
 
+        kept = settings.smtp_connection_cache_destinations
+
         def maps(value: str, parameter: str) -> Maps | None:
             return open_maps(value, configuration, f"{prefix}_{parameter}") if value else None
 
@@ -160,6 +164,7 @@ class SmtpAgent:
                 maps(settings.smtp_reply_filter, "reply_filter"),
                 maps(settings.smtp_pix_workaround_maps, "pix_workaround_maps"),
                 maps(settings.smtp_discard_ehlo_keyword_address_maps, "discard_ehlo_keyword_address_maps"),
+                open_match_list(kept, configuration, f"{prefix}_connection_cache_destinations") if kept else None,
             ),
             outgoing=Outgoing.open(configuration, log, Generic.open(configuration, rename), prefix),
             notices=notices,
@@ -329,13 +334,23 @@ class SmtpAgent:
             )
         progress.pending = left
         if key and connection.usable and not connection.closing:
-            self._cache.give_back(key, connection)
+            self._cache.give_back(key, connection, always=await self._is_kept(progress.request.nexthop))
         else:
             self._cache.leave(connection)
         if connection.transcript is not None:
             await self._tell_postmaster(relay, connection.transcript)
             connection.transcript.clear()
         return True
+
+    async def _is_kept(self, text: str) -> bool:
+        """Whether connections for a nexthop are kept whatever is on its way."""
+        if self._kept is None:
+            return False
+        nexthop = self._parse(text)[0]
+        try:
+            return await self._kept.matches(nexthop.path or nexthop.host) is not None
+        except TableRetry:
+            return False
 
     async def _tell_postmaster(self, relay: str, transcript: Transcript) -> None:
         if self._notices is None or not transcript.wrong:

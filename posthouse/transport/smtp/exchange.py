@@ -274,6 +274,8 @@ class Exchange:
 
 
 def _refused(reply: Reply, connection: Connection, step: Step) -> Dsn:
+    if reply.code // 100 not in (4, 5):
+        connection.closing = True  # who answers so may be out of step
     if connection.transcript is not None:
         connection.transcript.judge(reply.code)
     candidate = connection.candidate

@@ -10,6 +10,7 @@ import errno
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.request import DeliveryRequest
@@ -41,6 +42,13 @@ AUTHENTICATED = frozenset({"dane", "fingerprint", "verify", "secure"})
 """Levels at which the server has proved who it is."""
 
 
+class Destinations(Protocol):
+    """A list of destinations (tables/match_list.py)."""
+
+    async def matches(self, name: str) -> str | None:
+        """The pattern by which a name belongs. Raises TableRetry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lookups:
     """Tables that are asked for a server's address or its words."""
@@ -51,6 +59,8 @@ class Lookups:
     """smtp_pix_workaround_maps."""
     discard: PasswordMaps | None = None
     """smtp_discard_ehlo_keyword_address_maps."""
+    kept: Destinations | None = None
+    """smtp_connection_cache_destinations."""
 
 
 NO_LOOKUPS = Lookups()

@@ -43,7 +43,6 @@ class SessionCache:
         self._demand: dict[str, Demand] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        self._always = frozenset(settings.smtp_connection_cache_destinations)
 
     def begin(self, key: str) -> None:
         """A message for this key is on its way."""
@@ -76,10 +75,11 @@ class SessionCache:
         del self._kept[key]
         return None
 
-    def give_back(self, key: str, connection: Connection) -> None:
-        """Keep a connection that is ready for the next message, or say goodbye to it."""
+    def give_back(self, key: str, connection: Connection, *, always: bool = False) -> None:
+        """Keep a connection that is ready for the next message, or say goodbye to it. `always`: whatever is on its
+        way."""
         now = self._clock()
-        if not connection.usable or not self._wanted(key, now) or not self._within_limits(connection, now):
+        if not connection.usable or not (always or self._wanted(key, now)) or not self._within_limits(connection, now):
             self.leave(connection)
             return
         waiting = self._kept.get(key)
@@ -114,8 +114,6 @@ class SessionCache:
             await asyncio.wait(set(self._leaving), timeout=1.0)
 
     def _wanted(self, key: str, now: float) -> bool:
-        if key in self._always or key.partition("\0")[0] in self._always:
-            return True
         if not self._settings.smtp_connection_cache_on_demand:
             return False
         demand = self._demand.get(key)
@@ -127,7 +125,7 @@ class SessionCache:
     def _within_limits(self, connection: Connection, now: float) -> bool:
         settings = self._settings
         count = settings.smtp_connection_reuse_count_limit
-        return (count <= 0 or connection.uses < count) and (
+        return (count <= 0 or connection.uses <= count) and (
             now - connection.opened < settings.smtp_connection_reuse_time_limit
         )
 

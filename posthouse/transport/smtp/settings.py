@@ -75,7 +75,7 @@ class SmtpSettings:
 
     # kept connections
     smtp_connection_cache_on_demand: bool
-    smtp_connection_cache_destinations: tuple[str, ...]
+    smtp_connection_cache_destinations: str
     smtp_connection_cache_time_limit: int
     smtp_connection_reuse_time_limit: int
     smtp_connection_reuse_count_limit: int

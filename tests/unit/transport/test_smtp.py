@@ -27,6 +27,7 @@ from posthouse.testkit.smtp_sink import Script, SmtpSink
 from posthouse.transport.smtp.dane import parse_tlsa
 from posthouse.transport.smtp.deliver import SmtpAgent, connect_candidate
 from posthouse.transport.smtp.hosts import Candidate
+from posthouse.transport.smtp.opener import NO_LOOKUPS, Lookups
 from posthouse.transport.smtp.outgoing import Outgoing
 from posthouse.transport.smtp.settings import SmtpSettings
 
@@ -122,6 +123,13 @@ class Net:
         return await connect_candidate(Candidate("", "127.0.0.1", port), timeout, local)
 
 
+class Everywhere:
+    """smtp_connection_cache_destinations = static:all"""
+
+    async def matches(self, name: str) -> str | None:
+        return "static:all"
+
+
 class House:
     """An agent and its log, with sinks at made-up addresses."""
 
@@ -144,6 +152,7 @@ def house(
     policy: FakeMaps | None = None,
     passwords: FakeMaps | None = None,
     outgoing: Outgoing | None = None,
+    lookups: Lookups = NO_LOOKUPS,
     signed: bool = False,
     **changes: object,
 ) -> House:
@@ -165,6 +174,7 @@ def house(
         resolver=resolver,
         policy_maps=policy,
         password_maps=passwords,
+        lookups=lookups,
         outgoing=outgoing,
         connect=net,
         read_file=lambda path: Path(path).read_bytes(),
@@ -483,16 +493,16 @@ async def test_a_lone_message_keeps_no_connection(sink):
 
 
 async def test_the_reuse_count_limit_holds(sink):
-    h = house({"192.0.2.1": sink.port}, smtp_connection_reuse_count_limit=2, smtp_connection_cache_destinations=("x",))
+    h = house({"192.0.2.1": sink.port}, smtp_connection_reuse_count_limit=2)
     for number in range(8):
         await h.agent.deliver(request(f"u{number}@far.example"))
     await h.agent.close()
-    assert sink.connections == 5  # two alone, then pairs
+    assert sink.connections == 4  # two alone, then each is used twice again
 
 
 async def test_a_kept_connection_that_the_server_closed_costs_nothing(sinks):
     sink = await started(Script(), sinks)
-    h = house({"192.0.2.1": sink.port}, smtp_connection_cache_destinations=("[192.0.2.1]",))
+    h = house({"192.0.2.1": sink.port}, lookups=Lookups(kept=Everywhere()))
     assert (await h.agent.deliver(request("a@far.example")))[0].fate is Fate.DELIVERED
     sink.script.replies["MAIL"] = ["421 4.4.2 timed out", "250 2.1.0 Ok"]
     outcome = (await h.agent.deliver(request("b@far.example")))[0]
@@ -503,7 +513,7 @@ async def test_a_kept_connection_that_the_server_closed_costs_nothing(sinks):
 
 async def test_a_transaction_left_open_is_reset_before_the_next(sinks):
     sink = await started(Script(), sinks)
-    h = house({"192.0.2.1": sink.port}, smtp_connection_cache_destinations=("[192.0.2.1]",))
+    h = house({"192.0.2.1": sink.port}, lookups=Lookups(kept=Everywhere()))
     await h.agent.deliver(request("550@far.example"))
     outcome = (await h.agent.deliver(request("b@far.example")))[0]
     await h.agent.close()
