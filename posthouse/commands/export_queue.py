@@ -94,7 +94,7 @@ class Export:
                 body: bytes = content.body.data  # type: ignore[attr-defined]  # the offline queue reads it whole
                 data = queue_file_of(message, content.header, body, self.delay_warning_time)
                 form = Form(_mode(message), self.owner.uid, self.owner.gid, message.next_attempt)
-                folder = FOLDERS.get(message.state, "incoming")
+                folder = "maildrop" if message.requeued else FOLDERS.get(message.state, "incoming")
                 batch.append(Entry(folder, message.queue_id, data, form, logs_of(message, data)))
                 if len(batch) >= BATCH_MESSAGES or sum(len(entry.data) for entry in batch) >= BATCH_BYTES:
                     self._hand_back(batch, lambda ids: queue.operate("delete", ids))

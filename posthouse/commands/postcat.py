@@ -104,6 +104,7 @@ def _find(queue_directory: str, queue_id: str) -> tuple[str, list[Record], str, 
     if not os.path.isdir(root):
         return None
     from posthouse.queue.offline import OfflineQueue
+    from posthouse.queue.operations import queue_name
     from posthouse.queue.records import envelope_records
 
     queue = OfflineQueue(root)
@@ -115,7 +116,7 @@ def _find(queue_directory: str, queue_id: str) -> tuple[str, list[Record], str, 
         return None
     body: Any = content.body
     return (
-        message.state.value,
+        queue_name(message),
         envelope_records(message),
         content.header.decode("latin-1"),
         body.data.decode("latin-1"),

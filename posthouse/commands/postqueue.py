@@ -178,6 +178,7 @@ def _offline_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
     except OSError:
         return
     from posthouse.queue.offline import OfflineQueue
+    from posthouse.queue.operations import queue_name
     from posthouse.queue.row import row_of
 
     queue = OfflineQueue(root)
@@ -185,6 +186,6 @@ def _offline_rows(queue_directory: str) -> Iterator[dict[str, Any]]:
         for path in queue.locked:
             complain("postqueue", f"warning: {path} is in use")
         for message in queue.messages():
-            yield row_of(message, message.state.value)
+            yield row_of(message, queue_name(message))
     finally:
         queue.close()

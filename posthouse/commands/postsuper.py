@@ -6,7 +6,8 @@
 -d delete, -e force-expire, -f force-expire and release, -h hold, -H release, -r requeue; the
 id ALL means every message, "-" reads ids from standard input. -p removes left-over content
 files, -s checks the shards; both look at shards that nobody has open, for a running owner
-does so itself. -r tries a message again as new mail, now; it keeps its queue id.
+does so itself. -r lets a message in anew, now: under a new id, through address rewriting and checks as they are today.
+Deliveries that run end by themselves; -r, -h and -H then count for what is still pending.
 """
 
 from __future__ import annotations

@@ -256,6 +256,7 @@ def _queued(queue_directory: str, queues: set[str]) -> Iterator[Mail]:
     if not os.path.isdir(root) or not os.listdir(root):
         return
     from posthouse.queue.offline import OfflineQueue
+    from posthouse.queue.operations import queue_name
     from posthouse.queue.store import RecipientState
 
     queue = OfflineQueue(root)
@@ -263,7 +264,7 @@ def _queued(queue_directory: str, queues: set[str]) -> Iterator[Mail]:
         for path in queue.locked:
             _say(f"qshape: warning: {path} is in use")
         for message in queue.messages():
-            if message.state.value in queues:
+            if queue_name(message) in queues:
                 left = [one for one in message.recipients if one.state is not RecipientState.DONE]
                 yield message.arrival_time, message.envelope.sender, [one.recipient.address for one in left]
     finally:

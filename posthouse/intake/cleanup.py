@@ -64,9 +64,13 @@ class CleanupIntake:
         free = free_space if free_space is not None else disk_space(cleanup.settings.queue_directory)
         return cls(cleanup, Room(cleanup.settings.message_size_limit, cleanup.settings.queue_minfree, free))
 
-    def begin(self) -> CleanupTransaction:
-        """A new transaction with a queue id of its own."""
-        return CleanupTransaction(self._cleanup)
+    def begin(self, arrival_time: float | None = None) -> CleanupTransaction:
+        """A new transaction with a queue id of its own; of a message that arrived now, or then."""
+        return CleanupTransaction(self._cleanup, arrival_time)
+
+    def now(self) -> float:
+        """The time, by the clock of this door."""
+        return self._cleanup.clock()
 
     async def room(self, size: int) -> Refused | None:
         """Whether a message of that size (0: not declared) would be refused now for want of room."""

@@ -52,10 +52,11 @@ def _has_utf8(sender: str, recipients: tuple[Recipient, ...], header: bytes) -> 
 class CleanupTransaction:
     """Implements posthouse.intake.transaction.IntakeTransaction."""
 
-    def __init__(self, cleanup: Cleanup) -> None:
+    def __init__(self, cleanup: Cleanup, arrival_time: float | None = None) -> None:
         self._cleanup = cleanup
         self._queue_id = cleanup.store.new_queue_id()
-        self._arrival = cleanup.clock()
+        self._arrival = cleanup.clock() if arrival_time is None else arrival_time
+        self._replaces = ""
         self._content = IncomingContent(cleanup, self._queue_id)
 
     @property
@@ -81,14 +82,17 @@ class CleanupTransaction:
         give_back: GiveBack | None = None,
         detect_smtputf8: bool = False,
         milters: Chain | None = None,
+        replaces: str = "",
     ) -> Accepted | Refused:
         """Clean up, expand, make durable. `full_name` is of the user who submitted here, for a missing From.
 
         With `give_back` a message that content checks or the hop count reject counts as accepted and goes back to
         its sender: whoever submits on this machine has gone when pickup finds out. `detect_smtputf8`: UTF-8 in
         addresses or header makes it a message for SMTPUTF8 servers (RFC 6531 section 3.2), though nobody said so.
-        `milters`: those that the session has been talking to, or None.
+        `milters`: those that the session has been talking to, or None. `replaces` is the queued message that goes when
+        this one is durable; when it is discarded or returned instead, the caller takes the other away.
         """
+        self._replaces = replaces
         content = self._content
         await content.finish()
         if content.failure is not None:
@@ -242,7 +246,7 @@ class CleanupTransaction:
                 content_filter=content_filter,
                 hops=header.hops,
             )
-            await self._cleanup.store.enqueue(NewMessage(message, content))
+            await self._cleanup.store.enqueue(NewMessage(message, content, self._replaces))
         except (QueueFull, QueueFault) as error:
             return self._content.not_written(error)
         self._content.given_away()

@@ -20,7 +20,7 @@ from posthouse.host.log import ProcessLog
 from posthouse.queue.body import ROW_BODY_LIMIT, FileBody, SpillingWriter, Uncommitted, failure_of
 from posthouse.queue.body_memory import BodyMemory
 from posthouse.queue.database import PAGE, STATES, Change, NewRow, ShardDatabase
-from posthouse.queue.pack import DELAY_WARNED, FORCE_EXPIRED, TRACED, flags_of, pack_message, pack_outcome
+from posthouse.queue.pack import DELAY_WARNED, FORCE_EXPIRED, REQUEUED, TRACED, flags_of, pack_message, pack_outcome
 from posthouse.queue.queue_id import BLOCK, NumberSource, long_id, number_of, short_id
 from posthouse.queue.shard import Shard, adopt_shard, create_shard, shard_names
 from posthouse.queue.store import (
@@ -233,7 +233,8 @@ class LocalQueueStore:
         self.memory.add(message.queue_id, content if content.body is body else Content(content.header, body))
         self._uncommitted.add(cost)
         try:
-            await shard.writer.insert(row)
+            beside = bool(new.replaces) and self._owner(new.replaces) is shard
+            await shard.writer.insert(row, number_of(new.replaces) if beside else None)
         except (QueueFault, asyncio.CancelledError):
             self.memory.drop(message.queue_id)
             raise
@@ -242,6 +243,10 @@ class LocalQueueStore:
             raise
         finally:
             self._uncommitted.add(-cost)
+        if beside:
+            self._forget(shard, new.replaces)
+        elif new.replaces:
+            await self.record([Fate(new.replaces, remove=True)])
 
     async def _own_body(self, shard: Shard, queue_id: str, body: Body) -> Body:
         """The body as this message's own: its content file, a copy of another's, or memory when it is small."""
@@ -280,7 +285,8 @@ class LocalQueueStore:
                     fate.next_attempt,
                     (DELAY_WARNED if fate.delay_warned else 0)
                     | (FORCE_EXPIRED if fate.force_expired else 0)
-                    | (TRACED if fate.traced else 0),
+                    | (TRACED if fate.traced else 0)
+                    | (REQUEUED if fate.requeued else 0),
                     fate.remove,
                 )
             )

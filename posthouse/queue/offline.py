@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from posthouse.envelope.content import Content, MemoryBody
 from posthouse.queue.database import PAGE, STATES, Change, ShardDatabase
-from posthouse.queue.operations import DEFAULT_QUEUES, fate_of
-from posthouse.queue.pack import FORCE_EXPIRED
+from posthouse.queue.operations import DEFAULT_QUEUES, fate_of, queue_name
+from posthouse.queue.pack import FORCE_EXPIRED, REQUEUED
 from posthouse.queue.queue_id import number_of
 from posthouse.queue.shard import Shard, adopt_shard, shard_names
 from posthouse.queue.store import Fate, QueuedMessage
@@ -89,7 +89,7 @@ class OfflineQueue:
         fates = [
             fate
             for message in page
-            if message.state.value in queues and (fate := fate_of(operation, message, message.state.value)) is not None
+            if (queue := queue_name(message)) in queues and (fate := fate_of(operation, message, queue)) is not None
         ]
         database.apply([], [_change(fate) for fate in fates])
         for fate in fates:
@@ -109,6 +109,6 @@ def _change(fate: Fate) -> Change:
         (),
         None if fate.state is None else STATES[fate.state],
         fate.next_attempt,
-        FORCE_EXPIRED if fate.force_expired else 0,
+        (FORCE_EXPIRED if fate.force_expired else 0) | (REQUEUED if fate.requeued else 0),
         fate.remove,
     )

@@ -149,6 +149,7 @@ def unpack_message(
         bool(flags & DELAY_WARNED),
         bool(flags & FORCE_EXPIRED),
         hops,
+        bool(flags & REQUEUED),
     )
 
 
@@ -156,6 +157,8 @@ DELAY_WARNED = 1
 FORCE_EXPIRED = 2
 TRACED = 4
 """The report that sendmail -v asked for is made."""
+REQUEUED = 8
+"""It is to come in anew."""
 
 
 def flags_of(message: QueuedMessage) -> int:

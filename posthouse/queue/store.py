@@ -89,6 +89,8 @@ class QueuedMessage:
     delay_warned: bool = False
     force_expired: bool = False
     hops: int = 0
+    requeued: bool = False
+    """It is to come in anew (postsuper -r) instead of being delivered."""
 
 
 @value
@@ -97,6 +99,8 @@ class NewMessage:
 
     message: QueuedMessage
     content: Content
+    replaces: str = ""
+    """The message that goes when this one is durable, or ""."""
 
 
 @value
@@ -112,6 +116,7 @@ class Fate:
     force_expired: bool | None = None
     traced: bool | None = None
     """The report of the first attempt (Envelope.trace) is made."""
+    requeued: bool | None = None
     remove: bool = False
     """Every recipient is done and every notice committed: the message and its content go away."""
 
@@ -142,7 +147,8 @@ class QueueStore(Protocol):
         """Begin a body."""
 
     async def enqueue(self, new: NewMessage) -> None:
-        """Make a message durable: returns when the commit that holds it is synced. Raises QueueFull, QueueFault."""
+        """Make a message durable: returns when the commit that holds it is synced. Raises QueueFull, QueueFault.
+        What it replaces goes in the same commit where that can be, else after it."""
 
     async def record(self, fates: Sequence[Fate]) -> None:
         """Make fates durable. Retries a failing commit until it works; never drops one."""

@@ -45,6 +45,7 @@ for ten, and with 20 sessions that took an eighth of a relayed message's time. O
 class _Insertion:
     row: NewRow
     done: asyncio.Future[None]
+    replaces: int | None
     failure: Exception | None = None
 
 
@@ -97,9 +98,10 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def insert(self, row: NewRow) -> asyncio.Future[None]:
-        """Make a message durable. The future fails with QueueFull or QueueFault."""
-        item = _Insertion(row, self._loop.create_future())
+    def insert(self, row: NewRow, replaces: int | None = None) -> asyncio.Future[None]:
+        """Make a message durable, and in the same commit take another of this shard away. The future fails with
+        QueueFull or QueueFault."""
+        item = _Insertion(row, self._loop.create_future(), replaces)
         self._put(item)
         return item.done
 
@@ -208,7 +210,9 @@ class Writer:
     def _apply(self, insertions: list[_Insertion], owed: list[_Changes]) -> Exception | None:
         assert self._database is not None
         try:
-            self._database.apply([i.row for i in insertions], [c for item in owed for c in item.changes])
+            changes = [c for item in owed for c in item.changes]
+            changes += [Change(i.replaces, remove=True) for i in insertions if i.replaces is not None]
+            self._database.apply([i.row for i in insertions], changes)
         except apsw.FullError as error:
             return QueueFull(str(error))
         except apsw.Error as error:

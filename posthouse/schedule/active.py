@@ -5,6 +5,7 @@ import asyncio
 from posthouse.envelope.envelope import Recipient
 from posthouse.envelope.outcome import Dsn
 from posthouse.queue.store import QueuedMessage, RecipientState, StoredRecipient
+from posthouse.schedule.wish import Wish
 
 
 class ActiveMessage:
@@ -18,8 +19,9 @@ class ActiveMessage:
         "pending",
         "recipients",
         "report",
+        "stranded",
         "tasks",
-        "withdrawn",
+        "wish",
     )
 
     def __init__(self, message: QueuedMessage, active_time: float) -> None:
@@ -32,9 +34,12 @@ class ActiveMessage:
         """Entries not finished."""
         self.tasks: set[asyncio.Task[None]] = set()
         """Lanes that deliver it now."""
-        self.withdrawn = False
-        """Somebody held or deleted it: what is left of it is dropped."""
+        self.wish: Wish | None = None
+        """What an operator wants of it: nothing of it is begun any more."""
+        self.stranded = False
+        """Whether there were deliveries that were not begun for that."""
         self.concluding = False
+        """Its fate is on the way to the disk; nobody can change it any more."""
         self.report: list[StoredRecipient] = []
         """What was logged of recipients, where the sender asked for it (Envelope.trace)."""
 

@@ -1,7 +1,7 @@
 """The queue's commands, carried out by its owner: list, flush, delete, hold, release, requeue, expire, cat, and more.
 
-A message in flight is taken out of the active set before anything is done to it. Listings go
-page by page, each its own transaction, with none open while a client reads.
+A delivery that runs is never broken off: what is wanted of its message is committed, and heeded when it has ended
+(schedule/wish.py). Listings go page by page, each its own transaction, with none open while a client reads.
 """
 
 import asyncio
@@ -12,11 +12,12 @@ from posthouse.journal.journal import Entry as JournalEntry
 from posthouse.journal.journal import Journal
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
 from posthouse.queue.dropped import maildrop_rows
-from posthouse.queue.operations import DEFAULT_QUEUES, DONE, fate_of
+from posthouse.queue.operations import DEFAULT_QUEUES, DONE, fate_of, queue_name
 from posthouse.queue.records import envelope_records
 from posthouse.queue.row import row_of
 from posthouse.queue.store import QueuedMessage, QueueStore, State
 from posthouse.schedule.schedule import Schedule
+from posthouse.schedule.wish import Wish
 from posthouse.wire.control import ControlProtocolError, ControlRequest, LineReader, encode_line, parse_request
 
 REQUEST_TIMEOUT = 10.0
@@ -30,6 +31,9 @@ NEEDS = {"list": "mailq", "cat": "owner", "flush": "flush", "pickup": "flush"}
 
 CAT_LIMIT = 256 << 20
 """Bytes of content in one answer."""
+
+WISHES = {wish.value: wish for wish in Wish}
+"""Operations that an active message heeds; that it expires shows in its row when it is taken up again."""
 
 _STEPS = {"delete": "deleted", "hold": "held", "release": "released", "requeue": "released", "expire": "expired"}
 
@@ -49,7 +53,10 @@ class QueueControl:
 
     def queue_of(self, message: QueuedMessage) -> str:
         """The name of the queue a message stands in."""
-        return "active" if message.queue_id in self._schedule.active else message.state.value
+        active = self._schedule.active.get(message.queue_id)
+        if active is None or active.wish is not None or message.requeued:
+            return queue_name(message)
+        return "active"
 
     async def rows(self) -> AsyncIterator[list[dict[str, Any]]]:
         """Every message's row (postqueue -j), in pages."""
@@ -114,18 +121,8 @@ class QueueControl:
         ]
         feeder.freeze(m.queue_id for m in wanted)
         try:
-            ready = []
-            for message in wanted:
-                if message.queue_id in self._schedule.active:
-                    await self._schedule.withdraw(message.queue_id)
-                    fresh = await self._store.load(message.queue_id)
-                    if fresh is None:
-                        continue  # it was just delivered
-                    message = fresh
-                ready.append(message)
-            # A page was read some time ago: what was delivered since is gone, and its fate changes nothing.
-            fates = [fate for m in ready if (fate := fate_of(operation, m, m.state.value)) is not None]
-            await self._store.record(fates)
+            ready = [m for message in wanted if (m := await self._carry_out(operation, message)) is not None]
+            await self._schedule.recorder.commit()
         finally:
             feeder.thaw(m.queue_id for m in wanted)
         now = self._schedule.clock.now()
@@ -137,10 +134,30 @@ class QueueControl:
             )
         if operation in ("release", "requeue"):
             for m in ready:
-                feeder.reconsider(m.queue_id)
+                if m.queue_id not in self._schedule.active:
+                    feeder.reconsider(m.queue_id)
             if ready:
                 feeder.run_queue(incoming=True, deferred=True, until=None)
-        return [fate.queue_id for fate in fates]
+        return [m.queue_id for m in ready]
+
+    async def _carry_out(self, operation: str, message: QueuedMessage) -> QueuedMessage | None:
+        """Set one message's fate on its way to the disk; None when it is gone, or there is nothing to do any more."""
+        active = self._schedule.active.get(message.queue_id)
+        if active is not None and active.concluding:
+            await self._schedule.concluded(message.queue_id)
+            fresh = await self._store.load(message.queue_id)
+            if fresh is None:
+                return None  # it was just delivered
+            message, active = fresh, None
+        # A page was read some time ago: what was delivered since is gone, and its fate changes nothing.
+        fate = fate_of(operation, message, self.queue_of(message))
+        if fate is None:
+            return None
+        if active is not None and operation in WISHES:
+            self._schedule.heed(WISHES[operation], fate)
+        else:
+            self._schedule.recorder.add(fate)
+        return message
 
     async def cat(self, queue_id: str) -> dict[str, Any] | None:
         """Everything about one message, for postcat -q."""

@@ -33,6 +33,9 @@ class Intaker(Protocol):
     def activate(self, message: QueuedMessage) -> None:
         """Make a message active."""
 
+    async def fresh(self, queue_id: str) -> QueuedMessage | None:
+        """A message's row as it is now."""
+
     def scan(self, states: "Sequence[State]", until: float | None) -> AsyncIterator[QueuedMessage]:
         """Due messages."""
 
@@ -58,6 +61,9 @@ class Feeder:
         self._concluded: set[str] = set()
         self._concluded_before: set[str] = set()
         """Those of before the last renewal."""
+        self._stale: set[str] = set()
+        self._stale_before: set[str] = set()
+        """Messages that are wanted again, but not as an open scan may have read them."""
         self._frozen: set[str] = set()
         self._wake = asyncio.Event()
         self._feeding = False
@@ -104,9 +110,11 @@ class Feeder:
             self.conclude(queue_id)
 
     def reconsider(self, queue_id: str) -> None:
-        """A settled message is wanted again."""
+        """A settled message is wanted again; its row is read anew, for its recipients may have got it since."""
         self._concluded.discard(queue_id)
         self._concluded_before.discard(queue_id)
+        if self._scans:
+            self._stale.add(queue_id)
 
     def concluded(self, queue_id: str) -> bool:
         """Whether a message was settled and an open scan may not know it."""
@@ -147,19 +155,29 @@ class Feeder:
             scan.seen += 1
             if scan.seen > PAGE:
                 self._renew()
-            if message.queue_id in self._schedule.active or self.concluded(message.queue_id):
+            if self._taken(message.queue_id):
                 continue
+            if message.queue_id in self._stale or message.queue_id in self._stale_before:
+                fresh = await self._schedule.fresh(message.queue_id)
+                if fresh is None or fresh.state is not state or fresh.next_attempt > message.next_attempt:
+                    continue
+                if self._taken(message.queue_id):
+                    continue
+                message = fresh
             self._schedule.activate(message)
             return
         del self._scans[state]
         if not self._scans:
-            self._concluded.clear()
-            self._concluded_before.clear()
+            for memory in (self._concluded, self._concluded_before, self._stale, self._stale_before):
+                memory.clear()
+
+    def _taken(self, queue_id: str) -> bool:
+        return queue_id in self._schedule.active or self.concluded(queue_id)
 
     def _renew(self) -> None:
         """Forget what was settled so long ago that every open scan has read a page since."""
         if all(scan.seen > PAGE for scan in self._scans.values()):
             for scan in self._scans.values():
                 scan.seen = 0
-            self._concluded_before = self._concluded
-            self._concluded = set()
+            self._concluded_before, self._concluded = self._concluded, set()
+            self._stale_before, self._stale = self._stale, set()

@@ -1,7 +1,7 @@
 """Hands fates to the store, as many at once as have gathered, and tells when they are committed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from posthouse.queue.store import Fate, QueueStore
 from posthouse.schedule.active import ActiveMessage
@@ -17,6 +17,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._progress: list[asyncio.Future[None]] = []
         self._recording = False
+        self._added = self._recorded_so_far = 0
 
     @property
     def busy(self) -> bool:
@@ -26,6 +27,7 @@ class Recorder:
     def add(self, fate: Fate, concluded: ActiveMessage | None = None) -> None:
         """Record a fate; with `concluded` its message has left the active set once it is committed."""
         self._waiting.append((fate, concluded))
+        self._added += 1
         self._wake.set()
 
     async def run(self) -> None:
@@ -45,6 +47,7 @@ class Recorder:
         for fate, active in batch:
             if active is not None:
                 self._recorded(fate, active)
+        self._recorded_so_far += len(batch)
         progress, self._progress = self._progress, []
         for future in progress:
             if not future.done():
@@ -55,6 +58,14 @@ class Recorder:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._progress.append(future)
         await future
+
+    async def commit(self, fates: Iterable[Fate] = ()) -> None:
+        """Record these behind all that was added before, and wait until they are committed."""
+        for fate in fates:
+            self.add(fate)
+        last = self._added
+        while self._recorded_so_far < last:
+            await self.progress()
 
     async def flush(self) -> None:
         """Wait until all that is known is committed."""

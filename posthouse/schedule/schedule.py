@@ -29,6 +29,7 @@ from posthouse.queue.store import (
     State,
 )
 from posthouse.schedule.active import ActiveMessage
+from posthouse.schedule.anew import Anew, Door
 from posthouse.schedule.backoff import ClockWatch
 from posthouse.schedule.chronicle import Chronicle
 from posthouse.schedule.crew import Crew
@@ -41,6 +42,7 @@ from posthouse.schedule.routes import Route, Routes
 from posthouse.schedule.settings import ScheduleSettings
 from posthouse.schedule.settlement import Settlement
 from posthouse.schedule.transport import Transport, TransportService
+from posthouse.schedule.wish import Wish
 
 RESOLVERS = 10
 """Messages resolved at once: a slow table holds up so many, and no task is made for each message."""
@@ -73,7 +75,10 @@ class Schedule:
         journal: Journal,
         *,
         clock: Clock | None = None,
+        door: Door | None = None,
+        cleanup_log: ProcessLog | None = None,
     ) -> None:
+        """Without a `door` what is to come in anew (postsuper -r) is delivered as it is."""
         self.store = store
         self.settings = settings
         self.log = log
@@ -98,6 +103,11 @@ class Schedule:
         self.feeder = Feeder(self)
         self._settlement = Settlement(
             settings, store, self.recorder, notices, self._chronicle, self._watch, self.clock, log, self._crew.spawn
+        )
+        self._anew = (
+            Anew(door, store, self.recorder, self._chronicle, self.clock, cleanup_log or log, self._settlement.settle)
+            if door is not None
+            else None
         )
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -182,10 +192,12 @@ class Schedule:
         active = ActiveMessage(message, self.clock.now())
         self.active[message.queue_id] = active
         self.recipients += len(message.recipients)
-        waiting = len(active.pending_recipients())
-        sender = quote_address(message.envelope.sender)
-        self.log.info(f"{message.queue_id}: from=<{sender}>, size={message.size}, nrcpt={waiting} (queue active)")
-        if message.force_expired:
+        anew = message.requeued and self._anew is not None
+        if not anew:
+            waiting = len(active.pending_recipients())
+            sender = quote_address(message.envelope.sender)
+            self.log.info(f"{message.queue_id}: from=<{sender}>, size={message.size}, nrcpt={waiting} (queue active)")
+        if message.force_expired and not anew:
             self._settlement.settle(active)  # as in Postfix: no further attempt
         else:
             self._to_resolve.put_nowait(active)
@@ -196,8 +208,12 @@ class Schedule:
     async def _resolve_forever(self) -> None:
         while True:
             active = await self._to_resolve.get()
-            if active.withdrawn:
+            if active.wish is not None:
+                active.stranded = True
                 self._settlement.settle(active)
+                continue
+            if active.message.requeued and self._anew is not None:
+                await self._bring_anew(self._anew, active)
                 continue
             active.pending += 1  # held while resolving, so that an early outcome does not settle it
             sound = False
@@ -211,7 +227,20 @@ class Schedule:
                 if not sound and not self._stopping:
                     self._start_resolver()  # one address that breaks the router must not stop the others
 
+    async def _bring_anew(self, anew: Anew, active: ActiveMessage) -> None:
+        sound = False
+        try:
+            await anew.bring(active)
+            sound = True
+        finally:
+            if not sound and not self._stopping:
+                anew.later(active)
+                self._start_resolver()
+
     def _assign(self, active: ActiveMessage, routes: Sequence[Route]) -> None:
+        if active.wish is not None:
+            active.stranded = True
+            return
         alone = len(routes) == 1
         by_transport: dict[Transport, dict[Destination, list[QueuedRecipient]]] = {}
         for route in routes:
@@ -284,17 +313,9 @@ class Schedule:
                     return
                 self._kick(transport)
                 active = entry.active
-                if active.withdrawn:
-                    self._done(transport, entry)
-                    continue
                 active.tasks.add(me)
                 try:
                     await self._deliver(transport, entry)
-                except asyncio.CancelledError:
-                    # Withdrawn while in flight: the lane goes on. Otherwise the whole schedule is being stopped.
-                    if not self._goes_on(active):
-                        raise
-                    me.uncancel()
                 finally:
                     active.tasks.discard(me)
                     self._done(transport, entry)
@@ -305,9 +326,6 @@ class Schedule:
             transport.lanes -= 1
             self._kick(transport)
 
-    def _goes_on(self, active: ActiveMessage) -> bool:
-        return active.withdrawn and not self._stopping
-
     async def _writable(self) -> None:
         while self.store.blocked:  # noqa: ASYNC110  the store tells nobody
             await asyncio.sleep(BLOCKED_POLL)
@@ -315,6 +333,9 @@ class Schedule:
     async def _deliver(self, transport: Transport, entry: Entry) -> None:
         active = entry.active
         content = await self.store.load_content(active.queue_id)
+        if active.wish is not None:
+            active.stranded = True  # not begun; of a deleted message there is no content any more
+            return
         started = self.clock.now()
         if content is None:
             outcomes: Sequence[Outcome] = [
@@ -324,9 +345,6 @@ class Schedule:
             outcomes = await transport.service.agent.deliver(request_of(entry, transport.service.name, content))
             if transport.service.status_filter is not None:
                 outcomes = await transport.service.status_filter.applied(outcomes)
-        if active.withdrawn:
-            # Held or deleted just as it ended: what was delivered is told and kept, so that it is not sent again.
-            outcomes = [outcome for outcome in outcomes if outcome.fate is Ending.DELIVERED]
         self._chronicle.take(active, outcomes, started, transport.service.log)
         self._feed_back(transport, entry.destination, outcomes)
 
@@ -343,7 +361,7 @@ class Schedule:
         active.pending -= 1
         if not active.pending:
             self._settlement.settle(active)
-        elif active.changed:
+        elif active.changed and active.wish is not Wish.DELETE:
             self.recorder.add(Fate(active.queue_id, active.take_changed()))
 
     def _feed_back(self, transport: Transport, destination: Destination, outcomes: Sequence[Outcome]) -> None:
@@ -371,32 +389,33 @@ class Schedule:
         self.recipients -= len(active.recipients)
         self._places.pop(active.queue_id, None)
         self.feeder.conclude(active.queue_id)
-        if fate.remove:
+        if fate.remove and active.wish is not Wish.DELETE:
             self.log.info(f"{active.queue_id}: removed")
             self._chronicle.note(self.clock.now(), "removed", active, "", "", ())
+        elif active.wish in (Wish.RELEASE, Wish.REQUEUE):
+            self.feeder.reconsider(active.queue_id)
+            self.feeder.run_queue(incoming=True, deferred=True, until=None)
 
-    # -- withdrawing -----------------------------------------------------------------------------------------------
+    # -- an operator's wishes --------------------------------------------------------------------------------------
 
-    async def withdraw(self, queue_id: str) -> None:
-        """Take a message out of the active set, cancelling what is in flight, before somebody holds or deletes it.
-
-        What was delivered already is committed first.
-        """
-        active = self.active.get(queue_id)
-        if active is None:
-            return
-        active.withdrawn = True
-        if not active.concluding:
-            for task in list(active.tasks):
-                task.cancel()
-        for transport, destination in self._places.get(queue_id, ()):
+    def heed(self, wish: Wish, fate: Fate) -> None:
+        """An operator wants something of an active message, and this fate says it on the disk: it is on its way there
+        on return (recorder.commit() waits for it). What runs ends by itself, the rest is not begun."""
+        active = self.active[fate.queue_id]
+        active.wish = wish
+        self.recorder.add(fate)
+        for transport, destination in self._places.get(fate.queue_id, ()):
             self._drop_entries(transport, destination, active)
+
+    async def concluded(self, queue_id: str) -> None:
+        """Wait until a message whose fate is on its way to the disk is active no more."""
         while queue_id in self.active:
             await self.recorder.progress()
 
     def _drop_entries(self, transport: Transport, destination: Destination, active: ActiveMessage) -> None:
         for job in [job for job in destination.todo if job and job[0].active is active]:
             destination.todo.remove(job)
+            active.stranded = True
             for _ in job:
                 active.pending -= 1
                 if not active.pending:
@@ -415,3 +434,7 @@ class Schedule:
     def scan(self, states: Sequence[State], until: float | None) -> AsyncIterator[QueuedMessage]:
         """What the feeder reads: due messages; `until` None means now."""
         return self.store.due(self.clock.now() if until is None else until, PAGE, states=states)
+
+    async def fresh(self, queue_id: str) -> QueuedMessage | None:
+        """A message's row as it is now."""
+        return await self.store.load(queue_id)

@@ -30,6 +30,7 @@ from posthouse.schedule.chronicle import Chronicle, with_action
 from posthouse.schedule.notices import Notices
 from posthouse.schedule.recorder import Recorder
 from posthouse.schedule.settings import ScheduleSettings
+from posthouse.schedule.wish import Wish
 
 
 class Settlement:
@@ -63,9 +64,6 @@ class Settlement:
         """Every entry is done: expire, notify, then remove or defer."""
         if self.over:
             return  # what is not committed yet is as if it had not been tried
-        if active.withdrawn:
-            self._withdraw(active)
-            return
         message = active.message
         if message.envelope.trace is not Trace.NONE and active.report:
             self._spawn(self._trace(active))
@@ -76,7 +74,8 @@ class Settlement:
         message = active.message
         now = self._clock.now()
         pending = active.pending_recipients()
-        if pending and self._give_up(message, now):
+        heeded = active.wish is not None  # what is held or to be requeued does not expire, nor is anybody warned
+        if pending and not heeded and self._give_up(message, now):
             word = "force-expired" if message.force_expired else "expired"
             sender = quote_address(message.envelope.sender)
             self._log.info(f"{message.queue_id}: from=<{sender}>, status={word}, returned to sender")
@@ -89,6 +88,7 @@ class Settlement:
             pending = []
         warn = bool(
             pending
+            and not heeded
             and self._settings.delay_warning_time
             and not message.delay_warned
             and now >= message.arrival_time + self._settings.delay_warning_time
@@ -114,9 +114,7 @@ class Settlement:
             verify = False
         else:
             self._recorder.add(Fate(message.queue_id, traced=True))
-        if active.withdrawn:
-            self._withdraw(active)
-        elif verify:
+        if verify:
             active.concluding = True
             self._recorder.add(Fate(message.queue_id, remove=True), active)
         else:
@@ -155,19 +153,19 @@ class Settlement:
             self._chronicle.note(now, "notified", active, r.recipient.address, r.dsn.action if r.dsn else "", ())
 
     def _conclude(self, active: ActiveMessage, warned: bool) -> None:
-        if active.withdrawn:
-            self._withdraw(active)
-            return
-        message = active.message
         active.concluding = True
-        if any(r.state is RecipientState.PENDING or wants_notice(r) for r in active.recipients):
-            again = next_attempt(self._clock.now(), message.arrival_time, self._settings)
-            self._recorder.add(
-                Fate(message.queue_id, active.take_changed(), State.DEFERRED, again, warned or None), active
-            )
-        else:
-            self._recorder.add(Fate(message.queue_id, remove=True), active)
+        self._recorder.add(self._fate(active, warned), active)
 
-    def _withdraw(self, active: ActiveMessage) -> None:
-        active.concluding = True
-        self._recorder.add(Fate(active.queue_id, active.take_changed()), active)
+    def _fate(self, active: ActiveMessage, warned: bool) -> Fate:
+        message = active.message
+        if active.wish is Wish.DELETE:
+            return Fate(message.queue_id)
+        if not any(r.state is RecipientState.PENDING or wants_notice(r) for r in active.recipients):
+            return Fate(message.queue_id, remove=True)
+        if active.wish in (Wish.HOLD, Wish.REQUEUE):
+            # Its row says where it stands.
+            return Fate(message.queue_id, active.take_changed(), delay_warned=warned or None)
+        again = next_attempt(self._clock.now(), message.arrival_time, self._settings)
+        if active.stranded:
+            again = 0.0  # released, and some of it was never begun
+        return Fate(message.queue_id, active.take_changed(), State.DEFERRED, again, warned or None)

@@ -28,6 +28,7 @@ from posthouse.host.users import Identity, become
 from posthouse.intake.cleanup import CleanupIntake
 from posthouse.intake.local_submission import LocalSubmission
 from posthouse.intake.pickup import Pickup
+from posthouse.intake.requeue import Requeue
 from posthouse.intake.socket import IntakeSocket
 from posthouse.intake.stamp import DateStamp
 from posthouse.intake.submit_users import SubmitUsers
@@ -174,6 +175,7 @@ class MailWorker:
             "bounce": bounces,
             "notify": intake(configuration, "notify", milters),
         }
+        again = intake(pickup)  # without milters
         submissions = LocalSubmission.open(configuration, sources, log("pickup"), notices.failed)
         trusted = frozenset({0, identity.uid})
         self._intake = IntakeSocket(submissions, SubmitUsers.open(configuration), trusted)
@@ -225,6 +227,8 @@ class MailWorker:
             log("qmgr"),
             self._journal,
             clock=clock,
+            door=Requeue(configuration, again, log("pickup"), notices.failed, identity.uid),
+            cleanup_log=log("cleanup"),
         )
         stores = {service.name for service in services if service.command == "store"}
         agents = {name: found.agent for name, found in transports.items() if name in stores}

@@ -41,7 +41,7 @@ def test_a_listing_holds_a_page_at_a_time(queue: OfflineQueue, lines) -> None:
 
 
 def test_an_operation_on_all_holds_a_page_at_a_time(queue: OfflineQueue) -> None:
-    for operation in ("hold", "release", "requeue", "expire", "delete"):
+    for operation in ("hold", "release", "expire", "requeue", "delete"):
         count = 0
         for done in queue.operate_all(operation):
             count += len(done)

@@ -371,21 +371,6 @@ async def test_a_rate_delay_pauses_after_each_delivery(make) -> None:
     assert len(house.agent.requests) == 3
 
 
-async def test_a_withdrawn_message_is_cancelled_in_flight(make) -> None:
-    house = await make()
-    house.agent.gate = asyncio.Event()
-    queue_id = await house.send("a@example.net")
-    while not house.agent.running:
-        await asyncio.sleep(0)
-    await house.schedule.withdraw(queue_id)
-    assert house.agent.running == 0
-    assert queue_id not in house.schedule.active
-    house.agent.gate = None
-    await house.send("b@example.net")
-    await house.quiet()
-    assert house.agent.requests[-1].recipients[0].recipient.address == "b@example.net"
-
-
 async def test_content_filter_overrides_routing(make) -> None:
     house = await make()
     queue_id = house.store.new_queue_id()
