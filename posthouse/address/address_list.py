@@ -33,8 +33,13 @@ class Listed:
     """One address of a list."""
 
     tokens: tuple[Token, ...]
-    routed: bool = False
-    """Whether a source route was dropped."""
+    route: str = ""
+    """The source route that was dropped."""
+
+    @property
+    def routed(self) -> bool:
+        """Whether there was one."""
+        return bool(self.route)
 
     @property
     def local_part(self) -> str:
@@ -104,7 +109,8 @@ def parse_list(text: str) -> list[Node]:
     def end_address(*, comma: bool) -> None:
         if current:
             bare = _without_route(current[::-1])
-            nodes.append(Listed(tuple(bare), len(bare) != len(current)))
+            route = "".join(map(_joined_one, current[: len(bare) - 1 : -1]))
+            nodes.append(Listed(tuple(bare), route))
             if comma:
                 nodes.append(_COMMA)
             current.clear()
@@ -159,6 +165,12 @@ def addresses(text: str) -> list[str]:
     return [node.address for node in parse_list(text) if isinstance(node, Listed)]
 
 
+def addresses_as_given(text: str) -> list[tuple[str, str]]:
+    """As addresses(), each with what was written: the address and its source route; "" when it has none."""
+    found = [node for node in parse_list(text) if isinstance(node, Listed)]
+    return [(node.address, f"{node.route}{node.address}" if node.route else "") for node in found]
+
+
 def format_list(nodes: list[Node]) -> str:
     """The list as text, a line break after each comma."""
     out: list[str] = []
@@ -209,13 +221,17 @@ def _without_route(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
+def _joined_one(token: Token) -> str:
+    return f"[{token.text}]" if token.kind is Kind.LITERAL else token.text
+
+
 def _joined(tokens: tuple[Token, ...]) -> str:
     # Two words side by side, which only stand between < and >, are one; a < that nothing closes has its blank.
     out: list[str] = []
     for number, token in enumerate(tokens):
         if number and _is(token, "<") and not _is(tokens[number - 1], ","):
             out.append(" ")
-        out.append(f"[{token.text}]" if token.kind is Kind.LITERAL else token.text)
+        out.append(_joined_one(token))
         if _is(token, ",") and number + 1 < len(tokens) and not _is(tokens[number + 1], ">"):
             out.append(" ")
     return "".join(out)

@@ -7,8 +7,10 @@ request holds F or D, and `public pickup` looks into the maildrop. Every other s
 needs no kick, and gets none. Exit status 1 when the system is down or there is no such service.
 """
 
+import errno
 import getopt
 import os
+import pwd
 
 from posthouse.commands.complaint import Fatal, complain, configuration_of, run
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all
@@ -43,12 +45,19 @@ def _run(arguments: list[str]) -> int:
     require_everywhere(configuration)
     if "-v" in chosen:
         complain("postkick", f"kick {kind}/{service}: {request}")
+    queue_directory = configuration.value("queue_directory")
+    started = os.path.exists(os.path.join(queue_directory, "pid", "master.pid"))
+    known = _known(configuration, kind, service)
     try:
-        if not _known(configuration, kind, service):
-            raise SystemDown(os.strerror(2))
-        _kick(configuration.value("queue_directory"), service, request)
+        if started and not _may_look(queue_directory, configuration.value("mail_owner")):
+            known = False
+            raise SystemDown(os.strerror(errno.EACCES))
+        if not known:
+            raise SystemDown(os.strerror(errno.ENOENT))
+        _kick(queue_directory, service, request)
     except SystemDown as down:
-        complain("postkick", f"warning: unable to look up {kind}/{service}: {down}")
+        if not (started and known):  # a system that was stopped leaves its sockets behind
+            complain("postkick", f"warning: unable to look up {kind}/{service}: {down}")
         complain(
             "postkick", f"warning: Cannot contact class {kind} service {service} - perhaps the mail system is down"
         )
@@ -56,6 +65,17 @@ def _run(arguments: list[str]) -> int:
     except Refused as refusal:
         raise Fatal(str(refusal)) from refusal
     return 0
+
+
+def _may_look(queue_directory: str, mail_owner: str) -> bool:
+    """Whether the caller may look into Postfix's folders public and private, which are mail_owner's."""
+    uid = os.geteuid()
+    if uid == 0:
+        return True
+    try:
+        return uid in (os.stat(queue_directory).st_uid, pwd.getpwnam(mail_owner).pw_uid)
+    except (OSError, KeyError):
+        return False
 
 
 def _known(configuration: Configuration, kind: str, service: str) -> bool:
@@ -83,4 +103,4 @@ def _kick(queue_directory: str, service: str, request: str) -> None:
     from posthouse.service.instance import running_pid
 
     if running_pid(queue_directory) is None:
-        raise SystemDown(os.strerror(2))
+        raise SystemDown(os.strerror(errno.ENOENT))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
-from posthouse.address.address_list import addresses
+from posthouse.address.address_list import addresses, addresses_as_given
 from posthouse.commands.complaint import log_line, visible
 from posthouse.commands.sendmail_options import SendmailOptions
 from posthouse.config.configuration import Configuration
@@ -99,7 +99,7 @@ def deliver(options: SendmailOptions, configuration: Configuration) -> int:
     sender = login if options.sender is None else _sender(options.sender, configuration)
     if options.sender is None and login == "unknown":
         raise Fatal(f"unable to find out your login name for user ID {uid}")
-    given = [address for word in options.recipients for address in (addresses(word) or [""])]
+    given = [one for word in options.recipients for one in (addresses_as_given(word) or [("", "")])]
     if not given and not options.extract:
         text = "Recipient addresses must be specified on the command line or via the -t option"
         raise Fatal(f"{sender}({uid}): {text}")
@@ -112,12 +112,12 @@ def deliver(options: SendmailOptions, configuration: Configuration) -> int:
     trace = Trace.NONE
     if options.verify:
         trace = Trace.VERIFY
-        content = partial(_probe, sender, _distinct(given))
+        content = partial(_probe, sender, [original or address for address, original in _distinct(given)])
     elif options.verbose == 1:
         trace = Trace.RECORD
     submission = Submission(
         sender=sender,
-        recipients=tuple(Recipient(address, notify=options.notify) for address in _distinct(given)),
+        recipients=tuple(Recipient(address, original, options.notify) for address, original in _distinct(given)),
         full_name=_full_name(options, login, gecos),
         local_rewrite=not options.gateway,
         body=options.body,
@@ -167,7 +167,9 @@ def _submit_or_drop(
         later = isinstance(result, NotTaken) and result.code < 500 and result.code != UNCHECKED
         return Taken(drop(settings, submission, kept.again())) if later else result
     queue_id = drop(settings, submission, kept.again())
-    _say("warning: unable to look up public/pickup: No such file or directory", "postdrop")
+    if not os.path.exists(os.path.join(settings.queue_directory, "pid", "master.pid")):
+        # A system that was stopped leaves its sockets behind, and nothing is said.
+        _say("warning: unable to look up public/pickup: No such file or directory", "postdrop")
     return Taken(queue_id)
 
 
@@ -305,8 +307,8 @@ def _verp(options: SendmailOptions, settings: SendmailSettings) -> str:
     return "" if options.verp is None else options.verp or settings.default_verp_delimiters
 
 
-def _distinct(given: list[str]) -> list[str]:
-    seen: dict[str, str] = {}
-    for address in given:
-        seen.setdefault(address.lower(), address)
+def _distinct(given: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for address, original in given:
+        seen.setdefault((address.lower(), original.lower()), (address, original))
     return list(seen.values())

@@ -72,10 +72,10 @@ class Expansion:
         for recipient in recipients:
             original = (recipient.original or recipient.address) if keep_original else ""
             address = await self.clean(recipient.address, evidence, warnings)
-            if address != recipient.address or original != recipient.original:
-                orcpt = recipient.orcpt
-                if submitted and not orcpt and address != original:
-                    orcpt = original_recipient(address)
+            orcpt = recipient.orcpt
+            if submitted and not orcpt and address != (original or recipient.address):
+                orcpt = original_recipient(address)
+            if (address, original, orcpt) != (recipient.address, recipient.original, recipient.orcpt):
                 recipient = Recipient(address, original, recipient.notify, orcpt)
             rewritten.append(recipient)
             if self._recipient_bcc is not None:

@@ -61,7 +61,7 @@ def queue_file_of(message: QueuedMessage, header: bytes, body: bytes, delay_warn
     before: list[bytes] = []
     recipients: list[bytes] = []
     envelope = message.envelope
-    records = envelope_records(message)[1:]
+    records = envelope_records(message, submitted_orcpt=False)[1:]
     begun = False
     for kind, name, text in records:
         if name == "log_ident":

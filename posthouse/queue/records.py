@@ -18,8 +18,9 @@ Record = tuple[str, str, str]
 RECIPIENT, DONE = ("R", "recipient"), ("D", "done_recipient")
 
 
-def envelope_records(message: QueuedMessage) -> list[Record]:
-    """The records before the content."""
+def envelope_records(message: QueuedMessage, *, submitted_orcpt: bool = True) -> list[Record]:
+    """The records before the content. Postfix names an original recipient for notices when a message was submitted
+    here, too: `submitted_orcpt`."""
     envelope, client = message.envelope, message.envelope.client
     seconds, microseconds = divmod(round(message.arrival_time * 1_000_000), 1_000_000)
     records: list[Record] = [
@@ -27,24 +28,25 @@ def envelope_records(message: QueuedMessage) -> list[Record]:
         ("T", "message_arrival_time", f"{seconds} {microseconds}"),
         ("A", "create_time", str(seconds)),
     ]
+    by_smtp = bool(client.protocol)
     attributes = [
-        ("log_ident", message.queue_id),
-        ("rewrite_context", "local" if envelope.local_rewrite else "remote"),
         ("envelope_id", decode_xtext(envelope.envid)),
         ("ret_flags", {"FULL": "1", "HDRS": "2"}.get(envelope.ret, "")),
     ]
+    context = ("rewrite_context", "local" if envelope.local_rewrite else "remote")
+    # pickup says what it has from sendmail, then what it adds itself; smtpd the other way about.
+    attributes = [("log_ident", message.queue_id), context, *attributes] if by_smtp else [*attributes, context]
     records += [("A", "named_attribute", f"{name}={value}") for name, value in attributes if value]
     records.append(("S", "sender", envelope.sender))
     if envelope.verp:
         records.append(("V", "verp_delimiters", envelope.verp))
-    origin = f"{client.name}[{client.address}]" if client.protocol else "local"
     attributes = [("encoding", {"8BITMIME": "8bit", "7BIT": "7bit"}.get(envelope.body, ""))]
-    if client.protocol:
+    if by_smtp:
         attributes += [
             ("log_client_name", client.name),
             ("log_client_address", client.address),
             ("log_client_port", client.port),
-            ("log_message_origin", origin),
+            ("log_message_origin", f"{client.name}[{client.address}]"),
             ("log_helo_name", client.helo),
             ("log_protocol_name", client.protocol),
             ("client_name", client.name),
@@ -55,8 +57,6 @@ def envelope_records(message: QueuedMessage) -> list[Record]:
             ("protocol_name", client.protocol),
             ("client_address_type", "10" if ":" in client.address else "2"),
         ]
-    else:
-        attributes.append(("log_message_origin", origin))
     attributes += [
         ("sasl_method", client.sasl_method),
         ("sasl_username", client.sasl_username),
@@ -67,7 +67,7 @@ def envelope_records(message: QueuedMessage) -> list[Record]:
         records.append(("L", "content_filter", message.content_filter))
     for stored in message.recipients:
         recipient = stored.recipient
-        orcpt = _original(recipient, by_smtp=bool(client.protocol))
+        orcpt = _original(recipient, by_smtp=by_smtp) if by_smtp or submitted_orcpt else decode_xtext(recipient.orcpt)
         notify = 0
         for flag, bit in ((Notify.NEVER, 1), (Notify.SUCCESS, 2), (Notify.FAILURE, 4), (Notify.DELAY, 8)):
             notify |= bit if recipient.notify & flag else 0
@@ -93,7 +93,7 @@ def _sizes(message: QueuedMessage, offset: int) -> str:
 
 
 def _original(recipient: Recipient, *, by_smtp: bool) -> str:
-    """What a notice names: as ORCPT had it, or what the client gave in RCPT TO."""
-    if recipient.orcpt or not by_smtp:
+    """What a notice names: as ORCPT had it, what the client gave in RCPT TO, or the address that was submitted."""
+    if recipient.orcpt or not recipient.original:
         return decode_xtext(recipient.orcpt)
-    return f"rfc822;{quote_address(recipient.original)}" if recipient.original else ""
+    return f"rfc822;{quote_address(recipient.original) if by_smtp else recipient.original}"

@@ -23,10 +23,16 @@ def delivery_line(
     resolution: int = 2,
 ) -> str:
     """One recipient's line."""
-    orig_to = f", orig_to=<{quote_address(original)}>" if original and original != recipient else ""
+    orig_to = f", orig_to=<{_quoted(original)}>" if original and original != recipient else ""
     parts = "/".join([format_delay(part, resolution) for part in delays])
     conn_use = f", conn_use={uses}" if uses > 1 else ""
     return (
         f"{queue_id}: to=<{quote_address(recipient)}>{orig_to}, relay={relay}{conn_use}, "
         f"delay={format_delay(delay, resolution)}, delays={parts}, dsn={status}, status={word} ({reason})"
     )
+
+
+def _quoted(address: str) -> str:
+    """In external form; a source route before it stays as it was given."""
+    route, colon, routed = address.partition(":")
+    return f"{route}:{quote_address(routed)}" if colon and route[:1] == "@" else quote_address(address)

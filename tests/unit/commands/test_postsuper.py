@@ -171,3 +171,30 @@ def test_postcat_shows_a_large_body_whole(instance: Path, capfd: pytest.CaptureF
     (one,) = fill(instance, State.HOLD, body=b"0123456789\r\n" * 20_000)
     assert postcat.main(["-b", "-q", one]) == 0
     assert capfd.readouterr().out == "\n" + "0123456789\n" * 20_000
+
+
+def test_postcat_shows_the_records_of_a_submission(instance: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    async def put() -> str:
+        root = str(instance / "spool" / "posthouse" / "queue")
+        store = await open_queue(root, QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr", 1))
+        who = Recipient("q q@example.net", "@r.example:q q@example.net", orcpt="rfc822;q+20q@example.net")
+        other = Recipient("b@example.net", "b@example.net")
+        envelope = Envelope("s@example.org", (who, other), ret="FULL", envid="id+2B1")
+        recipients = (StoredRecipient(0, who), StoredRecipient(1, other))
+        message = QueuedMessage(store.new_queue_id(), 1_795_495_934.0, envelope, recipients, 30, State.HOLD)
+        await store.enqueue(NewMessage(message, Content(b"Subject: hello\r\n", MemoryBody(b""))))
+        await store.close()
+        return message.queue_id
+
+    assert postcat.main(["-qe", asyncio.run(put())]) == 0
+    assert capfd.readouterr().out.splitlines()[4:13] == [
+        "named_attribute: envelope_id=id+1",
+        "named_attribute: ret_flags=1",
+        "named_attribute: rewrite_context=local",
+        "sender: s@example.org",
+        "named_attribute: dsn_orig_rcpt=rfc822;q q@example.net",
+        "original_recipient: @r.example:q q@example.net",
+        "recipient: q q@example.net",
+        "named_attribute: dsn_orig_rcpt=rfc822;b@example.net",
+        "original_recipient: b@example.net",
+    ]

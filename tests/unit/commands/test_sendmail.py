@@ -265,6 +265,16 @@ def test_a_fatal_error_is_in_the_mail_log(house: Path) -> None:
     ]
 
 
+def test_what_was_given_with_a_source_route_is_the_original_recipient(house: Path) -> None:
+    text = b"To: <@r.example,@t.example:a@x.example>\n\nb\n"
+    assert sendmail(house, "-t", "@r.example:b@x.example", stdin=text)[0] == 0
+    ((submission, _),) = waiting(house)
+    assert [(recipient.address, recipient.original) for recipient in submission.recipients] == [
+        ("b@x.example", "@r.example:b@x.example"),
+        ("a@x.example", "@r.example,@t.example:a@x.example"),
+    ]
+
+
 def test_other_words() -> None:
     assert options(["a", "-f", "b"]).recipients == ["a", "-f", "b"]
 

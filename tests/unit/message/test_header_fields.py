@@ -85,16 +85,21 @@ def test_a_lone_dot_ends_a_message_unless_told_otherwise(raw: bytes, dot_ends: b
 
 def test_recipients_of_a_header() -> None:
     header = b"To: a@x, b@x\r\nCc: C <c@x>\r\nBcc: d@x\r\nFrom: e@x\r\n"
-    assert header_recipients(header) == ["a@x", "b@x", "c@x", "d@x"]
+    assert [address for address, _ in header_recipients(header)] == ["a@x", "b@x", "c@x", "d@x"]
 
 
 def test_resent_recipients_replace_the_others() -> None:
     header = b"To: a@x\r\nResent-To: b@x\r\nResent-Bcc: c@x\r\n"
-    assert header_recipients(header) == ["b@x", "c@x"]
+    assert [address for address, _ in header_recipients(header)] == ["b@x", "c@x"]
 
 
 def test_resent_fields_that_name_nobody_leave_the_others() -> None:
-    assert header_recipients(b"Resent-From: r@x\r\nResent-To:\r\nTo: a@x\r\n") == ["a@x"]
+    assert header_recipients(b"Resent-From: r@x\r\nResent-To:\r\nTo: a@x\r\n") == [("a@x", "")]
+
+
+def test_a_source_route_is_told_apart() -> None:
+    header = b"To: <@r.x,@[1.2.3.4]:a@x>, b@x\r\n"
+    assert header_recipients(header) == [("a@x", "@r.x,@[1.2.3.4]:a@x"), ("b@x", "")]
 
 
 @given(st.text("\r\na.", max_size=40).map(str.encode))

@@ -107,6 +107,11 @@ def test_a_delivery_line_is_postfixs() -> None:
     )
 
 
+def test_a_source_route_is_logged_as_it_was_given() -> None:
+    line = delivery_line("ID", "q q@x", "@r:q q@x", "none", 1, (0, 0, 0, 1), 1, "2.0.0", "sent", "ok")
+    assert line.startswith('ID: to=<"q q"@x>, orig_to=<@r:"q q"@x>, relay=none,')
+
+
 @pytest.mark.parametrize(("waited", "delay"), [(0, 300), (500, 500), (9999, 4000)])
 def test_the_next_attempt_comes_after_as_long_again(waited: float, delay: float) -> None:
     assert next_attempt(1000.0 + waited, 1000.0, ScheduleSettings()) == 1000.0 + waited + delay
