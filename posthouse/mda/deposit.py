@@ -197,19 +197,20 @@ def to_mbox(
     mode: int = 0o600,
     owner: int | None = None,
     executable: bool = True,
+    unopened: bool = True,
     telling: Telling = Telling(),
 ) -> None:
     """Append one message. `message()` gives its lines, ending in LF, with the fields put above it.
 
     Raises DepositFailed. `owner`: the uid that the file must have (strict_mailbox_ownership), or None. `executable`:
-    whether the file may be a program.
+    whether the file may be a program. `unopened`: whether a wrong owner is told of when the file cannot be opened, too.
     """
     known: os.stat_result | None = None
     with suppress(OSError):
         known = os.lstat(path)
     regular = known is None or stat.S_ISREG(known.st_mode)
     with _dot_lock(path, locking, telling) if regular and "dotlock" in locking.kinds else _no_lock():
-        if known is not None and regular:
+        if known is not None and regular and unopened:
             _require_owner(known, owner, path, telling)  # it may be one that we cannot even open
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)

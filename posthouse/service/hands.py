@@ -63,7 +63,9 @@ class Workbench:
                 settings = read_settings(UserSettings, own)
                 commands = open_maps(settings.mailbox_command_maps, own, "mailbox_command_maps", substitution=False)
                 aliases = open_maps(settings.alias_maps, own, "alias_maps", substitution=False)
-                self._local[service.name] = _Local(Workshop(settings, commands, time.time, log.warning), aliases)
+                self._local[service.name] = _Local(
+                    Workshop(settings, commands, time.time, log.warning, log.fatal), aliases
+                )
             elif service.command == "virtual":
                 virtual = read_settings(VirtualSettings, own)
                 self._virtual[service.name] = VirtualHands(
@@ -78,16 +80,25 @@ class Workbench:
                 try:
                     limit = own.seconds(f"{service.name}_time_limit")
                     command = parse_pipe(service.arguments, service.line, limit)
-                    self._pipes[service.name] = (command, pipe_identity(command, service.line))
+                    self._pipes[service.name] = (command, pipe_identity(command))
                 except ConfigError as error:
                     self._off[service.name] = str(error)
                     continue
-                self._pipe_hands[service.name] = PipeHands(read_settings(PipeSettings, own), time.time)
+                self._pipe_hands[service.name] = PipeHands(
+                    read_settings(PipeSettings, own),
+                    time.time,
+                    self._complain_of_pipe,
+                    os.path.join(configuration.directory, "master.cf"),
+                )
+
+    def _complain_of_pipe(self, level: str, text: str) -> None:
+        log = self._log.program("pipe")
+        (log.fatal if level == "fatal" else log.warning)(text)
 
     def identity(self, errand: Errand) -> Identity | Report:
         """Whose rights the errand needs; a Report when it cannot be done at all. Looks at tables and user databases."""
         if errand.operation == "pipe" and errand.service in self._off:
-            self._log.error(f"transport {errand.service} is off: {self._off[errand.service]}")
+            self._log.program("pipe").fatal(self._off[errand.service])
             return deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
         if errand.operation == "pipe" and errand.service in self._pipes:
             return self._pipes[errand.service][1]

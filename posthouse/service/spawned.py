@@ -172,7 +172,7 @@ class SpawnedServices:
 def _open(own: Configuration, service: Service, owner: Identity, log: ProcessLog) -> Spawned:
     settings = read_settings(SpawnSettings, own)
     command = parse_spawn(service.arguments, service.line)
-    identity = pipe_identity(command, service.line)
+    identity = pipe_identity(command)
     if identity.uid == owner.uid:
         raise ConfigError(f"master.cf, line {service.line}: request to use mail system owner id {identity.uid}")
     limit = settings.default_process_limit if service.maxproc is None else service.maxproc

@@ -101,6 +101,14 @@ def open_transports(
     return found
 
 
+def _require_room(limit: int, message: int, name: str, log: ProcessLog) -> None:
+    """A mailbox that cannot hold the largest message would lose it. Raises ConfigError."""
+    if 0 < limit < message:
+        text = f"configuration error: {name} is smaller than message_size_limit"
+        log.fatal(text)
+        raise ConfigError(text)
+
+
 def _agent(
     service: Service,
     own: Configuration,
@@ -127,6 +135,7 @@ def _agent(
             return DiscardAgent()
         case "virtual":
             virtual = read_settings(VirtualSettings, own)
+            _require_room(virtual.virtual_mailbox_limit, virtual.message_size_limit, "virtual_mailbox_limit", log)
             maps = open_maps(virtual.virtual_mailbox_maps, own, "virtual_mailbox_maps")
             return VirtualAgent(service.name, neighbours.hands, maps, virtual.recipient_delimiter)
         case "pipe":
@@ -136,10 +145,7 @@ def _agent(
             return neighbours.store_agent(own)
         case "local":
             settings = read_settings(LocalSettings, own)
-            if 0 < settings.mailbox_size_limit < settings.message_size_limit:
-                text = "configuration error: mailbox_size_limit is smaller than message_size_limit"
-                log.fatal(text)
-                raise ConfigError(text)
+            _require_room(settings.mailbox_size_limit, settings.message_size_limit, "mailbox_size_limit", log)
             return LocalAgent(
                 settings,
                 service.name,

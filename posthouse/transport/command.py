@@ -7,12 +7,13 @@ output becomes part of the reason, cut to OUTPUT_LIMIT.
 Standards: the exit codes of sysexits(3); RFC 3463 for what they mean.
 """
 
+import errno
 import os
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from posthouse.envelope.outcome import Dsn, Fate
 from posthouse.transport.hands import Report, Result
@@ -108,10 +109,17 @@ def run_command(
     folder: str,
     content: int,
     time_limit: float,
+    complain: Callable[[str, str], None] = lambda level, text: None,
 ) -> tuple[Fate, Dsn]:
     """Run it with the descriptor `content` as standard input (read from its start); what came of it.
 
-    `agent` is "local" or "pipe"."""
+    `agent` is "local" or "pipe"; `complain` gets a level ("warning", "fatal") and a text for the log."""
+    try:
+        enter(folder)
+    except OSError as error:
+        whose = f"for uid={os.geteuid()} gid={os.getegid()}"
+        complain("fatal", f'cannot change directory to "{folder}" {whose}: {error.strerror}')
+        return _unix("4.3.0", "temporary failure")
     try:
         process = subprocess.Popen(
             ["sh" if words[0] == SHELL else words[0], *words[1:]],  # what sh calls itself in its complaints
@@ -120,37 +128,46 @@ def run_command(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(environment),
-            cwd=folder if os.access(folder, os.X_OK) else "/",
+            cwd=folder,
             start_new_session=True,
             umask=0o077,
         )
     except OSError as error:
         # Whoever misses a program may well be waiting for its file system: the mail defers.
-        return _unix(
-            "4.3.0", f"temporary failure. Command output: {agent}: fatal: execvp {words[0]}: {error.strerror} "
-        )
+        text = f"{'pipe_command: ' if agent == 'pipe' else ''}execvp {words[0]}: {error.strerror}"
+        complain("fatal", text)
+        return _unix("4.3.0", f"temporary failure. Command output: {agent}: fatal: {text} ")
     until = time.monotonic() + time_limit
     assert process.stdout is not None
     with process.stdout:
-        raw = _output(process.stdout.fileno(), until)
+        raw, ended = _output(process.stdout.fileno(), until)
+    output = raw.decode("utf-8", "replace").replace("\n", " ")
+    if not ended:
+        complain("warning", "pipe_command_read: read time limit exceeded")
     try:
-        if raw is not None:
+        if ended:
             process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired:
-        raw = None
-    if raw is None:
+        ended = False
+    if not ended:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
         process.wait()
-        return _unix("5.3.0", f'Command time limit exceeded: "{shown}"')
-    output = raw[:OUTPUT_LIMIT].decode("utf-8", "replace").replace("\n", " ")
+        return _unix("5.3.0", f'Command time limit exceeded: "{shown}"{_said(output)}')
     return exit_meaning(process.returncode, shown, output)
 
 
-def _output(descriptor: int, until: float) -> bytes | None:
-    """What is said up to the end, as much of it as is kept; None when the end does not come in time."""
+def enter(folder: str) -> None:
+    """Whether a command could be started there. Raises OSError."""
+    os.close(os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    if not os.access(folder, os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _output(descriptor: int, until: float) -> tuple[bytes, bool]:
+    """What is said up to the end, as much of it as is kept, and whether the end came in time."""
     kept = bytearray()
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -158,14 +175,18 @@ def _output(descriptor: int, until: float) -> bytes | None:
         if poll.poll(left * 1000):
             data = os.read(descriptor, PIECE)
             if not data:
-                return bytes(kept)
+                return bytes(kept), True
             kept += data[: OUTPUT_LIMIT - len(kept)]
-    return None
+    return bytes(kept), False
+
+
+def _said(output: str) -> str:
+    return f". Command output: {output}" if output else ""
 
 
 def exit_meaning(code: int, shown: str, output: str) -> tuple[Fate, Dsn]:
     """An exit status (negative: a signal) and the output, as a fate."""
-    said = f". Command output: {output}" if output else ""
+    said = _said(output)
     if code == 0:
         return Fate.DELIVERED, Dsn("2.0.0", output)
     if code < 0:

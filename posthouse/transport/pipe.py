@@ -57,7 +57,6 @@ def parse_pipe(arguments: Sequence[str], line: int, time_limit: int) -> PipeComm
     values: dict[str, str] = {}
     for position, word in enumerate(arguments):
         name, equals, value = word.partition("=")
-        where = f"master.cf, line {line}"
         if not equals or name not in {
             "flags",
             "user",
@@ -69,20 +68,23 @@ def parse_pipe(arguments: Sequence[str], line: int, time_limit: int) -> PipeComm
             "chroot",
             "notify",
         }:
-            raise ConfigError(f"{where}: unknown attribute name: {word}")
+            raise ConfigError(f"unknown attribute name: {word}")
         if name in {"chroot", "notify"}:
-            raise ConfigError(f"{where}: pipe: {name}= is missing so far in Posthouse")
+            raise ConfigError(f"master.cf, line {line}: pipe: {name}= is missing so far in Posthouse")
         if name == "argv":
             argv = (value, *arguments[position + 1 :])
             break
         values[name] = value
     else:
-        raise ConfigError(f"master.cf, line {line}: missing argv= attribute")
+        raise ConfigError("missing argv= command-line attribute")
     if "user" not in values:
-        raise ConfigError(f"master.cf, line {line}: missing user= attribute")
+        raise ConfigError("missing user= command-line attribute")
     unknown = [flag for flag in values.get("flags", "") if flag not in FLAGS]
     if unknown:
-        raise ConfigError(f"master.cf, line {line}: unknown flag: {unknown[0]}")
+        raise ConfigError(f"unknown flag: {unknown[0]} (ignored)")
+    size = values.get("size", "0")
+    if not size.isdecimal():
+        raise ConfigError(f"get_service_attr: bad size= value: {size}")
     eol = values.get("eol", "\n").encode().decode("unicode_escape") if "eol" in values else "\n"
     return PipeCommand(
         argv,
@@ -91,27 +93,27 @@ def parse_pipe(arguments: Sequence[str], line: int, time_limit: int) -> PipeComm
         values.get("directory", ""),
         eol,
         values.get("null_sender", "MAILER-DAEMON"),
-        int(values.get("size", "0") or 0),
+        int(size),
         time_limit,
     )
 
 
-def pipe_identity(command: PipeCommand, line: int) -> Identity:
+def pipe_identity(command: PipeCommand) -> Identity:
     """user=name or user=name:group. Raises ConfigError for unknown names, root and the mail system's own user."""
     name, _, group = command.user.partition(":")
     try:
         identity = user_identity(name)
     except KeyError:
-        raise ConfigError(f"master.cf, line {line}: unknown username: {name}") from None
+        raise ConfigError(f"get_service_attr: unknown username: {name}") from None
     if group:
         try:
             identity = Identity(identity.uid, group_id(group))
         except KeyError:
-            raise ConfigError(f"master.cf, line {line}: unknown group: {group}") from None
+            raise ConfigError(f"get_service_attr: unknown group: {group}") from None
     else:
         identity = Identity(identity.uid, identity.gid)
     if identity.uid == 0 or identity.gid == 0:
-        raise ConfigError(f"master.cf, line {line}: user= command-line attribute specifies root privileges")
+        raise ConfigError("user= command-line attribute specifies root privileges")
     return identity
 
 
@@ -140,29 +142,41 @@ class PipeAgent:
         return outcomes(report, indexes, self._service)
 
 
-_MACRO = re.compile(r"\$\$|\$(?:\{(\w+)\}|\((\w+)\)|(\w+))")
+_MACRO = re.compile(r"\$\$|\$(?:\{([^}]*)\}|\(([^)]*)\)|(\w+)|([{(])?)")
+
+
+class BadMacro(Exception):
+    """An argument that cannot be expanded: why, for the log."""
+
+
 PER_RECIPIENT = frozenset({"recipient", "original_recipient", "user", "extension", "mailbox", "domain"})
 
 
 class PipeHands:
     """The other side: the command line and the run."""
 
-    def __init__(self, settings: PipeSettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: PipeSettings, clock: Callable[[], float], complain: Callable[[str, str], None], file: str
+    ) -> None:
+        """`complain` gets a level and a text for the log; `file` is master.cf's path."""
         self._settings = settings
         self._clock = clock
+        self._complain = complain
+        self._file = file
 
     def deliver(self, command: PipeCommand, errand: Errand, content: int) -> Report:
         """Run the command; runs with the service's identity, in a thread."""
         flags = command.flags
         if command.size and errand.size > command.size:
-            return command_report(
-                Fate.BOUNCED,
-                Dsn("5.2.3", f"message size {errand.size} exceeds size limit {command.size} for command"),
-                "",
-                len(errand.names),
-            )
+            return command_report(Fate.BOUNCED, Dsn("5.2.3", "message too large"), "", len(errand.names))
         if "D" in flags and len(errand.names) > 1:
             return bounced("5.3.5", f"flags=D requires {errand.service}_destination_recipient_limit = 1")
+        try:
+            words = self.words(command, errand)
+        except BadMacro as bad:
+            self._complain("warning", str(bad))
+            dsn = Dsn("4.3.5", "mail system configuration error")
+            return command_report(Fate.DEFERRED, dsn, "", len(errand.names))
         message = os.memfd_create("message", os.MFD_CLOEXEC)
         try:
             for chunk in self._message(command, errand, content):
@@ -170,7 +184,6 @@ class PipeHands:
                 while view:
                     view = view[os.write(message, view) :]
             os.lseek(message, 0, os.SEEK_SET)
-            words = self.words(command, errand)
             fate, dsn = run_command(
                 words,
                 agent="pipe",
@@ -179,6 +192,7 @@ class PipeHands:
                 folder=command.folder or self._settings.queue_directory,
                 content=message,
                 time_limit=command.time_limit,
+                complain=self._complain,
             )
         finally:
             os.close(message)
@@ -214,7 +228,7 @@ class PipeHands:
             yield chunk if eol == b"\n" else chunk.replace(b"\n", eol)
 
     def words(self, command: PipeCommand, errand: Errand) -> list[str]:
-        """The argument vector: a word with a per-recipient macro stands once for each recipient."""
+        """The argument vector: a word with a per-recipient macro stands once for each recipient. Raises BadMacro."""
         flags = command.flags
         people = [self._person(address, original, flags) for address, original in self._pairs(errand)]
         sender = errand.sender or command.null_sender
@@ -236,8 +250,23 @@ class PipeHands:
         for word in command.argv:
             used = {match[1] or match[2] or match[3] for match in _MACRO.finditer(word)}
             for values in people if used & PER_RECIPIENT else people[:1]:
-                words.append(_expand(word, {**shared, **values}))
+                words.append(self._expand(word, {**shared, **values}, errand.service))
         return words
+
+    def _expand(self, word: str, values: Mapping[str, str], service: str) -> str:
+        def value(match: re.Match[str]) -> str:
+            if match[0] == "$$":
+                return "$"
+            if match[4]:
+                raise BadMacro(f'truncated macro reference: "{word}"')
+            name = match[1] or match[2] or match[3]
+            if not name:
+                raise BadMacro(f'empty macro name: "{word}"')
+            if name not in values:
+                raise BadMacro(f'file {self._file}: service {service}: unknown macro name: "{name}"')
+            return values[name]
+
+        return _MACRO.sub(value, word)
 
     def _pairs(self, errand: Errand) -> list[tuple[str, str]]:
         originals = errand.originals or ("",) * len(errand.names)
@@ -260,12 +289,3 @@ class PipeHands:
             "mailbox": local_part,
             "domain": domain,
         }
-
-
-def _expand(word: str, values: Mapping[str, str]) -> str:
-    def value(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        return values.get(match[1] or match[2] or match[3], "")
-
-    return _MACRO.sub(value, word)

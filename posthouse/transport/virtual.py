@@ -49,6 +49,7 @@ class VirtualSettings:
     stale_lock_time: int
     strict_mailbox_ownership: bool
     recipient_delimiter: str
+    message_size_limit: int
 
 
 class VirtualAgent:
@@ -174,6 +175,7 @@ class VirtualHands:
                 locking=locking,
                 size_limit=limit,
                 owner=identity.uid if settings.strict_mailbox_ownership else None,
+                unopened=False,
                 telling=Telling(f"delivery failed to mailbox {path}: ", "4.2.0", DotLock.NEEDED, self._warn),
             )
         except DepositFailed as failed:

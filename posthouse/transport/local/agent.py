@@ -28,6 +28,7 @@ from posthouse.transport.local.attempt import Attempt, Person, Place, Sent, With
 from posthouse.transport.local.expansion import Kind, parse_expansion
 from posthouse.transport.local.people import People
 from posthouse.transport.local.settings import LocalSettings
+from posthouse.transport.local.user import expand_with
 
 REQUIRED = ("mailer-daemon", "postmaster")
 """RFC 5321 section 4.5.1: mail for them never bounces. Where they reach nobody it is thrown away, with a warning."""
@@ -167,8 +168,8 @@ class LocalAgent:
             if login is None and not passed:
                 await self._unknown(attempt, address, person, place)
                 return
-        except TableRetry as retry:
-            attempt.part(address, Fate.DEFERRED, "4.3.0", f"table lookup problem: {retry}")
+        except TableRetry:
+            attempt.part(address, Fate.DEFERRED, "4.3.0", "table lookup failure")
             return
         if attempt.request.trace_only and not passed:
             if attempt.once(*mailbox):
@@ -229,7 +230,8 @@ class LocalAgent:
     async def _unknown(self, attempt: Attempt, address: str, person: Person, place: Place) -> None:
         """fallback_transport, luser_relay, or nobody. Raises TableRetry."""
         local_part, domain = split_address(address)
-        if not attempt.once("unknown", local_part.lower()):
+        relayed = RELAYED in place.above
+        if not relayed and not attempt.once("unknown", local_part.lower()):
             return
         base, extension = person.base, person.extension
         passed = await self._transport(self._fallback_maps, self._settings.fallback_transport, base)
@@ -237,11 +239,13 @@ class LocalAgent:
             await self._pass_on(attempt, address, place, passed)
             return
         relay = self._settings.luser_relay
-        if relay and RELAYED not in place.above:
-            values = {"user": base, "local": local_part, "extension": extension, "recipient": address, "domain": domain}
-            for name, value in values.items():
-                relay = relay.replace("${" + name + "}", value).replace(f"$({name})", value).replace(f"${name}", value)
-            await attempt.address(relay, "", replace(place, name=RELAYED, above=(*place.above, RELAYED)))
+        if relay and not relayed:
+            delimiter = person.unmatched[:1]
+            values = {"user": base, "local": local_part, "mailbox": local_part, "extension": extension}
+            values |= {"recipient": address, "domain": domain, "recipient_delimiter": delimiter}
+            below = replace(place, name=RELAYED, above=(*place.above, RELAYED))
+            address = expand_with(relay, values)
+            await attempt.address(address.removeprefix("\\"), "", below, mailbox=address.startswith("\\"))
         elif base in REQUIRED:
             self.warn(f"required alias not found: {base}")
             attempt.part(address, Fate.DELIVERED, "2.0.0", "discarded")

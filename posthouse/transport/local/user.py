@@ -63,6 +63,12 @@ class Workshop:
     clock: Callable[[], float]
     warn: Callable[[str], None]
     """To the service's log."""
+    fatal: Callable[[str], None] = lambda text: None
+    """What ended a child of Postfix's, to the same."""
+
+    def complain(self, level: str, text: str) -> None:
+        """To the log, at "warning" or "fatal"."""
+        (self.fatal if level == "fatal" else self.warn)(text)
 
 
 def attributes(errand: Errand, person: Person | None) -> dict[str, str]:
@@ -208,12 +214,11 @@ class Delivery:
                 while view:
                     view = view[os.write(descriptor, view) :]
             os.lseek(descriptor, 0, os.SEEK_SET)
-            folder = (
+            folder = self._folder(
                 expand_with(
                     settings.command_execution_directory,
                     censored(attributes(self._errand, self._person), settings.execution_directory_expansion_filter),
                 )
-                or settings.queue_directory
             )
             fate, dsn = run_command(
                 command_words(command, settings.local_command_shell if shell is None else shell),
@@ -223,10 +228,16 @@ class Delivery:
                 folder=folder,
                 content=descriptor,
                 time_limit=settings.command_time_limit,
+                complain=self._shop.complain,
             )
         finally:
             os.close(descriptor)
         return command_report(fate, dsn, f"delivered to command: {command}")
+
+    def _folder(self, wanted: str) -> str:
+        """command_execution_directory, or the queue's folder, where whoever runs the command may be there."""
+        queue = self._settings.queue_directory
+        return wanted or (queue if os.access(queue, os.X_OK, effective_ids=True) else "/")
 
     def forward_file(self) -> Report | None:
         """The first of forward_path that is there, carried out; None when there is none."""
@@ -265,8 +276,8 @@ class Delivery:
         command = ""
         try:
             row = wait(self._shop.command_maps.lookup(self._person.login))
-        except TableRetry as retry:
-            return deferred("4.3.0", f"mailbox_command_maps lookup failure: {retry}")
+        except TableRetry:
+            return deferred("4.3.0", "table lookup failure")
         command = row.value if row is not None else settings.mailbox_command
         if command:
             return self.command(command)  # its $NAMES are the shell's

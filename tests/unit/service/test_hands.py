@@ -24,6 +24,4 @@ def test_a_pipe_with_an_unknown_user_is_told_of_when_mail_comes_for_it(tmp_path:
     assert sink.lines == []
     errand = Errand("pipe", "list", ("a@x.test",), "ABC", "s@x.test", "a@x.test", "", 0.0, 20)
     assert workbench.identity(errand) == deferred(UNAVAILABLE.status, UNAVAILABLE.reason)
-    assert sink.lines == [
-        "postfix/keeper: error: transport list is off: master.cf, line 1: unknown username: no-such-user"
-    ]
+    assert sink.lines == ["postfix/pipe: fatal: get_service_attr: unknown username: no-such-user"]

@@ -8,7 +8,7 @@ from posthouse.envelope.envelope import LOCAL_CLIENT, Recipient
 from posthouse.envelope.outcome import Fate
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
 from posthouse.transport.hands import Errand, Report
-from posthouse.transport.pipe import PipeAgent, PipeHands, PipeSettings, parse_pipe, pipe_identity
+from posthouse.transport.pipe import BadMacro, PipeAgent, PipeHands, PipeSettings, parse_pipe, pipe_identity
 
 SETTINGS = PipeSettings(
     export_environment=(),
@@ -36,9 +36,13 @@ def errand(*names: str, **more: object) -> Errand:
     )
 
 
+def hands() -> PipeHands:
+    return PipeHands(SETTINGS, lambda: 0.0, lambda level, text: None, "/etc/postfix/master.cf")
+
+
 def words(line: str, *names: str) -> list[str]:
     command = parse_pipe(line.split(), 1, 10)
-    return PipeHands(SETTINGS, lambda: 0.0).words(command, errand(*names))
+    return hands().words(command, errand(*names))
 
 
 def test_a_word_with_a_recipient_macro_stands_once_for_each_recipient() -> None:
@@ -59,22 +63,38 @@ def test_double_dollar_is_a_dollar() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("user=nobody", "missing argv= attribute"),
-        ("argv=/x", "missing user= attribute"),
+        ("user=nobody", "missing argv= command-line attribute"),
+        ("argv=/x", "missing user= command-line attribute"),
         ("user=nobody colour=red argv=/x", "unknown attribute name: colour=red"),
-        ("flags=Z user=nobody argv=/x", "unknown flag: Z"),
+        ("user=nobody size=abc argv=/x", "get_service_attr: bad size= value: abc"),
+        ("flags=Z user=nobody argv=/x", "unknown flag: Z (ignored)"),
     ],
 )
-def test_a_bad_line_says_what_is_wrong_and_where(line: str, said: str) -> None:
+def test_a_bad_line_says_what_is_wrong(line: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_pipe(line.split(), 7, 10)
-    assert f"master.cf, line 7: {said}" == str(error.value)
+    assert said == str(error.value)
 
 
 def test_root_is_no_user_for_a_command() -> None:
     with pytest.raises(ConfigError) as error:
-        pipe_identity(parse_pipe(["user=root", "argv=/x"], 3, 10), 3)
+        pipe_identity(parse_pipe(["user=root", "argv=/x"], 3, 10))
     assert "root privileges" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("${envid}", 'file /etc/postfix/master.cf: service pip: unknown macro name: "envid"'),
+        ("${user?x}", 'file /etc/postfix/master.cf: service pip: unknown macro name: "user?x"'),
+        ("${sender", 'truncated macro reference: "${sender"'),
+        ("a$", 'empty macro name: "a$"'),
+    ],
+)
+def test_a_macro_that_is_none_is_told_of(word: str, said: str) -> None:
+    with pytest.raises(BadMacro) as bad:
+        words(f"user=nobody argv=/x {word}", "a@p.test")
+    assert said == str(bad.value)
 
 
 class NoHands:
