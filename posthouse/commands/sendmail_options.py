@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from posthouse.envelope.envelope import Notify
-
 LETTERS = "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q:tvx"
 """An option's letter, and ":" when it takes an argument."""
 
@@ -12,7 +10,9 @@ DELIVERY = "m"
 IGNORE = "ignore"
 """-bh, -bH, -q5m: a host status database and queue run times are not kept here; the command ends at once."""
 
-_NOTIFY = {"never": Notify.NEVER, "success": Notify.SUCCESS, "failure": Notify.FAILURE, "delay": Notify.DELAY}
+NEVER = 1
+_NOTIFY = {"never": NEVER, "success": 2, "failure": 4, "delay": 8}
+"""As in envelope/envelope.py, whose import mailq does without."""
 
 
 class UsageError(Exception):
@@ -35,7 +35,8 @@ class SendmailOptions:
     dot_ends: bool = True
     extract: bool = False
     body: str = ""
-    notify: Notify = Notify.NONE
+    notify: int = 0
+    """-N, as a Notify's value."""
     ret: str = ""
     envid: str = ""
     verp: str | None = None
@@ -141,18 +142,18 @@ def parse_options(words: list[Word], recipients: list[str], say: Say, verp_filte
     return options
 
 
-def _notify(argument: str, say: Say) -> Notify:
-    result = Notify.NONE
+def _notify(argument: str, say: Say) -> int:
+    result = 0
     for word in argument.replace(",", " ").split():
         value = _NOTIFY.get(word.lower())
         if value is None:
             say(f'warning: unknown DSN NOTIFY command value "{word}" in "{argument}"')
-            result = Notify.NONE
+            result = 0
             break
         result |= value
-    if result is Notify.NONE or (Notify.NEVER in result and result != Notify.NEVER):
+    if not result or (result & NEVER and result != NEVER):
         say("warning: bad -N option value -- ignored")
-        return Notify.NONE
+        return 0
     return result
 
 

@@ -19,7 +19,7 @@ from posthouse.commands.complaint import log_line, visible
 from posthouse.commands.sendmail_options import SendmailOptions
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
-from posthouse.envelope.envelope import Recipient, Trace
+from posthouse.envelope.envelope import Notify, Recipient, Trace
 from posthouse.host.submission import ABSENT, HandOverFailed, submit
 from posthouse.message.header import scan_fields
 from posthouse.message.header_recipients import header_recipients
@@ -109,6 +109,7 @@ def deliver(options: SendmailOptions, configuration: Configuration) -> int:
         if not given:
             raise Fatal(f"{sender}({uid}): No recipient addresses found in message header")
     content = reading.content
+    notify = Notify(options.notify)
     trace = Trace.NONE
     if options.verify:
         trace = Trace.VERIFY
@@ -117,7 +118,7 @@ def deliver(options: SendmailOptions, configuration: Configuration) -> int:
         trace = Trace.RECORD
     submission = Submission(
         sender=sender,
-        recipients=tuple(Recipient(address, original, options.notify) for address, original in _distinct(given)),
+        recipients=tuple(Recipient(address, original, notify) for address, original in _distinct(given)),
         full_name=_full_name(options, login, gecos),
         local_rewrite=not options.gateway,
         body=options.body,
