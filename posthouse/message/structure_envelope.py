@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 # Addresses of one field. The largest lists in headers have some thousands.
 ADDRESS_LIMIT = 5_000
+# Octets of a field that is tried with the pattern for one plain address, which takes the square of its spaces.
+PLAIN_LIMIT = 500
 # Octets of one field that are looked at.
 FIELD_LIMIT = 1 << 20
 COMMENT_DEPTH = 20
@@ -24,6 +26,12 @@ _FIELD = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
+# An address as nearly all are: a name of words or one quoted string, or none, and a mailbox without oddities.
+_WORD = rb'[^\x00-\x20\x7f-\xff"<>,;:@()\[\]\\.]+'
+_PLAIN = re.compile(
+    rb"[ \t]*(?:(?:(?P<name>" + _WORD + rb"(?: " + _WORD + rb')*)|"(?P<quoted>[^"\\]*)")?[ \t]*(?P<angle><))?'
+    rb"(?P<local>[A-Za-z0-9.+=_-]+)@(?P<domain>[A-Za-z0-9.-]+)(?(angle)>)[ \t]*"
+)
 _PIECE = re.compile(
     rb'(?P<space>[ \t\r\n]+)|(?P<quoted>"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))|(?P<literal>\[[^\]\\]*(?:\\.[^\]\\]*)*\]?)'
     rb'|(?P<special>[<>,;:@().])|(?P<atom>[^ \t\r\n"<>,;:@()\[.]+)',
@@ -126,6 +134,15 @@ class _Address:
 
 def parse_addresses(value: bytes) -> tuple[MessageAddress, ...]:
     """An address list with its groups."""
+    plain = _PLAIN.fullmatch(value) if len(value) <= PLAIN_LIMIT else None
+    if plain is not None:
+        name = plain["name"] or plain["quoted"] or None
+        return (MessageAddress(name, None, plain["local"], plain["domain"]),)
+    return _read_list(value)
+
+
+def _read_list(value: bytes) -> tuple[MessageAddress, ...]:
+    """The same of any list."""
     found: list[MessageAddress] = []
     current = _Address()
     in_group = False

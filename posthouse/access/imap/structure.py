@@ -6,7 +6,8 @@ negative, and a multipart without parts is shown as the text it then is: clients
 Standards: RFC 3501 section 7.4.2; RFC 2045 section 5.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from posthouse.message.structure import Part
 from posthouse.message.structure_envelope import MessageAddress, MessageEnvelope, envelope_of
@@ -14,10 +15,17 @@ from posthouse.wire.imap.response import nstring, string
 
 # No more of a header is looked at for its envelope: it is read on the event loop.
 HEADER_LIMIT = 262_144
+WORD_LIMIT = 64
+
+
+@lru_cache(maxsize=1024)
+def _word(value: str) -> bytes:
+    return string(value.encode("latin-1", "replace"))
 
 
 def _text(value: str) -> bytes:
-    return string(value.encode("latin-1", "replace"))
+    """Most are words that all messages share: types, charsets, encodings."""
+    return _word(value) if len(value) <= WORD_LIMIT else string(value.encode("latin-1", "replace"))
 
 
 def _ntext(value: str | None) -> bytes:
@@ -94,11 +102,24 @@ def messages_inside(root: Part) -> list[Part]:
 
 def format_envelope(envelope: MessageEnvelope) -> bytes:
     """ENVELOPE's value."""
-    members = [nstring(envelope.date), nstring(envelope.subject)]
-    for addresses in (envelope.from_, envelope.sender, envelope.reply_to, envelope.to, envelope.cc, envelope.bcc):
-        members.append(b"(" + b"".join(map(_address, addresses)) + b")" if addresses else b"NIL")
-    members += [nstring(envelope.in_reply_to), nstring(envelope.message_id)]
+    from_ = _addresses(envelope.from_)
+    members = [
+        nstring(envelope.date),
+        nstring(envelope.subject),
+        from_,
+        from_ if envelope.sender is envelope.from_ else _addresses(envelope.sender),
+        from_ if envelope.reply_to is envelope.from_ else _addresses(envelope.reply_to),
+        _addresses(envelope.to),
+        _addresses(envelope.cc),
+        _addresses(envelope.bcc),
+        nstring(envelope.in_reply_to),
+        nstring(envelope.message_id),
+    ]
     return b"(" + b" ".join(members) + b")"
+
+
+def _addresses(addresses: Sequence[MessageAddress]) -> bytes:
+    return b"(" + b"".join(map(_address, addresses)) + b")" if addresses else b"NIL"
 
 
 def _address(address: MessageAddress) -> bytes:
