@@ -245,8 +245,6 @@ class LocalQueueStore:
             self._uncommitted.add(-cost)
         if beside:
             self._forget(shard, new.replaces)
-        elif new.replaces:
-            await self.record([Fate(new.replaces, remove=True)])
 
     async def _own_body(self, shard: Shard, queue_id: str, body: Body) -> Body:
         """The body as this message's own: its content file, a copy of another's, or memory when it is small."""

@@ -148,7 +148,8 @@ class QueueStore(Protocol):
 
     async def enqueue(self, new: NewMessage) -> None:
         """Make a message durable: returns when the commit that holds it is synced. Raises QueueFull, QueueFault.
-        What it replaces goes in the same commit where that can be, else after it."""
+        What it replaces goes in the same commit where that can be; the caller takes it away afterwards all the same,
+        and not before somebody knows that the new one is there: a scan could take it up, and end it, in between."""
 
     async def record(self, fates: Sequence[Fate]) -> None:
         """Make fates durable. Retries a failing commit until it works; never drops one."""

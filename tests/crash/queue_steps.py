@@ -57,16 +57,20 @@ def open_store(folder: str) -> Any:
     return open_queue(f"{folder}/queue", QueueSettings(), ProcessLog(MemorySink(), "postfix/qmgr", 1))
 
 
-async def put(store: LocalQueueStore, body: bytes, promise: Callable[[str, Any], None]) -> QueuedMessage:
+async def put(
+    store: LocalQueueStore, body: bytes, promise: Callable[[str, Any], None], replaces: str = ""
+) -> QueuedMessage:
     queue_id = store.new_queue_id()
     promise("given", queue_id)
+    if replaces:
+        promise("replacing", [replaces, queue_id])
     writer = store.new_content(queue_id)
     for at in range(0, len(body), 50_000):
         writer.write(body[at : at + 50_000])
         await writer.room()
     who = Recipient("a@example.net", "a@example.net")
     message = QueuedMessage(queue_id, 1000.0, Envelope("s@example.com", (who,)), (StoredRecipient(0, who),), len(body))
-    await store.enqueue(NewMessage(message, Content(b"Subject: x\r\n", await writer.finish())))
+    await store.enqueue(NewMessage(message, Content(b"Subject: x\r\n", await writer.finish()), replaces))
     promise("queued", [queue_id, len(body)])
     return message
 
@@ -76,6 +80,8 @@ async def story(folder: str, promise: Callable[[str, Any], None]) -> None:
     small = await put(store, b"small\r\n", promise)
     large = await put(store, LARGE, promise)
     gone = await put(store, LARGE[:-1], promise)
+    large = await put(store, LARGE, promise, large.queue_id)
+    promise("apart", large.queue_id)
     dsn = Dsn("4.4.1", "timed out", "delayed")
     deferred = StoredRecipient(0, small.recipients[0].recipient, RecipientState.PENDING, dsn)
     await store.record([Fate(small.queue_id, (deferred,), State.DEFERRED, 1300.0)])
@@ -85,6 +91,8 @@ async def story(folder: str, promise: Callable[[str, Any], None]) -> None:
     promise("removed", gone.queue_id)
     await store.close()
     store = await open_store(folder)
+    old, large = large, await put(store, LARGE, promise, large.queue_id)  # of another shard by now
+    await store.record([Fate(old.queue_id, remove=True)])
     promise("removing", large.queue_id)
     await store.record([Fate(large.queue_id, remove=True)])
     promise("removed", large.queue_id)
@@ -100,11 +108,18 @@ async def check(folder: str, promises: list[tuple[str, Any]]) -> None:
     found = {message.queue_id: message async for message in store.due(1e12)}
     removing = {value for kind, value in promises if kind == "removing"}
     removed = {value for kind, value in promises if kind == "removed"}
+    replaced = dict(value for kind, value in promises if kind == "replacing")
+    apart = {value for kind, value in promises if kind == "apart"}
     given = {value for kind, value in promises if kind == "given"}
     for kind, value in promises:
         if kind == "queued":
             queue_id, _ = value
-            assert queue_id in found or queue_id in removing, f"{queue_id} was promised and is gone"
+            last, copies = queue_id, [queue_id in found]
+            while last in replaced:
+                beside, last = last not in apart, replaced[last]
+                copies.append(last in found)
+                assert not beside or sum(copies[-2:]) < 2, f"{queue_id} is there twice"
+            assert any(copies) or last in removing, f"{queue_id} was promised and is gone"
         if kind == "deferred":
             message = found.get(value)
             assert message is None or message.state is State.DEFERRED, f"{value}: its deferral is forgotten"
