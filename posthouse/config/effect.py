@@ -110,6 +110,7 @@ def acting_parameters() -> frozenset[str]:
     names: set[str] = set()
     renamed: set[str] = set()
     prefixes: set[str] = set()
+    spelled: set[str] = set()
     for folder, _, files in os.walk(ROOT):
         for file in files:
             path = os.path.join(folder, file)
@@ -125,10 +126,14 @@ def acting_parameters() -> frozenset[str]:
             names |= reads.fields | reads.direct | (reads.listed if reads.loops else set())
             renamed |= reads.fields
             prefixes.update(word for word in reads.texts if word.endswith("_"))
+            if reads.fields:
+                spelled.update(word for word in reads.texts if word in PARAMETERS)
     names |= _read_by_config()
     for first, second in TWINS:
         if second in prefixes:
             names |= {second + name.removeprefix(first) for name in renamed if name.startswith(first)}
+            # Some differ in more than the prefix: their file spells them out.
+            names |= {word for word in spelled if word.startswith(second)}
     # Read only to refuse: setting one of these does not make its part act.
     return frozenset(_with_what_they_mention(names)) - REFUSED.keys()
 

@@ -285,6 +285,16 @@ CASES: dict[str, Case] = {
     "tlsmayclose": Case({"EHLO": _offer("STARTTLS"), "STARTTLS": CLOSE}, transport="may"),
     "tlsnote": Case({"EHLO": _offer("STARTTLS")}, transport="note"),
     "tlspolicy": Case({"EHLO": _offer("PIPELINING")}, transport="policy"),
+    "authcached4": Case({"EHLO": _offer("AUTH PLAIN"), "AUTH": "454 4.7.8 wrong"}, transport="authcache4", times=2),
+    "authcached5": Case({"EHLO": _offer("AUTH PLAIN"), "AUTH": "534 5.7.8 wrong"}, transport="authcache5", times=2),
+    "policybad": Case({}, transport="policybad"),
+    "persite": Case({}, transport="persite"),
+    "persitemay": Case({"EHLO": _offer("STARTTLS"), "STARTTLS": "454 4.7.0 no"}, transport="persitemay"),
+    "persitemust": Case({}, transport="persitemust"),
+    "persitenopeer": Case({}, transport="persitenopeer"),
+    "persitebad": Case({}, transport="persitebad"),
+    "persitenone": Case({"EHLO": _offer("STARTTLS")}, transport="persitenone"),
+    "persiteother": Case({"EHLO": _offer("STARTTLS"), "STARTTLS": "454 4.7.0 no"}, transport="persiteother"),
     # connections that are kept
     "kept": Case({}, transport="keeping", times=3),
     "keptcount": Case({}, transport="keepingtwo", times=3),
@@ -296,6 +306,22 @@ CASES: dict[str, Case] = {
     "kept3": Case({"DOT": "354 what"}, transport="keeping", times=2),
     "keptlmtp": Case({"LHLO": _offer("PIPELINING")}, TRIPLE, transport="keepinglmtp", times=2),
     # LMTP
+    "lmtpsuccess": Case({"LHLO": _offer("PIPELINING")}, transport="lmtp", rcpt=" NOTIFY=SUCCESS"),
+    "lmtpfinal": Case({"LHLO": _offer("PIPELINING")}, transport="finallmtp", rcpt=" NOTIFY=SUCCESS"),
+    "lmtpfinaldsn": Case({"LHLO": _offer("DSN")}, transport="finallmtp", rcpt=" NOTIFY=SUCCESS"),
+    "lmtpnames": Case({"LHLO": _offer("PIPELINING", "DSN")}, transport="nameslmtp"),
+    "lmtpslow": Case({"LHLO": NOTHING}, transport="nameslmtp"),
+    "lmtpauth": Case({"LHLO": _offer("AUTH PLAIN")}, transport="authlmtp"),
+    "lmtpgarbage": Case({"LHLO": _offer("PIPELINING"), "MAIL": "what\n250 ok"}, transport="lmtp"),
+    "lmtpehlo": Case({"LHLO": "250 host.pair.test"}, transport="lmtp"),
+    "lmtppix": Case({"LHLO": _offer("PIPELINING"), "greeting": "220 ***"}, transport="lmtp"),
+    "lmtpline": Case({"LHLO": _offer("PIPELINING")}, content="Subject: x\n\n" + "a" * 3000 + "\n", transport="lmtp"),
+    "lmtpeight": Case({"LHLO": _offer("PIPELINING")}, mail=" BODY=8BITMIME", content=EIGHT_BIT, transport="lmtp"),
+    "lmtpdotclose": Case({"LHLO": _offer("PIPELINING"), "DOT": CLOSE}, TRIPLE, transport="lmtp"),
+    "lmtpnorcpt": Case(
+        {"LHLO": _offer("PIPELINING"), "RCPT": "550 5.1.1 no", "DATA": "503 5.5.1 no"}, transport="lmtp"
+    ),
+    "lmtpnorcpt354": Case({"LHLO": _offer("PIPELINING"), "RCPT": "550 5.1.1 no"}, transport="lmtp"),
     "lmtp": Case({"LHLO": _offer("PIPELINING")}, TRIPLE, transport="lmtp"),
     "lmtpmixed": Case(
         {"LHLO": _offer("PIPELINING"), "DOT": ("250 2.0.0 Ok", "450 4.2.2 full", "550 5.2.2 full")},
@@ -369,6 +395,22 @@ TRANSPORTS = {
     " -o smtp_sasl_security_options=noanonymous,noplaintext",
     "authsender": "smtp -o smtp_sasl_auth_enable=yes -o smtp_sender_dependent_authentication=yes"
     " -o smtp_sasl_password_maps=inline:{{own@from.test=own:secret}} -o smtp_sasl_security_options=noanonymous",
+    "authcache4": "smtp -o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:secret4"
+    " -o smtp_sasl_security_options=noanonymous -o smtp_sasl_auth_cache_name=proxy:btree:@folder@/data/sasl",
+    "authcache5": "smtp -o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:secret5"
+    " -o smtp_sasl_security_options=noanonymous -o smtp_sasl_auth_cache_name=proxy:btree:@folder@/data/sasl",
+    "policybad": "smtp -o smtp_tls_policy_maps=static:nonsense",
+    "persite": "smtp -o smtp_tls_security_level= -o smtp_tls_per_site=static:MUST",
+    "persitemay": "smtp -o smtp_tls_security_level= -o smtp_tls_per_site=inline:{127.0.0.1=MAY}",
+    "persitemust": "smtp -o smtp_tls_security_level= -o smtp_tls_per_site=inline:{127.0.0.1=MUST}",
+    "persitenopeer": "smtp -o smtp_tls_security_level= -o smtp_tls_per_site=inline:{127.0.0.1=must_nopeermatch}",
+    "persitebad": "smtp -o smtp_tls_security_level= -o smtp_tls_per_site=inline:{127.0.0.1=nonsense}",
+    "persitenone": "smtp -o smtp_use_tls=yes -o smtp_tls_security_level= -o smtp_tls_per_site=inline:{127.0.0.1=NONE}",
+    "persiteother": "smtp -o smtp_use_tls=yes -o smtp_tls_security_level= -o smtp_tls_per_site=inline:{x=NONE}",
+    "finallmtp": "lmtp -o lmtp_assume_final=yes",
+    "nameslmtp": "lmtp -o lmtp_lhlo_name=lhlo.test -o lmtp_lhlo_timeout=1 -o lmtp_discard_lhlo_keywords=dsn",
+    "authlmtp": "lmtp -o lmtp_sasl_auth_enable=yes -o lmtp_sasl_password_maps=static:joe:secret"
+    " -o lmtp_sasl_security_options=noanonymous",
     "encrypt": "smtp -o smtp_tls_security_level=encrypt",
     "may": "smtp -o smtp_tls_security_level=may",
     "note": "smtp -o smtp_tls_note_starttls_offer=yes",

@@ -7,10 +7,10 @@ on the wire. An answer that ends in CLOSE ends the connection after it; after NO
 
 import contextlib
 import re
-import socket
 import socketserver
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 CLOSE = "<close>"
@@ -122,18 +122,16 @@ class _UnixServer(socketserver.ThreadingUnixStreamServer):
 def scripted_servers(scripts: Mapping[str, Mapping[str, Answer]]) -> Iterator[dict[str, Heard]]:
     """One server for each script, on ports of 127.0.0.1."""
     with contextlib.ExitStack() as stack:
-        found = {}
+        found: dict[str, Heard] = {}
+        servers: list[_Server] = []
         for name, script in scripts.items():
             server = stack.enter_context(_Server(("127.0.0.1", 0), _Session))
             heard = found[name] = Heard(name, server.server_address[1], script)
             server.heard = heard  # type: ignore[attr-defined]  # read above
-            threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
-            stack.callback(server.shutdown)
-        yield found
-
-
-def unused_port() -> int:
-    """A port where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+            servers.append(server)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield found
+        finally:  # all at once: each looks twice a second whether it is to end
+            with ThreadPoolExecutor(max(1, len(servers))) as threads:
+                list(threads.map(_Server.shutdown, servers))

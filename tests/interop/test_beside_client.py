@@ -24,6 +24,7 @@ smtp_connection_cache_on_demand = no
 smtputf8_enable = yes
 maximal_queue_lifetime = 1d
 relay_domains = static:yes
+proxy_write_maps = proxy:btree:@folder@/data/sasl
 smtpd_client_connection_count_limit = 0
 disable_vrfy_command = yes
 notify_classes = protocol
@@ -173,7 +174,8 @@ def _scripts() -> dict[str, dict[str, Answer]]:
 @pytest.fixture(scope="module")
 def played() -> Iterator[dict[str, tuple[Played, Played]]]:
     """Every case, on both sides: theirs and ours."""
-    master = "".join(f"{name} unix - - n - - {command}\n" for name, command in TRANSPORTS.items())
+    master = "proxywrite unix - - n - 1 proxymap\n"
+    master += "".join(f"{name} unix - - n - - {command}\n" for name, command in TRANSPORTS.items())
     with contextlib.ExitStack() as stack:
         sides = stack.enter_context(pair(MAIN_CF, master, FILES))
         servers = [stack.enter_context(scripted_servers(_scripts())) for _ in sides]

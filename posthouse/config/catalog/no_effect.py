@@ -10,6 +10,10 @@ _BERKELEY = "tables are not made with Berkeley DB's own library"
 _SET_GID = "submission needs no set-gid program: the kernel tells who is calling"
 _OLD_CIPHERS = "TLS libraries of today have no export ciphers"
 _TICKETS = "TLS sessions are resumed by tickets, which need no table on the server"
+_DSA = "TLS libraries of today have no ciphers for DSA certificates"
+_KEPT_IN_TLS = "connections in TLS are kept and used again as all others are"
+_OWN_SASL = "the SASL mechanisms of the client are its own: no library is asked"
+_RENEGOTIATION = "the renegotiation that it guards against is refused by TLS libraries of today"
 _DEBUG = "it is an aid for debugging the original's source code"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
@@ -61,6 +65,13 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     ),
     _SET_GID: ("setgid_group",),
     _OLD_CIPHERS: ("smtpd_tls_dh512_param_file",),
+    _DSA: (
+        *("smtp_tls_dcert_file", "smtp_tls_dkey_file", "lmtp_tls_dcert_file", "lmtp_tls_dkey_file"),
+        *("smtpd_tls_dcert_file", "smtpd_tls_dkey_file", "postscreen_tls_dcert_file", "postscreen_tls_dkey_file"),
+    ),
+    _KEPT_IN_TLS: ("smtp_tls_connection_reuse", "lmtp_tls_connection_reuse"),
+    _OWN_SASL: ("smtp_sasl_type", "smtp_sasl_path", "lmtp_sasl_type", "lmtp_sasl_path"),
+    _RENEGOTIATION: ("smtp_tls_block_early_mail_reply", "lmtp_tls_block_early_mail_reply"),
     _DEBUG: (
         *("debugger_command", "dont_remove", "fault_injection_code", "backwards_bounce_logfile_compatibility"),
         *("sun_mailtool_compatibility", "process_id", "process_name"),

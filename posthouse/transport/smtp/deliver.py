@@ -92,7 +92,7 @@ class SmtpAgent:
             self._port = parse_port(settings.smtp_tcp_port)
         except NexthopError as error:
             raise ConfigError(str(error)) from error
-        self._policies = Policies(settings, policy_maps)
+        self._policies = Policies(settings, policy_maps, lookups.sites, "lmtp" if lmtp else "smtp")
         self._passwords = password_maps
         self._kept = lookups.kept
         self._dane = None if resolver is None else Dane(resolver, settings.tls_dane_digests, log)
@@ -164,6 +164,7 @@ class SmtpAgent:
                 maps(settings.smtp_reply_filter, "reply_filter"),
                 maps(settings.smtp_pix_workaround_maps, "pix_workaround_maps"),
                 maps(settings.smtp_discard_ehlo_keyword_address_maps, "discard_ehlo_keyword_address_maps"),
+                maps(settings.smtp_tls_per_site, "tls_per_site"),
                 open_match_list(kept, configuration, f"{prefix}_connection_cache_destinations") if kept else None,
             ),
             outgoing=Outgoing.open(configuration, log, Generic.open(configuration, rename), prefix),
@@ -250,7 +251,7 @@ class SmtpAgent:
     async def _open(self, candidate: Candidate, nexthop: Nexthop, progress: Progress) -> Connection | None:
         """A connection to a host, or None with the reason noted."""
         try:
-            policy = await self._policies.policy(nexthop)
+            policy = await self._policies.policy(nexthop, candidate.host)
             if policy.level in ("dane", "dane-only"):
                 assert self._dane is not None, "DANE needs DNS"
                 applied = await self._dane.apply(policy, candidate, nexthop)
@@ -269,8 +270,10 @@ class SmtpAgent:
             progress.site_trouble(Dsn("4.3.0", f"{error}"), "none", self._log, more=False)
             return None
         except PolicyError as error:
-            self._log.warning(f"TLS policy table, nexthop {nexthop.text}: {error}")
-            progress.site_trouble(Dsn("4.7.5", "client TLS configuration problem"), "none", self._log, more=False)
+            problem = "client TLS configuration problem"
+            self._log.warning(f"{error}")
+            self._log.warning(f"TLS policy lookup for {nexthop.text}/{candidate.host}: {problem}")
+            progress.site_trouble(Dsn("4.7.5", problem), "none", self._log, more=False)
             return None
         detect_loop = not self._lmtp and candidate.port == self._port
         try:

@@ -59,6 +59,8 @@ class Exchange:
         self._quote = settings.smtp_quote_rfc821_envelope
         self._as_it_is = settings.disable_mime_output_conversion
         self._lmtp = lmtp
+        # RFC 3464 section 2.3.3: an LMTP server that says nothing of DSN may be the last one.
+        self._action = "delivered" if lmtp and settings.lmtp_assume_final else "relayed"
         self._timeouts = {
             Step.MAIL: settings.smtp_mail_timeout,
             Step.RCPT: settings.smtp_rcpt_timeout,
@@ -124,6 +126,9 @@ class Exchange:
                         await self._send_content(connection, request, transaction)
                     if transcript is not None:
                         transcript.sent(b".")
+                    if transaction.unanswered:
+                        connection.closing = True  # who takes content for nobody may answer all the same
+                        break
                 step = transaction.step
                 reply = await connection.reply(self._timeouts[step], WHILE[step])
                 if connection.closing and kept and not transaction.started:
@@ -263,7 +268,7 @@ class Exchange:
                 return _refused(final, connection, Step.DOT)
             notify = queued.recipient.notify
             passed_on = connection.offer.dsn and notify is not Notify.NONE and notify & Notify.SUCCESS
-            action = PASSED_ON if passed_on else "relayed"
+            action = PASSED_ON if passed_on else self._action
             words = said(final)
             return Dsn(final.enhanced_status, words, action, "smtp", words, "dns", connection.candidate.host)
         data = transaction.data_reply

@@ -25,7 +25,7 @@ from posthouse.transport.smtp.login import Login, PasswordMaps
 from posthouse.transport.smtp.nexthop import Nexthop
 from posthouse.transport.smtp.pix import NONE, Pix, is_pix
 from posthouse.transport.smtp.reasons import SiteFailed, TlsRejected, failed_status, remote, said, soften
-from posthouse.transport.smtp.sasl import log_in, note_offer
+from posthouse.transport.smtp.sasl import RefusedLogins, log_in, note_offer
 from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.transport.smtp.tls_policy import Contexts, TlsPolicy, certificate_fits
 from posthouse.transport.smtp.tls_sessions import TlsSessions
@@ -59,6 +59,8 @@ class Lookups:
     """smtp_pix_workaround_maps."""
     discard: PasswordMaps | None = None
     """smtp_discard_ehlo_keyword_address_maps."""
+    sites: PasswordMaps | None = None
+    """smtp_tls_per_site."""
     kept: Destinations | None = None
     """smtp_connection_cache_destinations."""
 
@@ -91,6 +93,7 @@ class Opener:
         self._lmtp = lmtp
         self._lookups = lookups
         self._watched = watched
+        self._refused = RefusedLogins(settings, clock)
         self._pix = Pix(settings, lookups.pix, log, time)
         self._discard = frozenset(word.lower() for word in settings.smtp_discard_ehlo_keywords)
         self._sessions = TlsSessions(settings, log, clock, "lmtp" if lmtp else "smtp")
@@ -199,7 +202,7 @@ class Opener:
         self._sessions.keep(nexthop, candidate, policy, connection.stream)
         if login is not None and connection.offer.mechanisms is not None:
             verified = policy.level in AUTHENTICATED
-            await log_in(connection, login, settings, self._log, verified=verified)
+            await log_in(connection, login, settings, self._log, self._refused, verified=verified)
 
     async def _hello(self, connection: Connection, nexthop: Nexthop, extended: bool, detect_loop: bool) -> None:
         settings = self._settings

@@ -72,10 +72,15 @@ class Outgoing:
     ) -> "Outgoing | None":
         """From main.cf, by the names of "smtp" or "lmtp"; None where nothing is to be done."""
         found: dict[str, ContentChecks] = {}
-        for kind in ("header_checks", "mime_header_checks", "nested_header_checks", "body_checks"):
-            parameter = f"{prefix}_{kind}"
-            value = configuration.value(parameter)
+        values = {
+            "header_checks": configuration.value(f"{prefix}_header_checks"),
+            "mime_header_checks": configuration.value(f"{prefix}_mime_header_checks"),
+            "nested_header_checks": configuration.value(f"{prefix}_nested_header_checks"),
+            "body_checks": configuration.value(f"{prefix}_body_checks"),
+        }
+        for kind, value in values.items():
             if value:
+                parameter = f"{prefix}_{kind}"
                 maps = open_maps(value, configuration, parameter)
                 found[kind] = ContentChecks(parameter, configuration.origin(parameter), maps, log)
         if generic is None and not found:

@@ -51,6 +51,7 @@ class SmtpSettings:
     disable_mime_output_conversion: bool
     smtp_send_dummy_mail_auth: bool
     smtp_send_xforward_command: bool
+    lmtp_assume_final: bool
     smtp_quote_rfc821_envelope: bool
     smtp_reply_filter: str
     smtp_discard_ehlo_keyword_address_maps: str
@@ -89,6 +90,8 @@ class SmtpSettings:
     smtp_sasl_tls_verified_security_options: tuple[str, ...]
     smtp_sasl_mechanism_filter: tuple[str, ...]
     smtp_sasl_auth_soft_bounce: bool
+    smtp_sasl_auth_cache_name: str
+    smtp_sasl_auth_cache_time: int
 
     # TLS
     smtp_tls_security_level: str
@@ -96,6 +99,7 @@ class SmtpSettings:
     smtp_enforce_tls: bool
     smtp_tls_enforce_peername: bool
     smtp_tls_policy_maps: str
+    smtp_tls_per_site: str
     smtp_tls_wrappermode: bool
     smtp_tls_CAfile: str
     smtp_tls_CApath: str

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 LEVELS = ("none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure")
 MANDATORY = frozenset(LEVELS[2:])
+SITE_LEVELS = {"NONE": "none", "MAY": "may", "MUST_NOPEERMATCH": "encrypt", "MUST": "verify"}
+"""Words of smtp_tls_per_site."""
+SITE_ORDER = ("", "may", "none", "encrypt", "verify")
+"""Which of two levels counts: the later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,17 +261,43 @@ class KeyLookup(Protocol):
 class Policies:
     """smtp_tls_security_level and smtp_tls_policy_maps together. Raises ConfigError for an unusable level."""
 
-    def __init__(self, settings: SmtpSettings, maps: KeyLookup | None) -> None:
+    def __init__(
+        self, settings: SmtpSettings, maps: KeyLookup | None, sites: KeyLookup | None = None, prefix: str = "smtp"
+    ) -> None:
+        """`sites`: smtp_tls_per_site, the older form, asked where there are no policy maps."""
         self._settings = settings
         self._base = base_policy(default_level(settings), settings)
         self._maps = maps
+        self._sites = sites
+        self._prefix = prefix
 
-    async def policy(self, nexthop: Nexthop) -> TlsPolicy:
-        """What this destination gets. Raises PolicyError and TableRetry."""
+    async def policy(self, nexthop: Nexthop, host: str) -> TlsPolicy:
+        """What this host of this destination gets. Raises PolicyError and TableRetry."""
         if self._maps is None:
-            return self._base
+            return self._base if self._sites is None else await self._of_site(self._sites, nexthop, host)
         for key in policy_keys(nexthop):
             row = await self._maps.lookup(key)
             if row is not None:
-                return parse_policy(row.value, self._settings)
+                try:
+                    return parse_policy(row.value, self._settings)
+                except PolicyError as error:
+                    where = f'{self._prefix}_tls_policy_maps, next-hop destination "{key}"'
+                    raise PolicyError(f"{where}: {error}") from None
         return self._base
+
+    async def _of_site(self, sites: KeyLookup, nexthop: Nexthop, host: str) -> TlsPolicy:
+        """smtp_tls_per_site for the destination and for the host: the stricter row counts, and NONE before MAY."""
+        level = ""
+        names = {(nexthop.path or nexthop.host).lower(): "next-hop destination"}
+        names.setdefault(host.lower(), "server hostname")
+        for name, kind in names.items():
+            row = await sites.lookup(name)
+            if row is None:
+                continue
+            found = SITE_LEVELS.get(row.value.upper())
+            if found is None:
+                raise PolicyError(f"{self._prefix}_tls_per_site: unknown TLS policy '{row.value}' for {kind} {name}")
+            level = max(level, found, key=SITE_ORDER.index)
+        if not level or (level == "may" and self._base.mandatory):
+            return self._base
+        return base_policy(level, self._settings)

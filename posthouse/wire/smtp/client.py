@@ -153,13 +153,19 @@ class Transaction:
         mail = self.mail_reply
         return self.content_wanted and (not self._accepted or mail is None or mail.code // 100 != 2)
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether no reply will come to what was sent."""
+        return not self._awaited
+
     def end_content(self) -> bytes:
         """The final dot, after content that ended in CRLF (or after none)."""
         assert self.content_wanted, "content before 354"
         self.content_wanted = False
         self.dotted = True
-        if self._lmtp and self._accepted:
+        if self._lmtp:
             self._awaited.extend([(Step.DOT, number) for number in self._accepted])
+            self.done = not self._awaited  # RFC 2033 section 4.2: a reply for each recipient, so none for nobody
         else:
             self._awaited.append((Step.DOT, 0))
         return b".\r\n"

@@ -577,6 +577,22 @@ async def test_a_refused_login_defers_as_postfix_says_it(sinks):
     assert sink.lines == ["EHLO mail.example.com", "AUTH PLAIN AHVzZXIAc2VjcmV0", "QUIT"]
 
 
+async def test_a_refused_login_is_not_tried_again_for_a_while(sinks):
+    sink = await started(Script(keywords=("AUTH PLAIN",), logins={"joe": "other"}), sinks)
+    h = house(
+        {"192.0.2.1": sink.port},
+        passwords=FakeMaps({"192.0.2.1": "joe:secret"}),
+        smtp_sasl_auth_enable=True,
+        smtp_sasl_auth_cache_name="proxy:btree:/x",
+        smtp_sasl_auth_cache_time=100,
+    )
+    outcomes = [(await h.agent.deliver(request("b@far.example")))[0] for _ in range(2)]
+    reason = "authentication failed; server 192.0.2.1 said: 535 5.7.8 Error: authentication failed"
+    assert [outcome.dsn.status for outcome in outcomes] == ["4.7.8", "4.7.8"]
+    assert outcomes[1].dsn.reason == f"SASL [CACHED] {reason}"
+    assert sum(line.startswith("AUTH") for line in sink.lines) == 1
+
+
 async def test_no_plaintext_login_without_leave(sinks):
     sink = await started(Script(keywords=("AUTH PLAIN LOGIN",), logins={"user": "secret"}), sinks)
     h = house(
