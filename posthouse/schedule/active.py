@@ -15,6 +15,7 @@ class ActiveMessage:
         "active_time",
         "changed",
         "concluding",
+        "flushed",
         "message",
         "pending",
         "recipients",
@@ -24,8 +25,10 @@ class ActiveMessage:
         "wish",
     )
 
-    def __init__(self, message: QueuedMessage, active_time: float) -> None:
+    def __init__(self, message: QueuedMessage, active_time: float, *, flushed: bool = False) -> None:
         self.message = message
+        self.flushed = flushed
+        """Whether somebody asked for this attempt (postqueue -f, -i or -s)."""
         self.active_time = active_time
         self.recipients: list[StoredRecipient] = list(message.recipients)
         self.changed: set[int] = set()

@@ -97,7 +97,7 @@ class QueueControl:
     def _take_up(self, message: QueuedMessage) -> int:
         if message.queue_id in self._schedule.active or not self._schedule.has_room():
             return 0
-        self._schedule.activate(message)
+        self._schedule.activate(message, flushed=True)
         return 1
 
     async def operate(

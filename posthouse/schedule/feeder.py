@@ -7,6 +7,7 @@ later, so no more is remembered than a page of each scan lasts: a queue of a mil
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,8 +31,8 @@ class Intaker(Protocol):
     def active(self) -> "Collection[str]":
         """The ids of active messages."""
 
-    def activate(self, message: QueuedMessage) -> None:
-        """Make a message active."""
+    def activate(self, message: QueuedMessage, *, flushed: bool = False) -> None:
+        """Make a message active; `flushed`: somebody asked for it, so that defer_transports are tried as well."""
 
     async def fresh(self, queue_id: str) -> QueuedMessage | None:
         """A message's row as it is now."""
@@ -43,10 +44,11 @@ class Intaker(Protocol):
 class _Scan:
     """One scan under way, and how many of its messages were looked at since the memory of settled ones was renewed."""
 
-    __slots__ = ("messages", "seen")
+    __slots__ = ("flush", "messages", "seen")
 
-    def __init__(self, messages: AsyncIterator[QueuedMessage]) -> None:
+    def __init__(self, messages: AsyncIterator[QueuedMessage], *, flush: bool) -> None:
         self.messages = messages
+        self.flush = flush
         self.seen = 0
 
 
@@ -146,7 +148,8 @@ class Feeder:
             self._wanted.setdefault(State.INCOMING, None)
         for state in list(self._wanted):
             if state not in self._scans:
-                self._scans[state] = _Scan(self._schedule.scan((state,), self._wanted.pop(state)))
+                until = self._wanted.pop(state)
+                self._scans[state] = _Scan(self._schedule.scan((state,), until), flush=until == math.inf)
 
     async def _take_one(self, state: State) -> None:
         """Take up the next message of a scan, or close the scan."""
@@ -164,7 +167,7 @@ class Feeder:
                 if self._taken(message.queue_id):
                     continue
                 message = fresh
-            self._schedule.activate(message)
+            self._schedule.activate(message, flushed=scan.flush)
             return
         del self._scans[state]
         if not self._scans:

@@ -187,9 +187,9 @@ class Schedule:
             return
         self.activate(message)
 
-    def activate(self, message: QueuedMessage) -> None:
-        """Make a message active."""
-        active = ActiveMessage(message, self.clock.now())
+    def activate(self, message: QueuedMessage, *, flushed: bool = False) -> None:
+        """Make a message active; `flushed`: somebody asked for it, so that defer_transports are tried as well."""
+        active = ActiveMessage(message, self.clock.now(), flushed=flushed)
         self.active[message.queue_id] = active
         self.recipients += len(message.recipients)
         anew = message.requeued and self._anew is not None
@@ -246,7 +246,7 @@ class Schedule:
         for route in routes:
             stored, name, address = route.stored, route.transport, route.recipient
             transport = self._transports.get(name)
-            if name in self.settings.defer_transports:
+            if name in self.settings.defer_transports and not active.flushed:
                 self._chronicle.refuse(active, (stored,), TRANSPORT_DEFERRED)
                 continue
             if transport is None:

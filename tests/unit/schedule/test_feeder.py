@@ -19,7 +19,7 @@ class FakeSchedule:
     def has_room(self) -> bool:
         return len(self.active) < self.room
 
-    def activate(self, message: QueuedMessage) -> None:
+    def activate(self, message: QueuedMessage, *, flushed: bool = False) -> None:
         self.active.add(message.queue_id)
         self.taken.append(message.queue_id)
 

@@ -308,6 +308,19 @@ async def test_defer_transports_are_not_asked(make) -> None:
     assert "dsn=4.3.2, status=deferred (deferred transport)" in house.sink.lines[1]
 
 
+async def test_a_flush_asks_defer_transports_too(make) -> None:
+    house = await make(defer_transports=("smtp",))
+    await house.send("a@example.net")
+    await house.quiet()
+    house.schedule.feeder.run_queue(incoming=True, deferred=True, until=float("inf"))
+    await house.fed()
+    await house.quiet()
+    assert len(house.agent.requests) == 1
+    await house.send("b@example.net")
+    await house.quiet()
+    assert len(house.agent.requests) == 1  # the flush is over
+
+
 async def test_a_message_expires_only_after_an_attempt(make) -> None:
     house = await make(maximal_queue_lifetime=1000)
     house.agent.answer = lambda a: (Fate.DEFERRED, LATER, False)
