@@ -86,13 +86,13 @@ def parse_options(tool: Tool, arguments: list[str]) -> Options:
         "-m": "mime",
         "-o": "keep_root",
         "-p": "plain_mode",
-        "-r": "replace",
         "-v": "verbose",
-        "-w": "quiet",
     }
     for option, value in pairs:
         if option in switches:
             setattr(options, switches[option], True)
+        elif option in ("-r", "-w"):  # the last one counts
+            options.replace, options.quiet = option == "-r", option == "-w"
         elif option == "-c":
             options.directory = value
         elif option == "-f":

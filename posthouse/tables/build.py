@@ -12,11 +12,13 @@ from contextlib import contextmanager, suppress
 
 from posthouse.host.durable import sync_folder
 from posthouse.tables.fold import fold_key, is_utf8, key_bytes, key_text
-from posthouse.tables.keyed_file import SUFFIX, open_store, write_keyed_file
+from posthouse.tables.keyed_file import LMDB_KEY_LIMIT, SUFFIX, open_store, write_keyed_file
 from posthouse.tables.open import KEYED, TYPES
 from posthouse.tables.source_text import Entry
 from posthouse.tables.table import TableError
 from posthouse.tables.warning import warn
+
+WRONG_LMDB_KEY = "MDB_BAD_VALSIZE: Unsupported size of key/DB name/data, or wrong DUPFIXED size"
 
 MODE = 0o644
 """Of a new file, before the source's own restrictions."""
@@ -46,11 +48,13 @@ class Build:
         self._nul = (kind != "cdb") if nul is None else nul
         self._asked = nul
         self._loaded: bool | None = None
+        self._incremental = False
         self._replace = replace
         self._quiet = quiet
 
     def load(self) -> None:
         """Begin with what the file holds; with nothing when there is none. Raises TableError."""
+        self._incremental = True
         try:
             store = open_store(self.kind, self.file)
         except FileNotFoundError:
@@ -76,6 +80,10 @@ class Build:
                 where = self.file if SUFFIX[self.kind] == ".db" else self.file.removesuffix(SUFFIX[self.kind])
                 warn(f'{"lmdb:" if self.kind == "lmdb" else ""}{where}: duplicate entry: "{key_text(key)}"')
             return
+        if self.kind == "lmdb" and not 0 < len(key) + self._nul <= LMDB_KEY_LIMIT:
+            if self._incremental:
+                self.write(None)  # as Postfix, which adds row by row then
+            raise TableError(f"error updating lmdb:{self.file.removesuffix(SUFFIX['lmdb'])}: {WRONG_LMDB_KEY}")
         self.rows[key] = key_bytes(value or "")
 
     def remove(self, key: str) -> bool:

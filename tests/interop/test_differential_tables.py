@@ -59,6 +59,10 @@ def same(argv: list[str], data: bytes = b"", *, ordered: bool = True) -> Ran:
         ran._replace(err=tuple(PCRE_WORDS.sub("", line) for line in ran.err))
         for ran in (theirs(argv, data), ours(argv, data))
     )
+    if "-q" in argv and "-" in argv and any("fatal: " in line for line in expected.err):
+        # Postfix loses what it has found and not yet written: docs/differences.md.
+        assert found.out.startswith(expected.out), (argv, expected.out, found.out)
+        found = found._replace(out=expected.out)
     if not ordered:
         expected, found = (ran._replace(out=b"\n".join(sorted(ran.out.split(b"\n")))) for ran in (expected, found))
     agree(argv, expected, found)
@@ -77,7 +81,7 @@ def build(tool: str, folder: Path, kind: str, text: str, flags: Sequence[str], d
     path = folder / "source"
     write(path, text)
     file = Path(f"{path}{KEYED[kind]}")
-    listed: list[list[bytes]] = []
+    listed: list[Ran] = []
     said: list[Ran] = []
     argv = [tool, "-c", str(folder), *flags, f"{kind}:{path}"]
     for run in (theirs, ours):
@@ -92,9 +96,10 @@ def build(tool: str, folder: Path, kind: str, text: str, flags: Sequence[str], d
                 # Postfix's cdb files keep all rows of a key, of which only the first is ever found.
                 rows = list({row.partition(b"\t")[0]: row for row in reversed(rows)}.values())
             rows.sort()
-            listed.append([str(ran.status).encode(), *rows])
+            listed.append(ran._replace(out=b"\n".join(rows)))
     agree(argv, said[0], said[1])
-    assert all(one == listed[0] for one in listed), (argv, text, listed)
+    for one in listed:
+        agree([*argv, "and then -s"], listed[0], one)
 
 
 MAKING = ("-f", "-w", "-r", "-u", "-N", "-n", "-o", "-p")
@@ -147,7 +152,7 @@ def test_files_are_changed_alike(folder: Path, kind: str) -> None:
             left.append(b"\n".join(sorted(theirs([*command, "-s", spec]).out.split(b"\n"))))
         for step, (expected, found) in enumerate(zip(*said, strict=True)):
             agree([*command, f"step {step}", spec], expected, found)
-        assert left[0] == left[1]
+        agree([*command, "-s", spec], *(Ran(0, rows, ()) for rows in left))
 
     check()
 
