@@ -14,6 +14,7 @@ recipients of copies and for the log lines.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from posthouse.address.verp import verp_sender
 from posthouse.bounce.prose import POSTMASTER_SUBJECT, Kind, prose
@@ -88,6 +89,9 @@ class BounceNotices:
     async def failed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         """Non-delivery."""
         sender = message.envelope.sender
+        recipients = [one for recipient in recipients for one in await self._told_owners(message, content, recipient)]
+        if not recipients:
+            return
         classes = self._settings.notify_classes
         if sender.lower() == self._double_bounce.lower():
             self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
@@ -113,6 +117,24 @@ class BounceNotices:
             await self._to_postmaster(Kind.FAILURE, to, message, content, recipients, whole=False)
 
     async def delayed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
+    async def _told_owners(
+        self, message: QueuedMessage, content: Content, recipient: StoredRecipient
+    ) -> list[StoredRecipient]:
+        """What failed of a recipient that is the sender's to know; owners of aliases are told here, each of one."""
+        if not recipient.failures:
+            return [recipient]
+        found: list[StoredRecipient] = []
+        for failure in recipient.failures:
+            one = replace(recipient, dsn=failure.dsn, log_recipient=failure.address, failures=())
+            if not failure.owner:
+                found.append(one)
+                continue
+            one = replace(one, recipient=Recipient(recipient.recipient.address))
+            limit = self._settings.bounce_size_limit
+            whole = limit <= 0 or content.size <= limit
+            await self._to_sender(Kind.FAILURE, message, content, [one], whole=whole, to=failure.owner)
+        return found
+
         """Still in the queue."""
         sender = message.envelope.sender
         if sender.lower() == self._double_bounce.lower():
@@ -127,7 +149,7 @@ class BounceNotices:
     async def succeeded(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         """Delivered, relayed or expanded, where the sender asked to be told."""
         wanted = [
-            r
+            _without_original(r)
             for r in recipients
             if r.recipient.notify & Notify.SUCCESS and (r.dsn is None or r.dsn.action != PASSED_ON)
         ]
@@ -198,13 +220,17 @@ class BounceNotices:
             arrival_date=self._date(message.arrival_time),
             hostname=settings.myhostname,
             mail_name=settings.mail_name,
-            charset=template.charset if template is not None and text else self._charset,
+            charset=self._charset if template is None or not text else self._charset_of(template),
             sender=(template.sender if template is not None else "")
             or f"Mail Delivery System <MAILER-DAEMON@{settings.myorigin}>",
             retry_until=self._date(until) if kind is Kind.DELAY else "",
         )
 
     async def _send(
+    def _charset_of(self, template: Template) -> str:
+        """us-ascii is part of what smtputf8_enable has us say."""
+        return self._charset if template.charset.lower() == "us-ascii" else template.charset
+
         self,
         notice: Notice,
         sender: str,
@@ -244,6 +270,15 @@ class BounceNotices:
 
 
 def _asked(recipient: StoredRecipient, wish: Notify) -> bool:
+def _without_original(recipient: StoredRecipient) -> StoredRecipient:
+    """A list with an owner has delivered: who it was expanded for is said in the machine's part only."""
+    dsn, given = recipient.dsn, recipient.recipient
+    if dsn is None or dsn.action != "delivered" or not dsn.reason.endswith(": alias expanded"):
+        return recipient
+    orcpt = given.orcpt or (f"rfc822;{given.original}" if given.original else "")
+    return replace(recipient, recipient=replace(given, original="", orcpt=orcpt))
+
+
     """Whether NOTIFY lets this notice go out (RFC 3461 section 4.1: without NOTIFY, failures and delays are told)."""
     notify = recipient.recipient.notify
     return not notify or bool(notify & wish)

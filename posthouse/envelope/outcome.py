@@ -58,5 +58,10 @@ class Outcome:
     """The address to log and report instead of the queued one (generic, local expansion), or ""."""
     parts: "tuple[Outcome, ...]" = ()
     """What the recipient was expanded to, each logged in a line of its own; the fate of the whole is this one's."""
+    owner: str = ""
+    """Who is told of a failure in the sender's place: the owner of the alias that the address came from."""
+    expanded: str = ""
+    """The action of a success notice, "expanded" or (a list with an owner) "delivered", where that is told at the alias
+    already; "" where each delivery tells for itself."""
     transport: str = ""
     """Whose agent delivered it, where that is not the one asked (mailbox_transport): the log line is that one's."""

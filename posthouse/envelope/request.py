@@ -41,6 +41,8 @@ class DeliveryRequest:
     """When the message became active (seconds since the epoch): b in delays=a/b/c/d ends when the agent starts."""
     trace_only: bool = False
     """A probe (sendmail -bv, address verification): do everything but deliver."""
+    verification: bool = False
+    """Whether a server asks it (address verification), which wants to hear of the address itself."""
 
 
 class DeliveryAgent(Protocol):

@@ -12,7 +12,7 @@ import msgspec
 
 from posthouse.envelope.envelope import LOCAL_CLIENT, Client, Envelope, Notify, Recipient, Trace
 from posthouse.envelope.outcome import Dsn
-from posthouse.queue.store import QueuedMessage, RecipientState, State, StoredRecipient
+from posthouse.queue.store import Failure, QueuedMessage, RecipientState, State, StoredRecipient
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -131,7 +131,7 @@ def unpack_message(
         stored = tuple(StoredRecipient(i, r) for i, r in enumerate(recipients))
     else:
         stored = tuple(
-            StoredRecipient(i, r, o.state, o.dsn, o.log_recipient, o.reported)
+            StoredRecipient(i, r, o.state, o.dsn, o.log_recipient, o.reported, o.failures)
             if (o := outcomes.get(i)) is not None
             else StoredRecipient(i, r)
             for i, r in enumerate(recipients)
@@ -168,24 +168,27 @@ def flags_of(message: QueuedMessage) -> int:
 
 def pack_outcome(recipient: StoredRecipient) -> bytes:
     """What the last attempt said of a recipient."""
-    dsn = recipient.dsn
+    failures = tuple((one.address, _dsn(one.dsn), one.owner) for one in recipient.failures)
     return _pack(
         (
             recipient.state.value,
-            None
-            if dsn is None
-            else (
-                dsn.status,
-                dsn.reason,
-                dsn.action,
-                dsn.diagnostic_type,
-                dsn.diagnostic,
-                dsn.remote_mta_type,
-                dsn.remote_mta,
-            ),
+            None if recipient.dsn is None else _dsn(recipient.dsn),
             recipient.log_recipient,
             recipient.reported,
+            *((failures,) if failures else ()),
         )
+    )
+
+
+def _dsn(dsn: Dsn) -> tuple[str, ...]:
+    return (
+        dsn.status,
+        dsn.reason,
+        dsn.action,
+        dsn.diagnostic_type,
+        dsn.diagnostic,
+        dsn.remote_mta_type,
+        dsn.remote_mta,
     )
 
 
@@ -195,9 +198,11 @@ _NOBODY = Recipient("")
 def unpack_outcome(index: int, data: bytes) -> StoredRecipient:
     """The changed parts of a recipient; its address is in the message."""
     try:
-        state, dsn, log_recipient, reported = _unpack(data)[:4]
+        fields = _unpack(data)
+        state, dsn, log_recipient, reported = fields[:4]
+        failures = tuple(Failure(a, Dsn(*d), owner) for a, d, owner in (fields[4] if len(fields) > 4 else ()))
         return StoredRecipient(
-            index, _NOBODY, RecipientState(state), None if dsn is None else Dsn(*dsn), log_recipient, reported
+            index, _NOBODY, RecipientState(state), None if dsn is None else Dsn(*dsn), log_recipient, reported, failures
         )
     except (ValueError, TypeError) as error:
         raise CorruptRow(str(error)) from error

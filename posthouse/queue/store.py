@@ -45,6 +45,16 @@ class RecipientState(Enum):
 
 
 @value
+class Failure:
+    """One address that a recipient was expanded to, and that failed."""
+
+    address: str
+    dsn: Dsn
+    owner: str = ""
+    """Who is told, other than the sender."""
+
+
+@value
 class StoredRecipient:
     """One recipient of a queued message, with what the last attempt said."""
 
@@ -56,13 +66,15 @@ class StoredRecipient:
     log_recipient: str = ""
     reported: bool = False
     """Whether its bounce (or success notice) is already in a committed notice."""
+    failures: tuple[Failure, ...] = ()
+    """What failed of it, where that is not simply the whole."""
 
 
 def wants_notice(recipient: StoredRecipient) -> bool:
     """Whether a notice about this recipient is still owed."""
     if recipient.state is not RecipientState.DONE or recipient.reported or recipient.dsn is None:
         return False
-    if recipient.dsn.action == "failed":
+    if recipient.dsn.action == "failed" or recipient.failures:
         return True
     notify = recipient.recipient.notify
     return notify is not Notify.NONE and bool(notify & Notify.SUCCESS)

@@ -1,10 +1,11 @@
 """A message while it is being delivered."""
 
 import asyncio
+from dataclasses import replace
 
 from posthouse.envelope.envelope import Recipient
 from posthouse.envelope.outcome import Dsn
-from posthouse.queue.store import QueuedMessage, RecipientState, StoredRecipient
+from posthouse.queue.store import Failure, QueuedMessage, RecipientState, StoredRecipient
 from posthouse.schedule.wish import Wish
 
 
@@ -60,12 +61,21 @@ class ActiveMessage:
         old = self.recipients[index]
         given = old.recipient
         recipient = Recipient(address, given.original, given.notify, given.orcpt)
-        self.recipients[index] = StoredRecipient(index, recipient, old.state, old.dsn, old.log_recipient, old.reported)
+        self.recipients[index] = replace(old, recipient=recipient)
 
-    def set(self, index: int, state: RecipientState, dsn: Dsn, log_recipient: str = "") -> None:
+    def set(
+        self,
+        index: int,
+        state: RecipientState,
+        dsn: Dsn,
+        log_recipient: str = "",
+        failures: tuple[Failure, ...] = (),
+    ) -> None:
         """What an attempt said of a recipient."""
         old = self.recipients[index]
-        self.recipients[index] = StoredRecipient(index, old.recipient, state, dsn, log_recipient, old.reported)
+        self.recipients[index] = StoredRecipient(
+            index, old.recipient, state, dsn, log_recipient, old.reported, failures
+        )
         self.changed.add(index)
 
     def take_changed(self) -> tuple[StoredRecipient, ...]:

@@ -15,7 +15,7 @@ from posthouse.host.clock import Clock
 from posthouse.host.log import ProcessLog
 from posthouse.journal.journal import Entry as JournalEntry
 from posthouse.journal.journal import Journal
-from posthouse.queue.store import RecipientState, StoredRecipient
+from posthouse.queue.store import Failure, RecipientState, StoredRecipient
 from posthouse.schedule.active import ActiveMessage
 from posthouse.schedule.delivery_log import delivery_line
 from posthouse.schedule.settings import ScheduleSettings
@@ -81,7 +81,7 @@ class Chronicle:
                     delivery_line(
                         message.queue_id,
                         to,
-                        stored.recipient.original,
+                        "" if part.owner else stored.recipient.original,
                         part.relay,
                         now - message.arrival_time,
                         (before, within, part.setup_time, sending),
@@ -98,10 +98,17 @@ class Chronicle:
             step = _STEPS.get(action, "delivered")
             self.note(now, step, active, address, f"relay={outcome.relay}, status={word} ({dsn.reason})", ())
             notify = stored.recipient.notify
-            if notify is not Notify.NONE and notify & Notify.SUCCESS and action in ("relayed", "delivered"):
+            wanted = notify is not Notify.NONE and notify & Notify.SUCCESS and state is RecipientState.DONE
+            named = outcome.log_recipient
+            failures: tuple[Failure, ...] = ()
+            if outcome.fate is Ending.BOUNCED and state is RecipientState.DONE:
+                failures = _failures(outcome, address, told=bool(wanted and outcome.expanded))
+            if wanted and outcome.expanded:
+                dsn, named = Dsn("2.0.0", f"delivery via {outcome.relay}: alias expanded", outcome.expanded), ""
+            elif wanted and action in ("relayed", "delivered") and outcome.relay != "none":
                 # A success notice names the host that took it, which only the outcome knows.
                 dsn = replace(dsn, reason=f"delivery via {outcome.relay}: {dsn.reason}")
-            active.set(outcome.index, state, dsn, outcome.log_recipient)
+            active.set(outcome.index, state, dsn, named, failures)
 
     def refuse(self, active: ActiveMessage, recipients: Sequence[StoredRecipient], dsn: Dsn) -> None:
         """Defer recipients without asking an agent; the line is the error agent's."""
@@ -149,6 +156,17 @@ class Chronicle:
                 evidence,
             )
         )
+
+
+def _failures(outcome: Outcome, address: str, *, told: bool) -> tuple[Failure, ...]:
+    """What failed of a recipient, where the whole does not say it all; `told`: where the whole says something else."""
+    failed = [part for part in outcome.parts or (outcome,) if part.fate is Ending.BOUNCED]
+    if len(failed) == 1 and not failed[0].owner and not told:
+        return ()
+    return tuple(
+        Failure(part.log_recipient or address, with_action(part.dsn, part.dsn.status, "failed"), part.owner)
+        for part in failed
+    )
 
 
 def _reported(stored: StoredRecipient, address: str, outcome: Outcome, action: str, word: str) -> StoredRecipient:

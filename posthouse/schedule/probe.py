@@ -57,6 +57,7 @@ class Prober:
                 LOCAL_CLIENT,
                 active_time=now,
                 trace_only=True,
+                verification=True,
             )
         )
         return Probed(outcomes[0], service)

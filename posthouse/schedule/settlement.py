@@ -5,6 +5,7 @@ its message for the next time.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from posthouse.address.local_part import quote_address
@@ -128,7 +129,7 @@ class Settlement:
         message = active.message
         content = await self._content(message)
         wanted = [r for r in active.recipients if wants_notice(r)]
-        failed = [r for r in wanted if r.dsn is not None and r.dsn.action == "failed"]
+        failed = [r for r in wanted if r.dsn is not None and (r.dsn.action == "failed" or r.failures)]
         succeeded = [r for r in wanted if r.dsn is not None and r.dsn.action != "failed"]
         warned = False
         try:
@@ -148,7 +149,7 @@ class Settlement:
     def _reported(self, active: ActiveMessage, recipients: Sequence[StoredRecipient]) -> None:
         now = self._clock.now()
         for r in recipients:
-            active.recipients[r.index] = StoredRecipient(r.index, r.recipient, r.state, r.dsn, r.log_recipient, True)
+            active.recipients[r.index] = replace(r, reported=True)
             active.changed.add(r.index)
             self._chronicle.note(now, "notified", active, r.recipient.address, r.dsn.action if r.dsn else "", ())
 

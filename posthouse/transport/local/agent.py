@@ -5,7 +5,7 @@ door (intake) as a new message, other transports get the request, and what needs
 rights is an errand for the hands. A forward counts as delivered only after intake's reply.
 How an expansion is followed is attempt.py's.
 
-Standards: aliases(5); RFC 3461 section 5.2.7.1 (NOTIFY goes along to a single address).
+Standards: aliases(5); RFC 3461 section 5.2.7 (who asked for NOTIFY=SUCCESS is told that an alias was expanded).
 """
 
 import asyncio
@@ -202,6 +202,7 @@ class LocalAgent:
             spooled = await attempt.run(address, place, "spool", (person.login,), person.extension)
             attempt.add(self.results(spooled, index), address, place)
         if report.forwarded:
+            attempt.expanded = attempt.expanded or "expanded"
             below = replace(place, within=Within.FORWARD, name=person.base, user=person.login)
             await attempt.named(report, person.unmatched, below)
         return report.forwarded
@@ -255,11 +256,19 @@ class LocalAgent:
     # -- forwards -------------------------------------------------------------------------
 
     async def send_on(
-        self, request: DeliveryRequest, queued: QueuedRecipient, sender: str, addresses: list[Sent]
+        self,
+        request: DeliveryRequest,
+        queued: QueuedRecipient,
+        sender: str,
+        addresses: list[Sent],
+        *,
+        expanded: bool,
     ) -> Outcome:
         """Through the one door, as a new message."""
         given = queued.recipient
-        notify = given.notify if len(addresses) == 1 else given.notify & ~Notify.SUCCESS
+        notify = given.notify
+        if expanded and notify & Notify.SUCCESS:
+            notify = notify & ~Notify.SUCCESS or Notify.NEVER
         transaction = self._intake.begin()
         try:
             if "forward" in self._settings.prepend_delivered_header:
@@ -269,7 +278,7 @@ class LocalAgent:
             async for chunk in request.content.body.chunks():
                 await transaction.write(chunk)
             recipients = [
-                Recipient(one.address, "", notify)
+                Recipient(one.address, "")
                 if one.owned
                 else Recipient(one.address, one.original or given.address, notify, given.orcpt)
                 for one in addresses

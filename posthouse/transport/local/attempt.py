@@ -58,6 +58,11 @@ class Place:
     user: str | None = None
     """With whose rights the rest is done: the user of a .forward; "" for an include file's; None: nobody's yet."""
 
+    @property
+    def owner(self) -> str:
+        """The owner, who is told of failures; "" where the sender is."""
+        return self.sender if self.owned else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -125,9 +130,15 @@ class Post(Protocol):
         """A user's mailbox, by way of his .forward or not; or whatever unknown users get."""
 
     async def send_on(
-        self, request: DeliveryRequest, queued: QueuedRecipient, sender: str, addresses: list[Sent]
+        self,
+        request: DeliveryRequest,
+        queued: QueuedRecipient,
+        sender: str,
+        addresses: list[Sent],
+        *,
+        expanded: bool,
     ) -> Outcome:
-        """Through the one door."""
+        """Through the one door; `expanded`: the sender is told of that, so of no delivery any more."""
 
     def outcome(self, index: int, fate: Fate, status: str, reason: str) -> Outcome:
         """With the service's name."""
@@ -152,6 +163,8 @@ class Attempt:
         """What is to be sent on, by sender."""
         self._movable: dict[int, tuple[str, Sent]] = {}
         """By the part's number: the users that could be sent on by themselves."""
+        self.expanded = ""
+        """Whether an alias or a .forward was followed: the action of the notice that says so."""
 
     async def deliver(self) -> Outcome:
         """The fate of the whole."""
@@ -160,12 +173,15 @@ class Attempt:
         self._move()
         if not any(part.fate is Fate.DEFERRED for part in self._parts):
             for sender, addresses in self._sent.items():
-                self._parts.append(await self._post.send_on(self.request, self.queued, sender, addresses))
+                alias = bool(self.expanded)
+                self._parts.append(
+                    await self._post.send_on(self.request, self.queued, sender, addresses, expanded=alias)
+                )
         if not self._parts:
             self.part(recipient.address, Fate.DELIVERED, "2.0.0", "nobody is included")
         if len(self._parts) > 1:
             self._parts = [replace(p, log_recipient=p.log_recipient or recipient.address) for p in self._parts]
-        return whole(self._parts)
+        return replace(whole(self._parts), expanded=self.expanded)
 
     def _move(self) -> None:
         """Users who fail for now are sent on, when the others must not get the message again."""
@@ -188,13 +204,15 @@ class Attempt:
         self.seen.add(key)
         return True
 
-    def part(self, address: str, fate: Fate, status: str, reason: str) -> None:
+    def part(self, address: str, fate: Fate, status: str, reason: str, owner: str = "") -> None:
         """What became of a part without an errand."""
-        self.add([self._post.outcome(self.queued.index, fate, status, reason)], address)
+        self.add([self._post.outcome(self.queued.index, fate, status, reason)], address, owner=owner)
 
-    def add(self, parts: list[Outcome], address: str, place: Place | None = None) -> None:
-        """Parts; with `place`: of a user, who may be sent on by himself."""
+    def add(self, parts: list[Outcome], address: str, place: Place | None = None, owner: str = "") -> None:
+        """Parts; with `place`: of a user, who may be sent on by himself; with `owner`: he is told of failures."""
         for part in parts:
+            if owner:
+                part = replace(part, owner=owner)
             if place is not None:
                 self._movable[len(self._parts)] = (place.sender, Sent(address, place.original, place.owned))
             if not part.log_recipient and address != self.queued.recipient.address:
@@ -217,7 +235,7 @@ class Attempt:
     async def recipient(self, address: str, place: Place, *, mailbox: bool = False) -> None:
         """An address of this machine; `mailbox`: no alias, no .forward."""
         if delivered_to(self.request.content.header, address):
-            self.part(address, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {address}")
+            self.part(address, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {address}", place.owner)
             return
         local_part = fold(split_address(address)[0])
         if not mailbox:
@@ -263,10 +281,10 @@ class Attempt:
     def send_on(self, address: str, place: Place) -> None:
         """Note an address for the new message."""
         if delivered_to(self.request.content.header, address):
-            self.part(address, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {address}")
+            self.part(address, Fate.BOUNCED, "5.4.6", f"mail forwarding loop for {address}", place.owner)
         elif self.once("address", fold(address)):
             if self.request.trace_only:
-                self.part(address, Fate.DELIVERED, "2.0.0", f"forwards to {address}")
+                self.part(address, Fate.DELIVERED, "2.0.0", f"forwards to {address}", place.owner)
             else:
                 self._sent.setdefault(place.sender, []).append(Sent(address, place.original, place.owned))
 
@@ -274,6 +292,9 @@ class Attempt:
 
     async def _expand(self, address: str, row: Row, name: str, unmatched: str, place: Place) -> None:
         """An alias, item by item."""
+        if self.request.verification:
+            self.part(address, Fate.DELIVERED, "2.0.0", f"aliased to {row.value}")
+            return
         items = parse_expansion(row.value)
         if not items:
             self.part(address, Fate.DEFERRED, "4.3.5", f"alias {name} has an empty expansion")
@@ -286,6 +307,7 @@ class Attempt:
         below = replace(place, within=Within.ALIAS, name=name, above=(*place.above, name))
         if owner is not None:
             below = replace(below, sender=owner, original="", owned=True)
+        self.expanded = self.expanded or ("expanded" if owner is None else "delivered")
         extension = unmatched[1:]
         unmatched = self._post.propagated(unmatched, Within.ALIAS)
         included = 0
@@ -294,16 +316,16 @@ class Attempt:
                 case Kind.ADDRESS | Kind.MAILBOX:
                     await self.address(item.value, unmatched, below, mailbox=item.kind is Kind.MAILBOX)
                 case _ if self.request.trace_only:
-                    self.part(address, Fate.DELIVERED, "2.0.0", f"{TRACED[item.kind]}: {item.value}")
+                    self.part(address, Fate.DELIVERED, "2.0.0", f"{TRACED[item.kind]}: {item.value}", below.owner)
                 case Kind.COMMAND | Kind.FILE if self.once("alias", name):
                     # All of them in one errand: the hands know them by the alias's name.
                     report = await self.run(address, below, "alias", (row.key or name,), extension)
-                    self.add(self._post.results(report, self.queued.index), address)
+                    self.add(self._post.results(report, self.queued.index), address, owner=below.owner)
                 case Kind.INCLUDE:
                     names = (row.key or name, str(included))
                     included += 1
                     report = await self.run(address, below, "include", names, extension)
-                    self.add(self._post.results(report, self.queued.index), address)
+                    self.add(self._post.results(report, self.queued.index), address, owner=below.owner)
                     inside = replace(below, within=Within.INCLUDE, user=below.user or "")
                     await self.named(report, unmatched, inside)
 

@@ -20,7 +20,7 @@ from posthouse.envelope.envelope import Envelope, Notify, Recipient
 from posthouse.envelope.outcome import Dsn
 from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.intake.transaction import Accepted, Handling, Refused
-from posthouse.queue.store import QueuedMessage, QueueFault, QueueFull, RecipientState, StoredRecipient
+from posthouse.queue.store import Failure, QueuedMessage, QueueFault, QueueFull, RecipientState, StoredRecipient
 
 DATE = r"\w{3}, [ \d]\d \w{3} \d{4} \d\d:\d\d:\d\d [-+]\d{4} \(\w+\)"
 CONTENT = Content(b"From: ann@v.example\r\nSubject: will bounce\r\n", MemoryBody(b"body of it\r\n"))
@@ -190,6 +190,33 @@ async def test_a_success_tells_what_was_asked_with_its_envelope_id():
     assert "ann@v.example>:" not in text
     assert "far@x" not in text
     assert house.sink.lines == ["postfix/bounce: 4E2F623E293: sender delivery status notification: NOTICE1"]
+
+
+async def test_each_address_that_failed_is_named_and_an_owner_is_told_of_his_own():
+    house = House()
+    failures = (
+        Failure("x@v.example", UNKNOWN),
+        Failure("list@v.example", UNKNOWN, "owner-list@v.example"),
+        Failure("y@v.example", UNKNOWN),
+    )
+    given = replace(recipient("a@v.example", UNKNOWN), failures=failures)
+    await house.notices.failed(message(), CONTENT, [given])
+    owner, sender = house.texts
+    assert [to for _, to in house.envelopes] == ["owner-list@v.example", "ann@v.example"]
+    assert "Final-Recipient: rfc822; list@v.example\r\nAction" in owner
+    assert "<x@v.example> (expanded from <a@v.example>): unknown user" in sender
+    assert "Final-Recipient: rfc822; y@v.example\r\nOriginal-Recipient: rfc822;a@v.example\r\n" in sender
+    assert "list@v.example" not in sender
+
+
+async def test_a_list_that_has_delivered_names_its_origin_in_the_machine_part_only():
+    house = House()
+    dsn = Dsn("2.0.0", "delivery via local: alias expanded", "delivered")
+    await house.notices.succeeded(
+        message(), CONTENT, [recipient("l@v.example", dsn, original="l", notify=Notify.SUCCESS)]
+    )
+    assert "<l@v.example>: delivery via local: alias expanded\r\n" in house.texts[0]
+    assert "Original-Recipient: rfc822;l\r\n" in house.texts[0]
 
 
 async def test_a_delay_says_until_when():

@@ -15,7 +15,7 @@ from posthouse.queue.pack import (
     unpack_message,
     unpack_outcome,
 )
-from posthouse.queue.store import QueuedMessage, RecipientState, State, StoredRecipient
+from posthouse.queue.store import Failure, QueuedMessage, RecipientState, State, StoredRecipient
 
 # What a client sent may be no UTF-8: it lives in text as surrogates (PEP 383).
 wire_text = st.binary(max_size=12).map(lambda data: data.decode("utf-8", "surrogateescape"))
@@ -25,11 +25,14 @@ recipients = st.builds(
 dsns = st.builds(Dsn, wire_text, wire_text, wire_text, wire_text, wire_text, wire_text, wire_text)
 
 
+failed = st.lists(st.builds(Failure, wire_text, dsns, wire_text), max_size=2)
+
+
 @st.composite
 def messages(draw: st.DrawFn) -> QueuedMessage:
     who = tuple(draw(st.lists(recipients, max_size=4)))
     stored = tuple(
-        StoredRecipient(i, r, RecipientState.DONE, draw(dsns), draw(wire_text), True)
+        StoredRecipient(i, r, RecipientState.DONE, draw(dsns), draw(wire_text), True, tuple(draw(failed)))
         if draw(st.booleans())
         else StoredRecipient(i, r)
         for i, r in enumerate(who)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from posthouse.envelope.content import Content, MemoryBody
-from posthouse.envelope.envelope import Client, Envelope, Recipient
+from posthouse.envelope.envelope import Client, Envelope, Notify, Recipient
 from posthouse.envelope.handling import Handling
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest, QueuedRecipient
@@ -14,7 +14,7 @@ from posthouse.host.log import MemorySink, ProcessLog
 from posthouse.intake.transaction import Accepted, Refused
 from posthouse.tables.maps import Maps
 from posthouse.tables.table import Row, TableRetry
-from posthouse.transport.hands import Errand, Report, deferred, done
+from posthouse.transport.hands import Errand, Report, bounced, deferred, done
 from posthouse.transport.local.agent import LocalAgent
 from posthouse.transport.local.people import Person
 from posthouse.transport.local.settings import LocalSettings
@@ -462,3 +462,34 @@ async def test_a_probe_follows_an_alias_part_by_part() -> None:
 
 async def test_a_probe_of_a_user_whose_alias_names_himself_ends() -> None:
     assert await probe("tony@tony.test", {"tony": "\\tony, tony"}) == [("sent", "", "delivers to mailbox")]
+
+
+async def test_a_server_that_verifies_an_alias_hears_of_the_alias() -> None:
+    asked = replace(request("list@tony.test", trace_only=True), verification=True)
+    (outcome,) = await agent({"list": "tony, gone"}, Handy(), Letters()).deliver(asked)
+    assert (outcome.fate, outcome.dsn.reason, outcome.log_recipient) == (Fate.DELIVERED, "aliased to tony, gone", "")
+
+
+@pytest.mark.parametrize(
+    ("wished", "left"),
+    [
+        (Notify.SUCCESS, Notify.NEVER),
+        (Notify.SUCCESS | Notify.FAILURE, Notify.FAILURE),
+        (Notify.NEVER, Notify.NEVER),
+        (Notify.NONE, Notify.NONE),
+    ],
+)
+async def test_who_is_told_that_an_alias_was_expanded_hears_of_no_delivery(wished: Notify, left: Notify) -> None:
+    asked = request("list@tony.test")
+    (queued,) = asked.recipients
+    asked = replace(asked, recipients=(replace(queued, recipient=replace(queued.recipient, notify=wished)),))
+    letters = Letters()
+    (outcome,) = await agent({"list": "z@else.test"}, Handy(), letters).deliver(asked)
+    assert outcome.expanded == "expanded"
+    assert [r.notify for envelope, _ in letters.taken for r in envelope.recipients] == [left]
+
+
+async def test_what_fails_of_a_list_is_its_owners_to_know() -> None:
+    rows = {"list": '"|false"', "owner-list": "tony"}
+    outcome, _, _ = await deliver("list@tony.test", rows, reports={("alias", "list"): bounced("5.3.0", "no")})
+    assert (outcome.owner, outcome.expanded) == ("owner-list@tony.test", "delivered")
