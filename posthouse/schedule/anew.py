@@ -69,6 +69,8 @@ class Anew:
         self._clock = clock
         self._log = log
         self._settle = settle
+        self.closed = False
+        """A successor, with the configuration of today, is to bring them."""
 
     async def bring(self, active: ActiveMessage) -> None:
         """One message that was taken up with the wish in its row; it leaves the active set."""
@@ -76,6 +78,10 @@ class Anew:
         content = await self._store.load_content(active.queue_id)
         if not pending or content is None or active.wish is not None:
             self._settle(active)  # done, or deleted meanwhile
+            return
+        if self.closed:
+            active.concluding = True
+            self._recorder.add(Fate(active.queue_id), active)
             return
         active.concluding = True  # From here on the new message may be there: nobody can delete it by the old name.
         message = active.message

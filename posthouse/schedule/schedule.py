@@ -119,6 +119,11 @@ class Schedule:
         for run in (self.recorder.run, self.feeder.run, self._tick_forever):
             self._crew.spawn(run(), run)
 
+    def leave(self) -> None:
+        """A successor is there: what is to come in anew is left to it, and to its configuration."""
+        if self._anew is not None:
+            self._anew.closed = True
+
     async def stop(self, grace: float = 0.0) -> None:
         """Start no more deliveries, give those that run a time to end, record what is known, and end."""
         self._stopping = self._crew.over = True

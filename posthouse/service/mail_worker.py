@@ -387,6 +387,8 @@ class MailWorker:
     def leave(self) -> None:
         """Accept no more. The queue's commands are answered to the end: what this worker has is still its own."""
         self._picks_up = False  # The maildrop is the successor's.
+        if self._schedule is not None:
+            self._schedule.leave()
         for serving in self._serving:
             serving.leave()
 

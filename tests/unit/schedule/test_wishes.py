@@ -404,6 +404,19 @@ async def test_what_cannot_come_in_now_waits_in_the_maildrop(house: House) -> No
     assert house.peer.addresses == ["a@example.net", "new-a@example.net"]
 
 
+async def test_what_is_to_come_in_anew_is_left_to_a_successor(house: House) -> None:
+    house.peer.answer = lambda address: LATER
+    queue_id = await house.sent("a@example.net")
+    await house.answered()
+    house.schedule.leave()
+    assert await house.operate("requeue", queue_id)
+    await house.settled()
+    assert house.door.brought == []
+    assert await house.queue() == [("maildrop", queue_id, ["a@example.net"])]
+    message = await house.store.load(queue_id)
+    assert (message.state, message.next_attempt) == (State.INCOMING, 0.0)
+
+
 async def test_what_cleanup_refuses_for_good_is_returned(house: House) -> None:
     house.peer.answer = lambda address: LATER
     queue_id = await house.sent("a@example.net")
