@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -40,6 +41,19 @@ def configuration_of(name: str, directory: str) -> Configuration:
 def visible(text: str) -> str:
     """The text as Postfix's messages show it: what cannot be printed is "?"."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def enter_queue(configuration: Configuration) -> str:
+    """queue_directory, which Postfix's commands go into before they do anything; nothing is made where it is missing.
+
+    Raises Fatal.
+    """
+    directory = configuration.value("queue_directory")
+    try:
+        os.stat(f"{directory}/.")
+    except OSError as error:
+        raise Fatal(f"chdir {directory}: {error.strerror}") from error
+    return directory
 
 
 def log_line(configuration: Configuration, name: str, level: str, text: str) -> None:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from posthouse.commands.complaint import Fatal, complain, configuration_of, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, enter_queue, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.everywhere import require_everywhere
@@ -62,7 +62,7 @@ def _run(arguments: list[str]) -> int:
                 raise Fatal(f"open : {os.strerror(2)}")
             _show_file(name, flags, start)
         return 0
-    queue_directory = configuration.value("queue_directory")
+    queue_directory = enter_queue(configuration)
     for name in names:
         if not is_queue_id(name):
             raise Fatal(f"bad mail queue ID: {name}")

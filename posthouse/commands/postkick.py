@@ -12,7 +12,7 @@ import getopt
 import os
 import pwd
 
-from posthouse.commands.complaint import Fatal, complain, configuration_of, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, enter_queue, run
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all
 from posthouse.config.configuration import Configuration
 from posthouse.config.everywhere import require_everywhere
@@ -45,7 +45,7 @@ def _run(arguments: list[str]) -> int:
     require_everywhere(configuration)
     if "-v" in chosen:
         complain("postkick", f"kick {kind}/{service}: {request}")
-    queue_directory = configuration.value("queue_directory")
+    queue_directory = enter_queue(configuration)
     started = os.path.exists(os.path.join(queue_directory, "pid", "master.pid"))
     known = _known(configuration, kind, service)
     try:

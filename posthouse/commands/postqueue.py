@@ -8,12 +8,13 @@ site of fast_flush_domains. Exit status 69 when that cannot be done.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import sys
 from collections.abc import Iterator
 
-from posthouse.commands.complaint import Fatal, complain, configuration_of, run
+from posthouse.commands.complaint import Fatal, complain, configuration_of, enter_queue, run
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
@@ -68,7 +69,7 @@ def _run(arguments: list[str]) -> int:
     require_everywhere(configuration)
     if not mode:
         _usage()
-    queue_directory = configuration.value("queue_directory")
+    queue_directory = enter_queue(configuration)
     if verbose:
         complain("postqueue", f"connect to subsystem {queue_directory}/posthouse/control")
     if mode in ("-p", "-j"):
@@ -91,6 +92,8 @@ def _flush(queue_directory: str, request: ControlRequest) -> None:
     except SystemDown as down:
         if request.ids or request.site:
             complain("postqueue", f"warning: connect to public/flush: {down}")
+        elif str(down) == os.strerror(errno.ENOENT):
+            complain("postqueue", f"warning: unable to look up public/qmgr: {down}")
         raise Fatal("Cannot flush mail queue - mail system is down") from down
     except Refused as refusal:
         raise Fatal(str(refusal)) from refusal

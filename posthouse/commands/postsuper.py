@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from posthouse.commands.complaint import Fatal, complain, configuration_of, run, visible
+from posthouse.commands.complaint import Fatal, complain, configuration_of, enter_queue, run, visible
 from posthouse.commands.option_letters import WrongOption, split_options
 from posthouse.commands.queue_access import Refused, SystemDown, ask_all, is_queue_id, may_open, queue_root
 from posthouse.config.configuration import Configuration
@@ -112,9 +112,9 @@ def _run(arguments: list[str]) -> int:
             raise
         complain("postsuper", str(error))
         raise Fatal(USAGE) from error
-    queue_directory = configuration.value("queue_directory")
-    if not may_open(queue_directory):
+    if not may_open(configuration.value("queue_directory")):
         raise Fatal(RESERVED)
+    queue_directory = enter_queue(configuration)
     asked = [(option, value) for option, value in options if option in OPERATIONS]
     report = Report(configuration)
     known = tuple(itertools.takewhile(QUEUES.__contains__, queues)) if queues else DEFAULT_QUEUES

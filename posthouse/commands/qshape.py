@@ -50,6 +50,14 @@ Mail = tuple[float, str, list[str]]
 """Arrival time, sender, recipients."""
 
 
+class Missing(Exception):
+    """There is no queue directory; perl's die ends with the error's number."""
+
+    def __init__(self, queue_directory: str, error: OSError) -> None:
+        super().__init__(f"chdir({queue_directory}): {error.strerror}")
+        self.status = error.errno or FAILED
+
+
 class Fatal(Exception):
     """The command cannot go on."""
 
@@ -164,6 +172,9 @@ def main(arguments: list[str]) -> int:
         if error.opt and "requires argument" not in error.msg:
             _say(f"{sys.argv[0]}: Unknown option: {error.opt}")
         sys.stderr.write(USAGE.format(program=sys.argv[0]))
+    except Missing as error:
+        _say(f"qshape: {error}")
+        return error.status
     except Fatal as error:
         _say(f"qshape: fatal: {error}")
     except ConfigError as error:
@@ -228,6 +239,10 @@ def _mail(names: list[str], directory: str) -> Iterator[Mail]:
     queues = {name for name in names if name in QUEUES}
     if queues:
         queue_directory = read_configuration(directory).value("queue_directory")
+        try:
+            os.stat(f"{queue_directory}/.")
+        except OSError as error:
+            raise Missing(queue_directory, error) from error
         yield from _queued(queue_directory, queues)
     for name in names:
         if name not in QUEUES:

@@ -94,6 +94,13 @@ def _run(arguments: list[str], log: list[Configuration]) -> int:
         for warning in configuration.warnings:
             _say(f"warning: {warning}", "postdrop")
     require_everywhere(configuration)
+    from posthouse.commands.complaint import Fatal as NoQueue
+    from posthouse.commands.complaint import enter_queue
+
+    try:
+        enter_queue(configuration)
+    except NoQueue as error:
+        raise UsageError(f"fatal: {error}") from error
     if options.mode == IGNORE:
         return 0
     if recipients and options.mode in ALONE:

@@ -60,7 +60,7 @@ def test_the_tables_are_postfixs(tmp_path: Path, capfdbinary: pytest.CaptureFixt
 
 
 def test_our_own_queue_is_empty_when_there_is_none(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    (tmp_path / "main.cf").write_text(f"queue_directory = {tmp_path}/queue\n")
+    (tmp_path / "main.cf").write_text(f"queue_directory = {tmp_path}\n")
     assert main(["-c", str(tmp_path), "-b", "2"]) == 0
     assert capfdbinary.readouterr().out.decode().split() == ["T", "5", "5+", "TOTAL", "0", "0", "0"]
 
