@@ -88,10 +88,10 @@ class BounceNotices:
 
     async def failed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         """Non-delivery."""
-        sender = message.envelope.sender
         recipients = [one for recipient in recipients for one in await self._told_owners(message, content, recipient)]
         if not recipients:
             return
+        sender = message.envelope.sender
         classes = self._settings.notify_classes
         if sender.lower() == self._double_bounce.lower():
             self._log.warning(f"{message.queue_id}: undeliverable postmaster notification discarded")
@@ -116,7 +116,6 @@ class BounceNotices:
             to = self._settings.bounce_notice_recipient
             await self._to_postmaster(Kind.FAILURE, to, message, content, recipients, whole=False)
 
-    async def delayed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
     async def _told_owners(
         self, message: QueuedMessage, content: Content, recipient: StoredRecipient
     ) -> list[StoredRecipient]:
@@ -135,6 +134,7 @@ class BounceNotices:
             await self._to_sender(Kind.FAILURE, message, content, [one], whole=whole, to=failure.owner)
         return found
 
+    async def delayed(self, message: QueuedMessage, content: Content, recipients: Sequence[StoredRecipient]) -> None:
         """Still in the queue."""
         sender = message.envelope.sender
         if sender.lower() == self._double_bounce.lower():
@@ -226,11 +226,11 @@ class BounceNotices:
             retry_until=self._date(until) if kind is Kind.DELAY else "",
         )
 
-    async def _send(
     def _charset_of(self, template: Template) -> str:
         """us-ascii is part of what smtputf8_enable has us say."""
         return self._charset if template.charset.lower() == "us-ascii" else template.charset
 
+    async def _send(
         self,
         notice: Notice,
         sender: str,
@@ -269,7 +269,6 @@ class BounceNotices:
         raise QueueFault(answer.text)
 
 
-def _asked(recipient: StoredRecipient, wish: Notify) -> bool:
 def _without_original(recipient: StoredRecipient) -> StoredRecipient:
     """A list with an owner has delivered: who it was expanded for is said in the machine's part only."""
     dsn, given = recipient.dsn, recipient.recipient
@@ -279,6 +278,7 @@ def _without_original(recipient: StoredRecipient) -> StoredRecipient:
     return replace(recipient, recipient=replace(given, original="", orcpt=orcpt))
 
 
+def _asked(recipient: StoredRecipient, wish: Notify) -> bool:
     """Whether NOTIFY lets this notice go out (RFC 3461 section 4.1: without NOTIFY, failures and delays are told)."""
     notify = recipient.recipient.notify
     return not notify or bool(notify & wish)
