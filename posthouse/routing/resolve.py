@@ -208,7 +208,7 @@ class Resolver:
             parameter, value = "default_transport", settings.default_transport
             if self._transports is not None:
                 key = settings.empty_address_default_transport_maps_lookup_key
-                own = await self._by_sender(self._transports, sender or key, evidence)
+                own = await self._by_sender(self._transports, quote_address(sender) or key, evidence)
                 if own is not None:
                     transport, _, nexthop = own.partition(":")
                     return transport.strip(), nexthop.strip() or await self._relay(sender, domain, evidence)
@@ -224,7 +224,7 @@ class Resolver:
         settings = self._settings
         if self._relayhosts is not None:
             key = settings.empty_address_relayhost_maps_lookup_key
-            own = await self._by_sender(self._relayhosts, sender or key, evidence)
+            own = await self._by_sender(self._relayhosts, quote_address(sender) or key, evidence)
             if own is not None:
                 return own
         if settings.relayhost:
@@ -235,7 +235,7 @@ class Resolver:
     async def _by_sender(self, maps: Maps, sender: str, evidence: list[Evidence]) -> str | None:
         if not sender:
             return None
-        found = await maps.lookup_address(quote_address(sender), self._settings.recipient_delimiter)
+        found = await maps.lookup_address(sender, self._settings.recipient_delimiter)
         if found is None or found[0].value.upper() == "DUNNO":
             return None
         row = found[0]

@@ -1,4 +1,4 @@
-"""The discard agent: takes the message and throws it away; the nexthop is the log's reason.
+"""The discard agent: takes the message and throws it away; the nexthop is the reason, with a code or without.
 
 Standards: Postfix discard(8).
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from posthouse.envelope.outcome import Dsn, Fate, Outcome
 from posthouse.envelope.request import DeliveryRequest
+from posthouse.transport.error import STATUS
 
 
 class DiscardAgent:
@@ -14,5 +15,9 @@ class DiscardAgent:
 
     async def deliver(self, request: DeliveryRequest) -> Sequence[Outcome]:
         """Every recipient is done."""
-        dsn = Dsn("2.0.0", request.nexthop)
+        status, reason = "2.0.0", request.nexthop
+        found = STATUS.match(reason)
+        if found:
+            status, reason = (found[1] if found[1].startswith("2") else status), found[2]
+        dsn = Dsn(status, reason)
         return [Outcome(queued.index, Fate.DELIVERED, dsn, "none") for queued in request.recipients]

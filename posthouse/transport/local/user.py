@@ -242,6 +242,8 @@ class Delivery:
     def forward_file(self) -> Report | None:
         """The first of forward_path that is there, carried out; None when there is none."""
         assert self._person is not None
+        if homeless := self._homeless():
+            return replace(homeless, forwarded=True)
         values = attributes(self._errand, self._person)
         if "/" in values["extension"]:
             values["extension"] = ""  # The worker leaves such a one out; a worker that was taken over may not.
@@ -269,11 +271,23 @@ class Delivery:
             return replace(self.items(items, "forward"), forwarded=True)
         return None
 
+    def _homeless(self) -> Report | None:
+        """require_home_directory: mail waits for the file system that the home is on."""
+        assert self._person is not None
+        if not self._settings.require_home_directory:
+            return None
+        try:
+            os.stat(self._person.home)
+        except OSError as error:
+            return deferred("4.3.0", f"cannot access home directory {self._person.home}: {error.strerror}")
+        return None
+
     def mailbox(self) -> Report:
         """mailbox_command, home_mailbox, or the spool file (which is the agent's next errand)."""
         assert self._person is not None
         settings = self._settings
-        command = ""
+        if homeless := self._homeless():
+            return homeless
         try:
             row = wait(self._shop.command_maps.lookup(self._person.login))
         except TableRetry:
@@ -283,8 +297,6 @@ class Delivery:
             return self.command(command)  # its $NAMES are the shell's
         if settings.home_mailbox:
             path = os.path.join(self._person.home, settings.home_mailbox)
-            if settings.require_home_directory and not os.path.isdir(self._person.home):
-                return deferred("4.3.0", f"cannot find home directory: {self._person.home}")
             return self.into(path)
         return Report(spool=True)
 

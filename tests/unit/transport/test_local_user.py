@@ -130,3 +130,14 @@ def test_a_forward_file_that_others_can_write_is_passed_over_with_a_warning(tmp_
     path.mkdir()
     assert forwarded(tmp_path, content) is None
     assert WARNED[-1] == f"file {path} is not a regular file"
+
+
+def test_mail_waits_for_a_home_that_is_not_there(tmp_path: Path, content: int) -> None:
+    workshop = Workshop(replace(SETTINGS, require_home_directory=True), Maps("m", []), lambda: 0.0, WARNED.append)
+    person = Person("tony", os.getuid(), os.getgid(), str(tmp_path / "gone"))
+    errand = Errand("user", "local", ("tony",), "ABC", "s@x.test", "tony@tony.test", "", 0.0, 20)
+    delivery = Delivery(workshop, errand, person, content)
+    for report in (delivery.forward_file(), delivery.mailbox()):
+        assert report is not None
+        (result,) = report.results
+        assert result.dsn.reason == f"cannot access home directory {tmp_path}/gone: No such file or directory"
