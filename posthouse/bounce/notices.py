@@ -83,6 +83,7 @@ class BounceNotices:
                 configuration.expand,
                 configuration.seconds,
                 lambda name: configuration.parameter(name) is not None,
+                log.warning,
             )
         return cls(settings, intake, log, templates=templates)
 

@@ -5,6 +5,7 @@ imports no more than it needs: scripts call it dozens of times in a row.
 """
 
 import sys
+from collections.abc import Callable
 
 from posthouse.config.configuration import Configuration
 from posthouse.config.error import ConfigError
@@ -137,24 +138,33 @@ def _show_templates(mode: str, options: Options, directory: str) -> int:
     configuration = read_configuration(directory)
     path = options.arguments[0] if options.arguments else configuration.value("bounce_template_file")
     text = ""
+    name = f"{configuration.value('syslog_name')}/bounce"  # Postfix asks bounce(8), which complains under its own name
+
+    def complain(warning: str) -> None:
+        _say(f"{name}: warning: {warning}")
+
     if path:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
                 text = file.read()
         except OSError as error:
-            # Postfix asks bounce(8), which complains under its own name.
-            _say(f"{configuration.value('syslog_name')}/bounce: fatal: open {path}: {error.strerror}")
+            _say(f"{name}: fatal: open {path}: {error.strerror}")
             return 1
-    if mode == "t":
-        from posthouse.bounce.template import show_templates
+    try:
+        if mode == "t":
+            from posthouse.bounce.template import show_templates
 
-        _show(show_templates(text, path).removesuffix("\n"))
-    else:
-        _show(_notices(configuration, text, path))
+            shown = show_templates(text, path, complain).removesuffix("\n")
+        else:
+            shown = _notices(configuration, text, path, complain)
+    except ConfigError as error:
+        _say(f"{name}: fatal: {error}")
+        return 1
+    _show(shown)
     return 0
 
 
-def _notices(configuration: Configuration, text: str, path: str) -> str:
+def _notices(configuration: Configuration, text: str, path: str, complain: Callable[[str], None]) -> str:
     from posthouse.bounce.prose import Kind, prose
     from posthouse.bounce.template import parse_templates
 
@@ -164,6 +174,7 @@ def _notices(configuration: Configuration, text: str, path: str) -> str:
         configuration.expand,
         configuration.seconds,
         lambda name: configuration.parameter(name) is not None,
+        complain,
     )
     texts = []
     for kind in Kind:

@@ -368,7 +368,7 @@ TEMPLATES = """\
 failure_template = <<EOF
 Charset: utf-8
 From: Post <post@example.com>
-Subject: Zurück
+Subject: Back
 Postmaster-Subject: Copy
 
 $myhostname could not, after ${delay_warning_time_hours} h.
@@ -387,8 +387,12 @@ def values(text: str) -> str:
     return text.replace("$myhostname", "mail.example.com")
 
 
+WARNINGS: list[str] = []
+
+
 async def test_templates_replace_the_words():
-    templates = parse_templates(TEMPLATES, "bounce.cf", values, lambda name: 14400, known)
+    templates = parse_templates(TEMPLATES, "bounce.cf", values, lambda name: 14400, known, WARNINGS.append)
+    assert WARNINGS == []
     house = House(notify_classes=("bounce",))
     house.notices = BounceNotices(
         BounceSettings(notify_classes=("bounce",)),
@@ -397,7 +401,7 @@ async def test_templates_replace_the_words():
         templates=templates,
     )
     await house.notices.failed(message(), CONTENT, [recipient("b@x", UNKNOWN)])
-    assert "From: Post <post@example.com>\r\nSubject: Zurück\r\n" in house.texts[0]
+    assert "From: Post <post@example.com>\r\nSubject: Back\r\n" in house.texts[0]
     assert "mail.example.com could not, after 4 h.\r\n  Indented.\r\n\r\n<b@x>: " in house.texts[0]
     assert "Subject: Copy\r\n" in house.texts[1]
     await house.notices.delayed(message(), CONTENT, [recipient("b@x", LATER)])
@@ -410,10 +414,9 @@ UNDEFINED = "bounce.cf: undefined $name in failure template"
 @pytest.mark.parametrize(
     ("text", "diagnostic"),
     [
-        ("nonsense", "bounce.cf, line 1: need: template_name = <<EOF"),
-        ("\nother_template = <<EOF\nEOF", "bounce.cf, line 2: unknown template name: other_template"),
-        ("failure_template = <<EOF\nSubject: x", "bounce.cf, line 1: missing end of template: EOF"),
-        ("failure_template = <<EOF\nBcc: x\n\ny\nEOF", "bounce.cf, line 1: unknown or missing header label: Bcc: x"),
+        ("nonsense line", "bounce.cf, line 2: missing '=' after attribute name: \"nonsense line\""),
+        ("\n = x", 'bounce.cf, line 3: missing attribute name: " = x"'),
+        ("failure_template = <<\nx", "bounce.cf, line 2: missing end marker after <<"),
         ("failure_template = <<EOF\nSubject: x\n\na\nb $nosuch $$x\nEOF", f"{UNDEFINED}: b $nosuch $$x"),
         ("failure_template = <<EOF\nSubject: x\n\n$myhostname_days\nEOF", f"{UNDEFINED}: $myhostname_days"),
         (
@@ -428,15 +431,61 @@ UNDEFINED = "bounce.cf: undefined $name in failure template"
 )
 def test_a_wrong_template_is_refused(text, diagnostic):
     with pytest.raises(ConfigError) as refusal:
-        parse_templates(text, "bounce.cf", values, lambda name: 0, known)
+        parse_templates(text, "bounce.cf", values, lambda name: 0, known, lambda warning: None)
     assert str(refusal.value) == diagnostic
+
+
+IGNORED = "in failure template -- ignoring this template"
+
+
+@pytest.mark.parametrize(
+    ("lines", "warnings"),
+    [
+        ("Bcc: x\n\ny\n", [f'bounce.cf: unknown "Bcc" header label {IGNORED}']),
+        ("Subject:\n\ny\n", [f'bounce.cf: empty "Subject" header value {IGNORED}']),
+        ("From: ö\n\ny\n", [f'bounce.cf: non-ASCII "From" header value {IGNORED}']),
+        ("Subject: x\n\n\n", [f"bounce.cf: missing message text {IGNORED}"]),
+        ("", [f"bounce.cf: missing message text {IGNORED}"]),
+        (
+            "\nö\n",
+            [
+                "bounce.cf: 8-bit message text in failure template",
+                "please specify a charset value other than us-ascii",
+                "-- ignoring this template for now",
+            ],
+        ),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_left_out_after_a_warning(lines, warnings):
+    said: list[str] = []
+    text = f"failure_template = <<EOF\n{lines}EOF\n\ndelay_template = <<X\nSubject: late\n\nLate.\nX\n"
+    templates = parse_templates(text, "bounce.cf", values, lambda name: 0, known, said.append)
+    assert list(templates) == [Kind.DELAY]
+    assert said == warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("foo = <<EOF\nx\nEOF\n", "bounce.cf, line 4: unknown template name: foo -- ignoring this template"),
+        ("success_template = <<EOF\nx\n", 'bounce.cf, line 3: missing "EOF" end marker'),
+        (
+            "success_template = <<EOF\nPostmaster-Subject: x\n\ny\nEOF\n",
+            'bounce.cf: inapplicable "Postmaster-Subject" header label in success template -- ignoring this template',
+        ),
+    ],
+)
+def test_what_is_odd_in_a_template_file_is_told(text, warning):
+    said: list[str] = []
+    parse_templates(text, "bounce.cf", values, lambda name: 0, known, said.append)
+    assert said == [warning]
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_templates_or_a_clean_error(text):
     for body in (text, f"failure_template = <<E\n{text}\nE"):
         try:
-            parse_templates(body, "bounce.cf", lambda t: t, lambda name: 1, lambda name: len(name) > 3)
+            parse_templates(body, "bounce.cf", lambda t: t, lambda name: 1, lambda name: len(name) > 3, str)
         except ConfigError:
             pass
 

@@ -81,7 +81,7 @@ EOF
 
 
 def test_a_file_is_shown_as_postfix_shows_it() -> None:
-    assert show_templates(FILE, "FILE") == SHOWN
+    assert show_templates(FILE, "FILE", str) == SHOWN
 
 
 def test_what_is_shown_can_be_read_again() -> None:
@@ -92,7 +92,7 @@ def test_what_is_shown_can_be_read_again() -> None:
             line = line.replace(name, value)
         return line
 
-    again = parse_templates(show_templates("", ""), "FILE", expand, lambda _: 5 * 86400, lambda _: True)
+    again = parse_templates(show_templates("", "", str), "FILE", expand, lambda _: 5 * 86400, lambda _: True, str)
     assert again.keys() == set(Kind)
     assert again[Kind.FAILURE].text == prose(Kind.FAILURE, "mail.example.com")
     assert "5 day(s) old" in again[Kind.DELAY].text
@@ -101,6 +101,6 @@ def test_what_is_shown_can_be_read_again() -> None:
 @given(st.text() | st.lists(st.sampled_from([*FILE.splitlines(keepends=True), "EOF\n", "x\n"])).map("".join))
 def test_any_file_is_shown_or_refused(text: str) -> None:
     try:
-        assert show_templates(text, "FILE").startswith("failure_template = <<EOF\n")
+        assert show_templates(text, "FILE", str).startswith("failure_template = <<EOF\n")
     except ConfigError as error:
         assert error.text.startswith("FILE, line ")
