@@ -241,7 +241,7 @@ class LocalAgent:
             return
         relay = self._settings.luser_relay
         if relay and not relayed:
-            delimiter = person.unmatched[:1]
+            delimiter = person.unmatched[:1] or self._settings.recipient_delimiter[:1]
             values = {"user": base, "local": local_part, "mailbox": local_part, "extension": extension}
             values |= {"recipient": address, "domain": domain, "recipient_delimiter": delimiter}
             below = replace(place, name=RELAYED, above=(*place.above, RELAYED))

@@ -54,6 +54,12 @@ def expand_with(text: str, values: Mapping[str, str]) -> str:
     return _NAME.sub(value, text)
 
 
+def _lacks(text: str, values: Mapping[str, str]) -> bool:
+    """Whether a plain $name in it has no value: such a path is none."""
+    names = [match[1] or match[4] or match[5] for match in _NAME.finditer(text) if not match[2]]
+    return not all(values.get(name) for name in names)
+
+
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What the hands work with, read once."""
@@ -248,11 +254,12 @@ class Delivery:
         if "/" in values["extension"]:
             values["extension"] = ""  # The worker leaves such a one out; a worker that was taken over may not.
         found = values["local"].removesuffix(values["extension"])[-1:] if values["extension"] else ""
-        values["recipient_delimiter"] = found if found in self._settings.recipient_delimiter else ""
+        delimiters = self._settings.recipient_delimiter
+        values["recipient_delimiter"] = found if found and found in delimiters else delimiters[:1]
         values = censored(values, self._settings.forward_expansion_filter)
         for word in self._settings.forward_path.replace(",", " ").split():
             path = expand_with(word, values)
-            if not path.startswith("/"):
+            if not path.startswith("/") or _lacks(word, values):
                 continue
             text = read_small(path, owner=self._person.uid)
             if isinstance(text, OSError):
