@@ -98,9 +98,12 @@ def is_complete(text: str) -> bool:
     return _COMPLETE.fullmatch(text) is not None
 
 
-def parse_list(text: str) -> list[Node]:
-    """The nodes of a list in order: tokens, and the addresses among them."""
+def parse_list(text: str, limit: int = 0) -> list[Node]:
+    """The nodes of a list in order: tokens, and the addresses among them. `limit`: tokens that are looked at, 0 for
+    all; the rest is lost."""
     tokens = scan(text)
+    if limit:
+        del tokens[limit:]
     nodes: list[Node] = []  # from right to left: only there is it plain what a word belongs to
     current: list[Token] = []
     in_group = False

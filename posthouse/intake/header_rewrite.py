@@ -30,7 +30,9 @@ RESENT = frozenset(
 class HeaderRewrite:
     """Rewrites the address fields of one service's messages."""
 
-    def __init__(self, rewriter: Rewriter, mapping: AddressMapping) -> None:
+    def __init__(self, rewriter: Rewriter, mapping: AddressMapping, limit: int = 0) -> None:
+        """`limit`: header_address_token_limit. A field that changes loses what is beyond it."""
+        self._limit = limit
         self._rewriter = rewriter
         self._mapping = mapping
 
@@ -40,9 +42,10 @@ class HeaderRewrite:
         """The new field without its last CRLF, or None when it stays. `written` is the name as it stands there."""
         kind = "header_sender" if name in SENDERS else "header_recipient"
         maps = self._mapping.for_class(kind)
-        if not maps and is_complete(body):
+        # A text has no more tokens than characters.
+        if not maps and (not self._limit or len(body) <= self._limit) and is_complete(body):
             return None
-        nodes = parse_list(body)
+        nodes = parse_list(body, self._limit)
         changed = False
         out: list[Node] = []
         for node in nodes:
@@ -53,10 +56,12 @@ class HeaderRewrite:
                 node.local_part, node.domain, bang=node.bang, percent=node.percent, local=local
             )
             new: Rewritten = Rewritten(local_part, domain)
-            if maps and domain:
-                address = await self._mapping.apply(kind, f"{local_part}@{domain}", evidence, warnings)
-                mapped_local, _, mapped_domain = address.rpartition("@")
-                new = Rewritten(mapped_local, mapped_domain)
+            if maps and (domain or local_part):
+                # Without a domain only where append_at_myorigin is off.
+                whole = f"{local_part}@{domain}" if domain else local_part
+                address = await self._mapping.apply(kind, whole, evidence, warnings)
+                mapped_local, at, mapped_domain = address.rpartition("@")
+                new = Rewritten(mapped_local, mapped_domain) if at else Rewritten(address, domain)
             changed = changed or node.routed or format_list([new]) != format_list(list(node.tokens))
             out.append(new)
         return fold_list(written, format_list(out)) if changed else None

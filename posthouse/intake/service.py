@@ -90,7 +90,7 @@ class Cleanup:
         self.filtered = not internal
         """Whether content_filter is for this service's mail: never for notices and forwards made here."""
         self.mapping = AddressMapping(settings, router, enabled=mapped)
-        self.header_rewrite = HeaderRewrite(router.rewriter, self.mapping)
+        self.header_rewrite = HeaderRewrite(router.rewriter, self.mapping, settings.header_address_token_limit)
 
         def maps(parameter: str, value: str) -> Maps | None:
             return open_maps(value, configuration, parameter) if value else None

@@ -11,6 +11,7 @@ class CleanupSettings:
     queue_directory: str
     message_size_limit: int
     header_size_limit: int
+    header_address_token_limit: int
     queue_minfree: int
     hopcount_limit: int
     always_add_missing_headers: bool

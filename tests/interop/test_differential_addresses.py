@@ -40,6 +40,7 @@ CONFIGURATIONS = {
     "masquerade all": "masquerade_domains = $mydomain masq.test\n"
     "masquerade_classes = header_sender, header_recipient, envelope_sender, envelope_recipient\n" + MAPS,
     "old hacks": "swap_bangpath = no\nallow_percent_hack = no\nappend_dot_mydomain = no\n",
+    "no origin": "append_at_myorigin = no\n" + MAPS,
     "remote": "local_header_rewrite_clients =\nremote_header_rewrite_domain = domain.invalid\n" + MAPS,
     "generic": "smtp_generic_maps = inline:{ joe@pair.test=out@generic.test, @old.test=gone@generic.test }\n",
 }

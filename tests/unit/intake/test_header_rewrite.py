@@ -43,6 +43,21 @@ async def test_a_field_is_rewritten_as_postfix_rewrites_it(fields: HeaderRewrite
     assert expected == (field if found is None else found)
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("joe, ann, bob", "To: joe@pair.test, ann@pair.test"),
+        ("joe@example.com, bob", None),
+        ("joe@a.b.c", "To: joe@a.pair.test"),
+    ],
+)
+async def test_a_field_that_changes_loses_what_is_beyond_the_limit(body: str, expected: str | None) -> None:
+    rewriter = Rewriter.open(Configuration("/nonexistent", MAIN))
+    fields = HeaderRewrite(rewriter, cast("AddressMapping", NoMaps()), 3 if expected else 5)
+    found = await fields.field(b"to", "To", body, local=True, evidence=[], warnings=[])
+    assert found == expected
+
+
 @given(st.text('ab.@<>()"\\,:;!%|[] \t\u00e4\x01\udcff', max_size=30))
 def test_any_text_is_a_list_and_stays_one(text: str) -> None:
     once = format_list(parse_list(text))
