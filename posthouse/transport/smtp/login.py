@@ -42,7 +42,7 @@ async def find_login(
     for key in dict.fromkeys(keys):
         row = await maps.lookup(key)
         if row is not None:
-            user, _, password = row.value.partition(":")
+            user, _, password = row.value.partition(settings.smtp_sasl_password_result_delimiter or ":")
             return Login(user, password)
     return None
 

@@ -11,10 +11,11 @@ _LMTP_NAMES = {
     "smtp_helo_timeout": "lmtp_lhlo_timeout",
     "smtp_discard_ehlo_keywords": "lmtp_discard_lhlo_keywords",
     "smtp_discard_ehlo_keyword_address_maps": "lmtp_discard_lhlo_keyword_address_maps",
+    "smtp_sasl_password_result_delimiter": "smtp_sasl_password_result_delimiter",
     "smtp_always_send_ehlo": "smtp_always_send_ehlo",
     "smtp_never_send_ehlo": "smtp_never_send_ehlo",
 }
-"""LMTP has no HELO; the two that follow have no LMTP form and mean nothing to it."""
+"""LMTP has no HELO; the three that follow have no form of their own for it."""
 
 
 def lmtp_name(parameter: str) -> str:
@@ -84,6 +85,7 @@ class SmtpSettings:
     # login
     smtp_sasl_auth_enable: bool
     smtp_sasl_password_maps: str
+    smtp_sasl_password_result_delimiter: str
     smtp_sender_dependent_authentication: bool
     smtp_sasl_security_options: tuple[str, ...]
     smtp_sasl_tls_security_options: tuple[str, ...]

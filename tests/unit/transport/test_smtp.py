@@ -577,6 +577,17 @@ async def test_a_refused_login_defers_as_postfix_says_it(sinks):
     assert sink.lines == ["EHLO mail.example.com", "AUTH PLAIN AHVzZXIAc2VjcmV0", "QUIT"]
 
 
+async def test_the_password_table_may_part_login_and_password_otherwise(sinks):
+    sink = await started(Script(keywords=("AUTH PLAIN",), logins={"a:b": "secret"}), sinks)
+    h = house(
+        {"192.0.2.1": sink.port},
+        passwords=FakeMaps({"192.0.2.1": "a:b|secret"}),
+        smtp_sasl_auth_enable=True,
+        smtp_sasl_password_result_delimiter="|",
+    )
+    assert (await deliver(h, request("b@far.example")))[0].fate is Fate.DELIVERED
+
+
 async def test_a_refused_login_is_not_tried_again_for_a_while(sinks):
     sink = await started(Script(keywords=("AUTH PLAIN",), logins={"joe": "other"}), sinks)
     h = house(
