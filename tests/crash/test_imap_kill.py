@@ -40,7 +40,7 @@ from posthouse.net.tcp import start_server
 
 KILLS = int(os.environ.get("POSTHOUSE_KILLS", "6"))
 LARGE = 10_000_000
-SOON = 5.0
+SOON = 12.0
 """Seconds within which a new session is served after a kill: far below deliver_lock_attempts."""
 
 

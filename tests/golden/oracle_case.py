@@ -7,6 +7,8 @@ both sides; the prose of notices is left out. Tiers queue and live need root.
 import base64, glob, grp, os, pwd, re, shutil, signal, socket, ssl, struct
 import subprocess, tempfile, threading, time
 
+from tests.free_port import free_port
+
 COMMANDS = set('''postconf postmap postalias newaliases postfix postqueue mailq postsuper postcat sendmail postdrop postlog qshape
 smtp-source smtp-sink posttls-finger postmulti postlock postkick'''.split())
 
@@ -65,10 +67,7 @@ class Ctx:
 
     def port(self, n):
         if n not in self.ports:
-            s = socket.socket()
-            s.bind(('127.0.0.1', 0))
-            self.ports[n] = s.getsockname()[1]
-            s.close()
+            self.ports[n] = free_port()
         return self.ports[n]
 
     def norm(self, s, loose=True):

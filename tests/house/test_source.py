@@ -8,11 +8,6 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.xdist_group("source")
-"""One process parses the source."""
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 FORBIDDEN_WORDS = frozenset(
     {"manager", "handler", "handlers", "helper", "helpers", "util", "utils", "common", "misc", "base", "engine"}

@@ -74,7 +74,7 @@ def capture_server(port: int) -> Iterator[Capture]:
     with _Server(("127.0.0.1", port), _Session) as server:
         capture = Capture(server.server_address[1])
         server.capture = capture  # type: ignore[attr-defined]  # read above
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
         thread.start()
         try:
             yield capture

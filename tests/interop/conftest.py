@@ -10,10 +10,10 @@ import pytest
 
 from posthouse.testkit.certificate import write_certificate
 from posthouse.testkit.master_lines import SERVICES, STORE
+from tests.free_port import free_port
 from tests.interop.differential import report
 from tests.interop.fair_choice import COUNT
 from tests.interop.peers import Ours, Real
-from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually
 
 REAL = Path("/usr/sbin/postfix")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.kill9 import free_port
+from tests.free_port import free_port
 from tests.system.machine import eventually
 
 NOBODY = 65534

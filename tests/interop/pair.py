@@ -11,14 +11,15 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from posthouse.testkit.master_lines import SERVICES
+from tests.free_port import free_port
 from tests.interop.capture_server import Capture, capture_server
-from tests.system.kill9 import free_port
 from tests.system.machine import Instance, Ran, eventually, run
 
 DAEMONS = Path("/usr/lib/postfix/sbin")
@@ -69,7 +70,7 @@ class Side:
         values = {"folder": str(self.folder), "smtp": str(self.smtp), "sink": str(self.capture.port)}
         return re.sub(r"@(folder|smtp|sink)@", lambda match: values[match[1]], text)
 
-    def run(self, *argv: str, stdin: str | bytes = b"", user: str = "", within: float = 60.0) -> Ran:
+    def run(self, *argv: str, stdin: str | bytes = b"", user: str = "", within: float = 120.0) -> Ran:
         """One of its commands."""
         words = [f"/usr/sbin/{argv[0]}" if self.name == "postfix" else argv[0], *argv[1:]]
         if words[0] in ("/usr/sbin/mailq", "/usr/sbin/newaliases"):
@@ -110,8 +111,10 @@ class Side:
         """postqueue -j, parsed."""
         return [json.loads(line) for line in self.do("postqueue", "-j").splitlines()]
 
-    def settled(self, within: float = 20.0) -> None:
+    def settled(self, within: float = 60.0) -> None:
         """Wait until nothing is under way, and for the log, whose lines leave in batches."""
+        with contextlib.suppress(AssertionError):  # then the queue is asked, which takes a process each time
+            eventually(lambda: self._open() <= self._waiting(), within=1.0)
         eventually(
             lambda: all(entry["queue_name"] in ("deferred", "hold") for entry in self.queue()),
             f"{self.name} settles: {self.text()[-3000:]}",
@@ -120,11 +123,20 @@ class Side:
         with contextlib.suppress(AssertionError):  # what postsuper took away has no such line
             eventually(self._all_told, within=1.0)
 
+    def _open(self) -> set[str]:
+        """The messages that the log has no end of."""
+        ends = re.findall(r": (\w+): (?:(from=)<.*nrcpt=|removed$)", self.text(), re.MULTILINE)
+        last = dict(ends)  # an id may come again
+        return {queue_id for queue_id, began in last.items() if began}
+
+    def _waiting(self) -> set[str]:
+        """The messages of which the log says that they wait."""
+        return set(re.findall(r": (\w+): to=.*status=deferred", self.text()))
+
     def _all_told(self) -> bool:
         """Whether the log has the end of every message that is not in the queue."""
-        text = self.text()
-        taken = set(re.findall(r"postfix/qmgr\[\d+\]: (\w+): from=", text))
-        return taken - set(re.findall(r": (\w+): removed", text)) <= {str(entry["queue_id"]) for entry in self.queue()}
+        left = self._open()
+        return not left or left <= {str(entry["queue_id"]) for entry in self.queue()}
 
     def reload(self) -> None:
         """With the configuration as the files say now."""
@@ -164,21 +176,26 @@ def pair(
     where.chmod(0o755)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, where)
-        sides = []
-        for name in ("postfix", "posthouse"):
-            folder = _folder(where, name)
-            side = Side(name, folder, free_port(), stack.enter_context(capture_server(0)))
-            (folder / "etc" / "main.cf").write_text(side.fill(base + main_cf))
-            (folder / "etc" / "master.cf").write_text(side.fill(inet + SERVICES + master_cf))
-            (folder / "etc" / "aliases").touch()
+        sides = [
+            Side(name, _folder(where, name), free_port(), stack.enter_context(capture_server(0)))
+            for name in ("postfix", "posthouse")
+        ]
+        threads = stack.enter_context(ThreadPoolExecutor(len(sides)))
+        for side in sides:
+            (side.folder / "etc" / "main.cf").write_text(side.fill(base + main_cf))
+            (side.folder / "etc" / "master.cf").write_text(side.fill(inet + SERVICES + master_cf))
+            (side.folder / "etc" / "aliases").touch()
             for path, text in files.items():
-                (folder / path).write_text(side.fill(text))
-            side.do("newaliases")
-            stack.callback(_stop, side)
-            ran = side.run("postfix", "-c", str(folder / "etc"), "start")
-            assert ran.status == 0, (ran, side.text())
-            sides.append(side)
+                (side.folder / path).write_text(side.fill(text))
+        stack.callback(lambda: list(threads.map(_stop, sides)))
+        list(threads.map(_start, sides))
         yield sides[0], sides[1]
+
+
+def _start(side: Side) -> None:
+    side.do("newaliases")
+    ran = side.run("postfix", "-c", str(side.folder / "etc"), "start")
+    assert ran.status == 0, (ran, side.text())
 
 
 def _stop(side: Side) -> None:

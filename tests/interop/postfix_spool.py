@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.testkit.master_lines import SERVICES
-from tests.system.kill9 import free_port
+from tests.free_port import free_port
 from tests.system.machine import Ran, eventually, run
 
 DAEMONS = Path("/usr/lib/postfix/sbin")

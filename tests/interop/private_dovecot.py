@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kill9 import free_port
+from tests.free_port import free_port
 from tests.system.machine import eventually
 
 CONFIGURATION = """\

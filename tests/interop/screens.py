@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 READ, END, TLS = "<read>", "<end>", "<tls>"
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 Step = bytes | str | float
 
@@ -323,10 +323,9 @@ def talk(port: int, script: Script) -> list[str]:
             if isinstance(step, bytes):
                 try:
                     current.sendall(step)
+                    continue
                 except OSError:
-                    heard.append("<closed>")
-                    break
-                continue
+                    step = END  # what was said before it hung up is still to be read
             if step == TLS:
                 context = ssl.create_default_context()
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -349,7 +348,7 @@ def talk(port: int, script: Script) -> list[str]:
                     return heard
                 if not data:
                     heard.append("<closed>")
-                    break
+                    return heard  # whether a command can still be written is a matter of moments
                 buffer += data
         return heard
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from posthouse.testkit.certificate import write_certificate
 from posthouse.testkit.dns_server import DnsServer
+from tests.free_port import free_port
 from tests.golden.stacks.stack import FOLDER, PLACEHOLDER, write_stack
-from tests.system.kill9 import free_port
 from tests.system.machine import Instance, Ran
 
 ZONES = """\
@@ -60,7 +60,7 @@ class StackHost:
 
     def client(self, service: str = "smtp", source: str = "127.0.0.1") -> smtplib.SMTP:
         """A connection to one of its listeners, greeted."""
-        made = smtplib.SMTP("127.0.0.1", self.ports[service], timeout=30, source_address=(source, 0))
+        made = smtplib.SMTP("127.0.0.1", self.ports[service], timeout=60, source_address=(source, 0))
         made.ehlo("mail.sender.test")
         return made
 

@@ -61,7 +61,7 @@ def _on_six(side: Side) -> Iterator[None]:
 def _talk(side: Side, host: str) -> list[str]:
     said = []
     for session in SESSIONS:
-        with socket.create_connection((host, side.smtp), timeout=20) as connection:
+        with socket.create_connection((host, side.smtp), timeout=60) as connection:
             file = connection.makefile("rb")
             for command in ("", *session):
                 connection.sendall(command.encode() + b"\r\n" if command else b"")

@@ -134,7 +134,7 @@ def _letter(sender: str, recipient: str, number: int) -> bytes:
 def _say(side: Side, commands: list[bytes]) -> list[str]:
     """The replies to a session's commands."""
     replies = []
-    with socket.create_connection(("127.0.0.1", side.smtp), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", side.smtp), timeout=60) as connection:
         file = connection.makefile("rb")
         for command in [b"", *commands]:
             connection.sendall(command)

@@ -124,7 +124,7 @@ def sides() -> Iterator[tuple[Side, Side]]:
 def _converse(side: Side, script: str) -> list[str]:
     """What is answered to each command."""
     said: list[str] = []
-    with socket.create_connection(("127.0.0.1", side.smtp), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", side.smtp), timeout=60) as connection:
         file = connection.makefile("rb")
         for command in ("", *script.split("|")):
             if command:

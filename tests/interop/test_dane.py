@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from posthouse.testkit.dns_server import DnsServer
 from posthouse.testkit.master_lines import SERVICES
+from tests.free_port import free_port
 from tests.interop.peers import peer
-from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually, run
 
 NAMES_AT = "127.53.7.9"

@@ -17,7 +17,7 @@ OUTSIDE = "127.0.0.66"
 
 def client(ours: Ours, source: str) -> smtplib.SMTP:
     """A session from a chosen address."""
-    made = smtplib.SMTP(local_hostname="client.test", timeout=20, source_address=(source, 0))
+    made = smtplib.SMTP(local_hostname="client.test", timeout=60, source_address=(source, 0))
     made.connect("127.0.0.1", ours.smtp)
     made._host = "ours.test"  # type: ignore[attr-defined]  # starttls() takes the name from the constructor alone
     made.ehlo()
@@ -49,7 +49,7 @@ def log(ours: Ours, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with client(ours, OUTSIDE) as session:
         for _ in range(6):
             session.docmd("NONSENSE")
-    with socket.create_connection(("127.0.0.1", ours.smtp), timeout=20, source_address=(OUTSIDE, 0)) as broken:
+    with socket.create_connection(("127.0.0.1", ours.smtp), timeout=60, source_address=(OUTSIDE, 0)) as broken:
         broken.recv(100)
         broken.sendall(b"EHLO client.test\r\n")
         broken.recv(1000)

@@ -43,7 +43,7 @@ def client(ours: Ours) -> imaplib.IMAP4_SSL:
     """joe's session."""
     context = ssl.create_default_context(cafile=str(ours.folder / "etc" / "cert.pem"))
     context.check_hostname = False
-    made = imaplib.IMAP4_SSL("127.0.0.1", ours.imaps, ssl_context=context, timeout=20)
+    made = imaplib.IMAP4_SSL("127.0.0.1", ours.imaps, ssl_context=context, timeout=60)
     made.login("joe@virt.test", "joespw")
     return made
 
@@ -79,7 +79,9 @@ class Sync:
     def run(self) -> Ran:
         """Both sides are the same afterwards."""
         ran = run(
-            [self.program, "-c", str(self.folder / "mbsyncrc"), "-a"], environment={"HOME": str(self.folder)}, within=40
+            [self.program, "-c", str(self.folder / "mbsyncrc"), "-a"],
+            environment={"HOME": str(self.folder)},
+            within=120,
         )
         assert ran.status == 0, ran
         return ran

@@ -22,9 +22,10 @@ from posthouse.policy.milter.milters import open_milters
 from posthouse.queue.local import LocalQueueStore, QueueSettings
 from posthouse.routing.router import Router
 from posthouse.wire.milter.command import Peer
+from tests.free_port import free_port
 from tests.interop.peers import peer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for opendkim to listen."""
 LETTER = b"Subject: signed\r\nFrom: joe@example.com\r\nTo: ann@example.net\r\n\r\n"
 Start = Callable[[str], int]
@@ -40,9 +41,7 @@ def opendkim(tmp_path: Path) -> Iterator[Start]:
     running: list[subprocess.Popen[bytes]] = []
 
     def start(mode: str) -> int:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
+        port = free_port()
         (tmp_path / f"{mode}.conf").write_text(
             f"Mode {mode}\nSocket inet:{port}@127.0.0.1\nDomain example.com\nSelector key\nBackground no\nSyslog no\n"
             f"KeyFile {tmp_path}/key.private\nTestDNSData {tmp_path}/dns\nAuthservID mail.test\nUserID root\n"

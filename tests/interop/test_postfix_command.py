@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from posthouse.testkit.master_lines import SERVICES
+from tests.free_port import free_port
 from tests.interop.peers import peer
-from tests.system.kill9 import free_port
 from tests.system.machine import alive, eventually, run
 
 MAIN_CF = """\

@@ -19,10 +19,10 @@ import pytest
 from posthouse.commands.export_queue import Export
 from posthouse.commands.import_queue import import_queue
 from posthouse.config.read import read_configuration
+from tests.free_port import free_port
 from tests.interop.capture_server import Capture, capture_server
 from tests.interop.postfix_spool import CHECKS, PostfixSpool, postfix_spool
 from tests.queue_files import defer_log, put, queue_file, record
-from tests.system.kill9 import free_port
 from tests.system.machine import Instance, eventually
 
 MESSAGES = 160

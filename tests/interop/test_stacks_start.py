@@ -20,10 +20,10 @@ from posthouse.testkit.content_filter import FIELD, start_content_filter
 from posthouse.testkit.dovecot_auth import DovecotAuth
 from posthouse.testkit.policy_server import PolicyServer
 from posthouse.testkit.smtp_sink import Script, SmtpSink
+from tests.free_port import free_port
 from tests.golden.stacks.stack import FOLDER
 from tests.interop.database_servers import MARIADB, Server, mariadb
 from tests.interop.stack_host import OUTSIDE, StackHost, laid_out, named, trusting
-from tests.system.kill9 import free_port
 from tests.system.machine import eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the stacks drop to users of their own")

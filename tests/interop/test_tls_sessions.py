@@ -12,8 +12,8 @@ import pytest
 
 from posthouse.testkit.certificate import write_certificate
 from posthouse.testkit.master_lines import SERVICES
+from tests.free_port import free_port
 from tests.interop.peers import Ours, Real, peer
-from tests.system.kill9 import free_port
 from tests.system.machine import Instance, descendants, eventually
 
 MAIN_CF = """\

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that anything may take on a busy machine."""
 
 PAUSE = 0.03
@@ -54,7 +54,7 @@ def run(
     *,
     user: str = "",
     environment: Mapping[str, str] = {},
-    within: float = 60.0,
+    within: float = 120.0,
     cwd: str = "/",
 ) -> Ran:
     """Run a command to its end; ours come first on the PATH. `user` runs it as that user, with nothing of root's."""
@@ -94,7 +94,7 @@ class Instance:
     log: Path
     queue_directory: Path
 
-    def run(self, *argv: str, stdin: str | bytes = b"", user: str = "", within: float = 60.0) -> Ran:
+    def run(self, *argv: str, stdin: str | bytes = b"", user: str = "", within: float = 120.0) -> Ran:
         """One of our commands, under this configuration."""
         return run(argv, stdin, user=user, environment={"MAIL_CONFIG": str(self.configuration)}, within=within)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kill9 import Clients, free_port, instance
+from tests.free_port import free_port
+from tests.system.kill9 import Clients, instance
 from tests.system.machine import Instance, descendants, eventually, status_of, uids
 
 NOBODY = 65534
@@ -86,7 +87,7 @@ def test_mail_that_a_killed_keeper_had_is_delivered_later(house: tuple[Instance,
 
 def pop3(port: int) -> tuple[int, int]:
     """One session: how many messages there are, and the lines of the last."""
-    session = poplib.POP3("127.0.0.1", port, timeout=20)
+    session = poplib.POP3("127.0.0.1", port, timeout=60)
     try:
         session.user("joe@virt.test")
         session.pass_("joespw")

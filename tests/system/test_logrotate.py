@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.kill9 import free_port, instance
+from tests.free_port import free_port
+from tests.system.kill9 import instance
 from tests.system.machine import Instance, eventually
 
 PIPE = "script unix - n n - - pipe user={user} argv=/bin/true\n"

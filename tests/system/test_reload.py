@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.kill9 import free_port, instance
+from tests.free_port import free_port
+from tests.system.kill9 import instance
 from tests.system.machine import Instance, descendants, eventually
 
 PATIENCE = 30.0

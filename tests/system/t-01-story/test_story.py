@@ -46,7 +46,7 @@ def empty(instance: Instance) -> bool:
 
 def smtp(address: str, source: str = "", port: int = 25) -> smtplib.SMTP:
     """An SMTP client that comes from a chosen address."""
-    client = smtplib.SMTP(local_hostname="client.test", timeout=20, source_address=(source, 0) if source else None)
+    client = smtplib.SMTP(local_hostname="client.test", timeout=60, source_address=(source, 0) if source else None)
     client.connect(address, port)
     client.ehlo()
     return client
@@ -82,7 +82,7 @@ def test_every_host_greets_under_its_own_name(house: Story) -> None:
         (RELAY, "smtp12.example.com"),
         (SERVER, "mail.tony.test"),
     ):
-        with socket.create_connection((address, 25), timeout=10) as connection:
+        with socket.create_connection((address, 25), timeout=60) as connection:
             assert connection.recv(200).startswith(f"220 {name} ESMTP".encode())
 
 
@@ -530,9 +530,9 @@ def imap_subjects(house: Story, login: str, *, port: int, starttls: bool) -> set
     """The subjects in INBOX."""
     client: imaplib.IMAP4
     if port == 993:
-        client = imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=20)
+        client = imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=60)
     else:
-        client = imaplib.IMAP4(SERVER, 143, timeout=20)
+        client = imaplib.IMAP4(SERVER, 143, timeout=60)
         if starttls:
             client.starttls(trusting(house))
     with client:
@@ -546,9 +546,9 @@ def pop3_subjects(house: Story, login: str, *, port: int, stls: bool) -> set[str
     """The subjects that POP3 shows."""
     client: poplib.POP3
     if port == 995:
-        client = poplib.POP3_SSL(SERVER, 995, context=trusting(house), timeout=20)
+        client = poplib.POP3_SSL(SERVER, 995, context=trusting(house), timeout=60)
     else:
-        client = poplib.POP3(SERVER, 110, timeout=20)
+        client = poplib.POP3(SERVER, 110, timeout=60)
         if stls:
             client.stls(trusting(house))
     client.user(login)
@@ -611,11 +611,11 @@ def test_poplib_reads_each_kind_of_mailbox_over_tls(
 
 
 def test_a_password_in_plain_text_is_refused_by_default(house: Story) -> None:
-    with imaplib.IMAP4(SERVER, 143, timeout=20) as client:
+    with imaplib.IMAP4(SERVER, 143, timeout=60) as client:
         assert "LOGINDISABLED" in client.capabilities
         with pytest.raises(imaplib.IMAP4.error):
             client.login("tony", PASSWORDS["tony"])
-    client = poplib.POP3(SERVER, 110, timeout=20)
+    client = poplib.POP3(SERVER, 110, timeout=60)
     with pytest.raises(poplib.error_proto):
         client.user("tony")
         client.pass_(PASSWORDS["tony"])
@@ -624,7 +624,7 @@ def test_a_password_in_plain_text_is_refused_by_default(house: Story) -> None:
 
 def test_a_wrong_password_opens_nothing(house: Story) -> None:
     for login in LOGINS:
-        client = imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=20)
+        client = imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=60)
         with client, pytest.raises(imaplib.IMAP4.error):
             client.login(login, "wrong")
 
@@ -649,7 +649,7 @@ def test_mail_lists_and_shows_what_arrived(house: Story, letters: dict[str, str]
 def test_what_imap_deletes_is_gone_from_the_spool_file(house: Story) -> None:
     house.desktop.do("mail", "-s", "delete me", "tony@tony.test", stdin="x\n")
     house.in_mbox("tony", "delete me")
-    with imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=20) as client:
+    with imaplib.IMAP4_SSL(SERVER, 993, ssl_context=trusting(house), timeout=60) as client:
         client.login("tony", PASSWORDS["tony"])
         client.select("INBOX")
         _, numbers = client.search(None, "SUBJECT", '"delete me"')
