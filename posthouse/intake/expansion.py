@@ -60,11 +60,13 @@ class Expansion:
         warnings: list[str],
         *,
         submitted: bool = False,
+        forwarded: bool = False,
     ) -> Expanded:
         """The recipients to queue. Raises TableRetry, ExpansionRefused.
 
         `submitted`: here, and not by SMTP. Then the original recipient of reports (RFC 3461 section 5.2.1) is the
-        address after the canonical maps, as in Postfix.
+        address after the canonical maps, as in Postfix. `forwarded`: by local(8), which knows that address: only a map
+        makes another.
         """
         keep_original = self._settings.enable_original_recipient
         rewritten: list[Recipient] = []
@@ -73,7 +75,7 @@ class Expansion:
             original = (recipient.original or recipient.address) if keep_original else ""
             address = await self.clean(recipient.address, evidence, warnings)
             orcpt = recipient.orcpt
-            if submitted and not orcpt and address != (original or recipient.address):
+            if submitted and not orcpt and address != ((not forwarded and original) or recipient.address):
                 orcpt = original_recipient(address)
             if (address, original, orcpt) != (recipient.address, recipient.original, recipient.orcpt):
                 recipient = Recipient(address, original, recipient.notify, orcpt)

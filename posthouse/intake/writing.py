@@ -126,8 +126,10 @@ class CleanupTransaction:
                 self.abort()
                 return Accepted(self._queue_id)
             bcc = (*handling.bcc, *(address for d in decisions for address in d.bcc))
+            submitted = not envelope.client.protocol
+            forwarded = submitted and give_back is None
             expanded = await self._cleanup.expansion.expand(
-                sender, envelope.recipients, bcc, evidence, warnings, submitted=not envelope.client.protocol
+                sender, envelope.recipients, bcc, evidence, warnings, submitted=submitted, forwarded=forwarded
             )
             redirect = next((d.redirect for d in decisions if d.redirect), handling.redirect)
             if redirect:

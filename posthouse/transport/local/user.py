@@ -265,6 +265,8 @@ class Delivery:
             if isinstance(text, OSError):
                 if isinstance(text, (FileNotFoundError, NotADirectoryError)):
                     continue
+                if text.errno == errno.EACCES and self._person.uid == 0:
+                    continue  # Root's mail is delivered as default_privs, who may not look; Postfix looks as root.
                 if text.errno in (errno.EACCES, errno.ELOOP):
                     self._shop.warn(f"cannot open file {path}: {os.strerror(text.errno)}")
                     continue

@@ -307,6 +307,20 @@ async def test_aliases_expand_recursively_and_originals_stay_apart(open_house: C
     assert [entry.step for entry in house.journal.entries] == ["expanded", "queued"]
 
 
+async def test_what_local_forwards_keeps_the_address_that_it_was_sent_to_for_reports(
+    open_house: Callable[..., Any],
+) -> None:
+    house = open_house(canonical_maps="inline:{ old@example.org=new@example.org }")
+    here = Client("localhost", "127.0.0.1")
+    given = [Recipient(address, "list@example.com") for address in ("far@example.org", "old@example.org")]
+    await send(house, COMPLETE + b"\r\nx\r\n", Envelope("s@example.org", tuple(given), here))
+    stored = [one.recipient for one in house.store.messages[-1].message.recipients]
+    assert [(one.address, one.original, one.orcpt) for one in stored] == [
+        ("far@example.org", "list@example.com", ""),
+        ("new@example.org", "list@example.com", "rfc822;new@example.org"),
+    ]
+
+
 async def test_without_original_recipients_each_address_comes_once(open_house: Callable[..., Any]) -> None:
     house = open_house(virtual_alias_maps=ALIASES, enable_original_recipient="no")
     await send(house, COMPLETE, envelope("a1@example.com", "joe@v.example.com"))

@@ -1,5 +1,6 @@
 """A user's own mail: his .forward and his mailbox."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from posthouse.tables.maps import Maps
 from posthouse.transport.hands import Errand, Report
+from posthouse.transport.local import user
 from posthouse.transport.local.people import Person
 from posthouse.transport.local.settings import UserSettings
 from posthouse.transport.local.user import Delivery, Workshop, environment
@@ -95,6 +97,19 @@ def test_an_extension_leads_to_no_forward_file_elsewhere(tmp_path: Path, content
     (tmp_path / ".forward+").mkdir()
     (tmp_path / "notes").write_text("secret@else.test\n")
     assert forwarded(tmp_path, content, extension="/../notes") is None
+
+
+@pytest.mark.parametrize(("uid", "warnings"), [(0, 0), (4711, 1)])
+def test_that_root_s_home_is_closed_to_default_privs_is_no_complaint(
+    tmp_path: Path, content: int, monkeypatch: pytest.MonkeyPatch, uid: int, warnings: int
+) -> None:
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(user, "read_small", lambda *_, **__: denied)
+    said: list[str] = []
+    workshop = Workshop(SETTINGS, Maps("mailbox_command_maps", []), lambda: 0.0, said.append)
+    errand = Errand("user", "local", ("root",), "ABC", "s@x.test", "root@tony.test", "", 0.0, 20)
+    assert Delivery(workshop, errand, Person("root", uid, uid, str(tmp_path)), content).forward_file() is None
+    assert said == [f"cannot open file {tmp_path}/.forward: Permission denied"] * warnings
 
 
 def test_a_command_sees_no_character_of_a_stranger_that_a_shell_knows() -> None:
