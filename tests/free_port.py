@@ -38,3 +38,9 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError(f"no free port in {_PORTS}")
+
+
+def free_address() -> str:
+    """An address of loopback for a name server, which listens on port 53."""
+    port = free_port()
+    return f"127.53.{port >> 8}.{port & 255}"

@@ -26,11 +26,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from posthouse.testkit.dns_server import DnsServer
 from posthouse.testkit.master_lines import SERVICES
-from tests.free_port import free_port
+from tests.free_port import free_address, free_port
 from tests.interop.peers import peer
 from tests.system.machine import Instance, eventually, run
 
-NAMES_AT = "127.53.7.9"
+NAMES_AT = free_address()
 DAY = datetime.timedelta(days=1)
 
 MAIN_CF = """\

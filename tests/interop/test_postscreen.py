@@ -18,18 +18,16 @@ import pytest
 
 from posthouse.testkit.certificate import write_certificate
 from posthouse.testkit.master_lines import SERVICES
+from tests.free_port import free_address, free_port
 from tests.interop.conftest import REAL, REAL_DAEMONS
 from tests.interop.peers import Real
 from tests.interop.screens import BYE, FILES, LISTENERS, READ, SCRIPTS, ZONES, Script, log_of, random_steps, talk
 from tests.system.machine import Instance, eventually, run
 
-OURS_PORT, REAL_PORT = 24100, 24200
-"""The first of each one's ports, below those that the system gives to clients: two dozen free ones do not stay free."""
-
 STRANGERS = 200
 """Clients with random commands."""
 
-NAME_SERVER = "127.0.0.153"
+NAME_SERVER = free_address()
 
 MAIN_CF = """\
 compatibility_level = 3.6
@@ -87,7 +85,7 @@ class Both:
     began: float
 
 
-def configure(folder: Path, more: str, first_port: int) -> dict[str, int]:
+def configure(folder: Path, more: str) -> dict[str, int]:
     for name in ("etc", "spool", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
@@ -95,7 +93,7 @@ def configure(folder: Path, more: str, first_port: int) -> dict[str, int]:
     for name, text in FILES.items():
         (folder / name).write_text(text)
     (folder / "etc" / "main.cf").write_text(MAIN_CF.format(folder=folder) + more)
-    ports = {name: first_port + number for number, name in enumerate(LISTENERS)}
+    ports = {name: free_port() for name in LISTENERS}
     lines = []
     for name, options in LISTENERS.items():
         lines.append(f"127.0.0.1:{ports[name]} inet n - n - 1 postscreen")
@@ -170,8 +168,8 @@ def both() -> Iterator[Both]:
             stack.callback(shutil.rmtree, folder)
             folder.chmod(0o755)
             folders.append(folder)
-        ours = Side(folders[0], configure(folders[0], OURS_CF.format(server=NAME_SERVER), OURS_PORT))
-        real = Side(folders[1], configure(folders[1], REAL_CF, REAL_PORT))
+        ours = Side(folders[0], configure(folders[0], OURS_CF.format(server=NAME_SERVER)))
+        real = Side(folders[1], configure(folders[1], REAL_CF))
         stack.enter_context(name_server(folders[2]))
         resolv = folders[2] / "resolv.conf"
         postfix = Real(real.folder, 0)
