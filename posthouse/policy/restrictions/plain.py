@@ -63,8 +63,8 @@ class Plain:
         return DUNNO
 
     async def reject_unauth_pipelining(self, facts: Facts, subject: Subject) -> Verdict:
-        """A client that sends ahead where it may not: without ESMTP anywhere, with it after DATA (RFC 2920)."""
-        if facts.pipelined and (not facts.esmtp or facts.stage == "DATA"):
+        """A client that once sent ahead where it may not: without ESMTP, or behind the last of a group (RFC 2920)."""
+        if facts.pipelined:
             text = f"<{subject.name}>: {subject.reply_class} rejected: Improper use of SMTP command pipelining"
             return facts.refuse(503, "5.5.0", text)
         return DUNNO

@@ -13,7 +13,8 @@ from posthouse.wire.smtp.command import BdatCommand, parse_bdat
 from posthouse.wire.smtp.dialogue import State
 from posthouse.wire.smtp.reply import Reply
 
-NOT_IMPLEMENTED = Reply(502, "5.5.1", "Error: command not implemented")
+NOT_IMPLEMENTED = Reply(521, "5.5.1", "Error: command not implemented")
+NULL_CHUNK = Reply(551, "5.7.1", "Null BDAT request")
 CHUNK_TOO_LARGE = Reply(552, "5.3.4", "Chunk exceeds message size limit")
 
 
@@ -34,6 +35,12 @@ async def bdat(session: SmtpSession, argument: str) -> bytes | Reply:
         if command.last:
             session.reset()
         return Reply(551, "5.0.0", f"Discarded {command.size} bytes after earlier error")
+    if not command.size and not command.last:  # RFC 3030 section 2: nothing may come, but only as the last chunk
+        session.log.warning(f"{session.queue_id}: null BDAT request from {session.namaddr}")
+        if session.transaction is not None:
+            session.transaction.rollback()
+        dialogue.spoil()
+        return NULL_CHUNK
     refusal = dialogue.refusal("BDAT")
     transaction = session.transaction
     if refusal is None and dialogue.state is State.RCPT:

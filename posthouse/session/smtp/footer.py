@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 
 from posthouse.wire.smtp.reply import Reply
 
-_MACRO = re.compile(r"\$(?:(\$)|\{([A-Za-z0-9_]+)\}|\(([A-Za-z0-9_]+)\)|([A-Za-z0-9_]+))")
+_MACRO = re.compile(
+    r"\$(?:(\$)|\{([A-Za-z0-9_]+)\}|\(([A-Za-z0-9_]+)\)|([A-Za-z0-9_]+)"
+    r"|\{([A-Za-z0-9_]+)([?:])([^{}]*)\}|\{([A-Za-z0-9_]+)\?\{([^{}]*)\}(?::\{([^{}]*)\})?\})"
+)
 
 
 def expand_footer(footer: str, values: Mapping[str, str], warn: Callable[[str], None]) -> str:
@@ -18,10 +21,15 @@ def expand_footer(footer: str, values: Mapping[str, str], warn: Callable[[str], 
     def fill(match: re.Match[str]) -> str:
         if match[1]:
             return "$"
-        name = match[2] or match[3] or match[4]
+        name = match[2] or match[3] or match[4] or match[5] or match[8]
         if name not in values:
             warn(f'unknown macro name "{name}" in expansion request')
-        return values.get(name, "")
+        found = values.get(name, "")
+        if match[6]:  # ${name?text} and ${name:text}
+            return _MACRO.sub(fill, match[7]) if bool(found) == (match[6] == "?") else ""
+        if match[8]:  # ${name?{text}:{text}}
+            return _MACRO.sub(fill, (match[9] if found else match[10]) or "")
+        return found
 
     return _MACRO.sub(fill, footer)
 

@@ -35,6 +35,7 @@ from posthouse.wire.smtp.reply import Reply
 
 NOT_RECOGNIZED = Reply(500, "5.5.2", "Error: command not recognized")
 BAD_SYNTAX = Reply(500, "5.5.2", "Error: bad syntax")
+BAD_UTF8 = Reply(500, "5.5.2", "Error: bad UTF-8 syntax")
 STARTTLS_FIRST = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
 GOODBYE = Reply(221, "2.7.0", "Error: I can break rules, too. Goodbye.")
 NOT_SYNCHRONIZED = Reply(554, "5.5.0", "Error: SMTP protocol synchronization")
@@ -84,6 +85,10 @@ LMTP_VERBS: dict[str, Verb] = {
 
 UNTIL_HELO = "SMTP"
 """What a client speaks that never said HELO."""
+
+
+def _denied(session: SmtpSession) -> Reply:
+    return Reply(503, "5.7.0", f"Error: access denied for {session.namaddr}")
 
 
 class SmtpListener:
@@ -215,26 +220,35 @@ class SmtpListener:
                 session.log.warning("smtpd_command_filter lookup error")
                 await self._error(session, "unknown", FILTER_FAILED)
                 return False
+        if settings.smtputf8_enable and not line.isascii() and any("\ud800" <= c <= "\udfff" for c in line):
+            session.misspoke(BAD_UTF8)
+            session.error_count += 1
+            await session.answer(BAD_UTF8)
+            return False
         word, _, argument = line.strip().replace("\t", " ").partition(" ")
         name = word.upper()
+        if settings.smtpd_noop_commands and name in {known.upper() for known in settings.smtpd_noop_commands}:
+            session.send(OK)  # not in the counters, as in Postfix
+            self._junk(session)
+            return False
         verb = self._verbs.get(name)
         if verb is None:
             return await self._unknown(session, word, line)
-        session.where = name
         if session.access_denied and name != "QUIT":
-            await self._error(session, verb.name, Reply(503, "5.7.0", f"Error: access denied for {session.namaddr}"))
+            await self._error(session, verb.name, _denied(session))
             return False
+        session.where = name
         if session.tls is None and not verb.plain and settings.tls_required:
             await self._error(session, verb.name, STARTTLS_FIRST)
             return False
-        pipelined = session.stage.facts.pipelined = bool(session.dialogue.pending)
-        if pipelined and verb.last and session.improper_pipelining(name) and settings.smtpd_forbid_unauth_pipelining:
-            await self._error(session, verb.name, NOT_SYNCHRONIZED)
-            return True
+        if session.dialogue.pending and (verb.last or session.client.protocol == UNTIL_HELO):
+            session.improper_pipelining(name)
+            if settings.smtpd_forbid_unauth_pipelining:
+                await self._error(session, verb.name, NOT_SYNCHRONIZED)
+                return True
+        session.stage.facts.pipelined = session.spoke_ahead
         if verb.junk:
-            session.junk_count += 1
-            if session.junk_count > settings.smtpd_junk_command_limit:
-                session.error_count += 1
+            self._junk(session)
         try:
             reply = await verb.answer(session, argument.lstrip())
         except SessionEnded:
@@ -250,6 +264,12 @@ class SmtpListener:
         await self._error(session, verb.name, reply)
         return reply.code in (421, 521)
 
+    def _junk(self, session: SmtpSession) -> None:
+        """One more command that does nothing; past smtpd_junk_command_limit each is an error."""
+        session.junk_count += 1
+        if session.junk_count > session.settings.smtpd_junk_command_limit:
+            session.error_count += 1
+
     async def _error(self, session: SmtpSession, counter: str, reply: Reply) -> None:
         session.counted(counter, good=False)
         session.misspoke(reply)
@@ -262,9 +282,6 @@ class SmtpListener:
             await session.answer(BAD_SYNTAX)
             return False
         session.where = "UNKNOWN"
-        if word.upper() in {known.upper() for known in session.settings.smtpd_noop_commands}:
-            session.send(OK)  # not in the counters, as in Postfix
-            return False
         try:
             forbidden = word.endswith(":") or await self.service.forbidden(word) is not None
         except TableRetry:
@@ -275,6 +292,9 @@ class SmtpListener:
             session.error_count += 1
             session.send(bytes(GOODBYE))
             return True
+        if session.access_denied:
+            await self._error(session, "unknown", _denied(session))
+            return False
         reply = None if session.milters is None else await session.milters.unknown(word)
         await self._error(session, "unknown", reply or NOT_RECOGNIZED)
         return reply is not None and reply.code == 421

@@ -68,7 +68,6 @@ class SmtpSession:
         "_footer",
         "_judged",
         "_out",
-        "_pipelining_logged",
         "access_denied",
         "auth_exempt",
         "client",
@@ -92,6 +91,7 @@ class SmtpSession:
         "server_port",
         "service",
         "settings",
+        "spoke_ahead",
         "stage",
         "stream",
         "tls",
@@ -158,7 +158,8 @@ class SmtpSession:
         self._footer = settings.smtpd_reject_footer
         self._out: list[bytes] = []
         self._budget = float(settings.smtpd_timeout)
-        self._pipelining_logged = False
+        self.spoke_ahead = False
+        """Whether it once sent more behind a command that must end a group; it is logged, and never forgotten."""
 
     # -- bytes ----------------------------------------------------------------------------
 
@@ -218,6 +219,7 @@ class SmtpSession:
             return reply
         client, transaction = self.client, self.transaction
         values = {
+            "client": f"{client.name}[{client.address}]",
             "client_address": client.address,
             "client_name": client.name,
             "client_port": client.port,
@@ -251,7 +253,8 @@ class SmtpSession:
                     earned = len(data) / settings.smtpd_min_data_rate
                     self._budget = min(self._budget + earned, float(settings.smtpd_timeout))
         except StreamTimeout:
-            self.send(bytes(Reply(421, "4.4.2", f"{settings.myhostname} Error: timeout exceeded")))
+            reply = Reply(421, "4.4.2", f"{settings.myhostname} Error: timeout exceeded")
+            self.send(bytes(await self._with_footer(reply)))
             await self.flush()
             raise SessionEnded("timeout") from None
         except StreamClosed:
@@ -337,16 +340,12 @@ class SmtpSession:
             Entry(service.clock(), step, queue_id, "", self.key, sender, recipient, verdict, evidence)
         )
 
-    def improper_pipelining(self, verb: str) -> bool:
-        """Whether bytes came behind a command that must end a group (RFC 2920 section 3.1); logged once."""
-        pending = self.dialogue.pending
-        if not pending:
-            return False
-        if not self._pipelining_logged:
-            self._pipelining_logged = True
-            shown = escaped(pending[:PIPELINED_LIMIT])
+    def improper_pipelining(self, verb: str) -> None:
+        """Bytes came behind a command that must end a group (RFC 2920 section 3.1); logged once."""
+        if not self.spoke_ahead:
+            self.spoke_ahead = True
+            shown = escaped(self.dialogue.pending[:PIPELINED_LIMIT])
             self.log.info(f"improper command pipelining after {verb} from {self.namaddr}: {shown}")
-        return True
 
     # -- lifetimes ------------------------------------------------------------------------
 

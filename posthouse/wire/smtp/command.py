@@ -26,6 +26,9 @@ ENVID_LIMIT = 100
 ORCPT_LIMIT = 500
 """RFC 3461 section 4.2: characters of an ORCPT."""
 
+USUAL_LENGTH = 64
+"""Characters of a path no label of which can be too long (RFC 1034 section 3.1)."""
+
 MAIL_SYNTAX = Reply(501, "5.5.4", "Syntax: MAIL FROM:<address>")
 RCPT_SYNTAX = Reply(501, "5.5.4", "Syntax: RCPT TO:<address>")
 BAD_SENDER = Reply(501, "5.1.7", "Bad sender address syntax")
@@ -35,6 +38,7 @@ BAD_RET = Reply(501, "5.5.4", "Bad RET parameter syntax")
 BAD_ENVID = Reply(501, "5.5.4", "Bad ENVID parameter syntax")
 BAD_NOTIFY = Reply(501, "5.5.4", "Error: Bad NOTIFY parameter syntax")
 BAD_ORCPT = Reply(501, "5.5.4", "Error: Bad ORCPT parameter syntax")
+DSN_DISABLED = Reply(501, "5.7.1", "DSN support is disabled")
 BDAT_SYNTAX = Reply(521, "5.5.4", "Syntax: BDAT count [LAST]")
 
 # RFC 3461 section 4: xtext = *( xchar / hexchar ); hexchar = "+" two upper-case hex digits; xchar: "!" to "~" less "+"
@@ -117,8 +121,7 @@ def _cut(argument: str, keyword: str, *, strict: bool) -> tuple[str, str | None,
     if argument[: len(keyword)].upper() != keyword:
         return None
     rest = argument[len(keyword) :].lstrip(" \t")
-    if match := _USUAL.match(rest):
-        path = match.group(1)
+    if (match := _USUAL.match(rest)) and len(path := match.group(1)) <= USUAL_LENGTH:
         return path, path[1:-1], rest[match.end() :].split()
     path, _ = take_path(rest)
     if not path:
@@ -164,6 +167,8 @@ def parse_mail(
             if envid or not value or len(value) > ENVID_LIMIT or not _XTEXT.fullmatch(value):
                 return BAD_ENVID
             envid = value
+        elif name in ("RET", "ENVID") and not dsn and "=" in parameter:
+            return DSN_DISABLED
         elif name == "XVERP" and verp_filter and (not value or "=" in parameter):
             if value and (len(value) != 2 or not set(value) <= set(verp_filter)):
                 return Reply(501, "5.5.4", f"Error: XVERP needs two characters from {verp_filter}")
@@ -205,6 +210,8 @@ def parse_rcpt(argument: str, *, strict: bool = False, dsn: bool = True) -> Rcpt
                 unknown = next((word for word in value.split(",") if word.upper() not in _NOTIFY), "")
                 return BadNotify(BAD_NOTIFY, unknown, value) if unknown else BAD_NOTIFY
             notify = found
+        elif name in ("NOTIFY", "ORCPT") and not dsn and "=" in parameter:
+            return DSN_DISABLED
         elif name == "ORCPT" and dsn and "=" in parameter:
             if orcpt or len(value) > ORCPT_LIMIT or not _ORCPT.fullmatch(value):
                 return BAD_ORCPT

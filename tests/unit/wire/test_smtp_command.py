@@ -14,6 +14,7 @@ from posthouse.wire.smtp.command import (
     BAD_SENDER,
     BAD_SIZE,
     BDAT_SYNTAX,
+    DSN_DISABLED,
     MAIL_SYNTAX,
     RCPT_SYNTAX,
     BadNotify,
@@ -118,10 +119,11 @@ def test_strict_envelopes_want_brackets() -> None:
     assert parse_rcpt("TO: <a@b>", strict=True) == RcptCommand("<a@b>", "a@b")
 
 
-def test_extensions_that_were_not_offered_are_unknown() -> None:
-    assert parse_mail("FROM:<a@b> RET=FULL", dsn=False) == unsupported("RET=FULL")
+def test_extensions_that_were_not_offered_are_refused() -> None:
+    assert parse_mail("FROM:<a@b> RET=FULL", dsn=False) == DSN_DISABLED == parse_mail("FROM:<a@b> ENVID=x", dsn=False)
     assert parse_mail("FROM:<a@b> SMTPUTF8", smtputf8=False) == unsupported("SMTPUTF8")
-    assert parse_rcpt("TO:<a@b> NOTIFY=NEVER", dsn=False) == unsupported("NOTIFY=NEVER")
+    assert parse_rcpt("TO:<a@b> NOTIFY=NEVER", dsn=False) == DSN_DISABLED
+    assert parse_rcpt("TO:<a@b> ORCPT=rfc822;a@b", dsn=False) == DSN_DISABLED
 
 
 @given(st.binary(max_size=300))
