@@ -59,6 +59,8 @@ def configure() -> None:
     run("postconf", "-e", "inet_protocols=ipv4", "maillog_file=/var/log/mail.log", "relayhost=[127.0.0.1]:1")
     run("postconf", "-e", "smtp_dns_support_level=disabled", "alias_maps=", "alias_database=")
     run("postconf", "-F", "*/*/chroot=n")
+    for left in Path("/var/spool/postfix/maildrop").iterdir():
+        left.unlink()  # of this root alone: the machine's own mail stays
     os.chmod("/usr/sbin/postdrop", 0o2555)  # as Debian's package has them; `postfix set-permissions` makes it 2755
     os.chmod("/usr/sbin/postqueue", 0o2555)
 
