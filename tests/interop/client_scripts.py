@@ -369,10 +369,10 @@ TRANSPORTS = {
     "pixmapsoff": "smtp -o smtp_pix_workaround_maps=inline:{127.0.0.1=}",
     "pixdelay": "smtp -o smtp_pix_workaround_threshold_time=0 -o smtp_pix_workaround_delay_time=1",
     "pixbad": "smtp -o smtp_pix_workarounds=disable_esmtp,nonsense",
-    "keeping": "smtp -o smtp_connection_cache_destinations=static:all -o smtp_connection_cache_time_limit=20",
-    "keepingtwo": "smtp -o smtp_connection_cache_destinations=static:all -o smtp_connection_cache_time_limit=20"
+    "keeping": "smtp -o smtp_connection_cache_destinations=static:all -o smtp_connection_cache_time_limit=300",
+    "keepingtwo": "smtp -o smtp_connection_cache_destinations=static:all -o smtp_connection_cache_time_limit=300"
     " -o smtp_connection_reuse_count_limit=2",
-    "keepinglmtp": "lmtp -o lmtp_connection_cache_destinations=static:all -o lmtp_connection_cache_time_limit=20",
+    "keepinglmtp": "lmtp -o lmtp_connection_cache_destinations=static:all -o lmtp_connection_cache_time_limit=300",
     "generic": "smtp -o smtp_generic_maps=inline:{{gen@from.test=out@ext.test},{@generic.test=@ext.test}}",
     "filtering": "smtp -o smtp_reply_filter=pcre:@folder@/etc/replies",
     "checks": "smtp -o smtp_header_checks=pcre:@folder@/etc/head -o smtp_mime_header_checks=pcre:@folder@/etc/mime"

@@ -21,6 +21,7 @@ SHOWN = 1500
 MAIN_CF = """
 transport_maps = texthash:@folder@/etc/tmap
 smtp_connection_cache_on_demand = no
+connection_cache_ttl_limit = 300s
 smtputf8_enable = yes
 maximal_queue_lifetime = 1d
 relay_domains = static:yes
