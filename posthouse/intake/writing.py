@@ -119,7 +119,8 @@ class CleanupTransaction:
             refused = self._verdict(header, decisions)
             discard = handling.discard or any(d.discard for d in decisions)
             if discard or (refused is not None and give_back is None):
-                await self._log_decisions(decisions, envelope, sender)
+                if not handling.discard:  # else nobody was to look at it
+                    await self._log_decisions(decisions, envelope, sender)
                 if refused is not None and give_back is None:
                     content.fail(refused)
                     return refused

@@ -83,6 +83,8 @@ class AccessActions:
         if action in ("WARN", "INFO"):
             facts.log(action.lower(), facts.stage, text)
         elif action == "HOLD":
+            if facts.handling.hold:
+                return DUNNO  # once is enough, in the log too
             if not facts.warn_only:
                 facts.handle(hold=f"{named} {text or 'triggers HOLD action'}")
             facts.log("hold", facts.stage, f"{named} {text or 'triggers HOLD action'}")

@@ -51,6 +51,8 @@ class Facts:
     recipient: str | None = None
     accepted: int = 0
     """Recipients accepted in this transaction."""
+    first_recipient: str | None = None
+    """The first of them."""
     etrn_domain: str = ""
     handling: Handling = NO_HANDLING
     recipient_checked: bool = False
@@ -124,6 +126,7 @@ class Facts:
         self.sender, self.size = None, 0
         self.forget_recipient()
         self.accepted = 0
+        self.first_recipient = None
         self.queue_id = ""
         self.handling = NO_HANDLING
         self.sender_checked = False

@@ -225,6 +225,7 @@ class StageSession:
             facts.handling = before
         else:
             facts.accepted += 1
+            facts.first_recipient = facts.first_recipient or address
         return verdict
 
     async def data(self) -> Verdict:
@@ -280,6 +281,8 @@ class StageSession:
         facts, lists = self._facts, self._lists
         facts.forget_recipient()
         facts.recipient = address
+        if facts.handling.discard:
+            return DUNNO  # nobody will read it: nothing more is judged or logged
         if lists.delayed:
             waiting = self._waiting()
             if lists.sender and facts.sender is not None:
@@ -311,9 +314,8 @@ class StageSession:
 
     async def _message(self, stage: str, restrictions: tuple[Restriction, ...], subject: Subject) -> Verdict:
         facts = self._begin(stage)
-        if facts.accepted != 1:
-            facts.recipient = None
-        if not restrictions:
+        facts.recipient = facts.first_recipient if facts.accepted == 1 else None
+        if not restrictions or facts.handling.discard:
             return DUNNO
         return self._unless_later(await evaluate(restrictions, facts, subject))
 

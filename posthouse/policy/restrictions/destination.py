@@ -63,7 +63,7 @@ class Destination:
         """A recipient of ours that does not exist."""
         if facts.recipient is None or facts.recipient_checked:
             return DUNNO
-        facts.recipient_checked = True
+        facts.recipient_checked = not facts.warn_only
         now = self._clock()
         if self._known.get(facts.recipient, 0.0) > now:
             return DUNNO
@@ -81,7 +81,7 @@ class Destination:
         """A sender of ours that does not exist."""
         if not facts.sender or facts.sender_checked:
             return DUNNO
-        facts.sender_checked = True
+        facts.sender_checked = not facts.warn_only
         unlisted = await self._destinations.unlisted(facts.sender)
         if unlisted is None:
             return DUNNO

@@ -32,7 +32,9 @@ class SenderLogin:
         return await self._not_owned(facts, only_known=False)
 
     async def reject_known_sender_login_mismatch(self, facts: Facts, subject: Subject) -> Verdict:
-        """Like the former, when the address has an owner."""
+        """Like reject_sender_login_mismatch, when the address has an owner."""
+        if not facts.login:
+            return await self.reject_unauthenticated_sender_login_mismatch(facts, subject)
         return await self._not_owned(facts, only_known=True)
 
     async def reject_unauthenticated_sender_login_mismatch(self, facts: Facts, subject: Subject) -> Verdict:
