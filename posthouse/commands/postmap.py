@@ -250,6 +250,6 @@ def _list(tool: Tool, options: Options, how: Opening) -> int:
             warn(f"table {table.name} should return NO RESULT in case of NOT FOUND")
         text = _decode(_file_name(table), key, value) if options.files else value
         if text is None:
-            break
+            continue
         _show(f"{key}{tool.separator}{text}")
     return 0

@@ -108,7 +108,7 @@ def parse_service(text: str, first: int, last: int) -> Service:
     words, warnings = split_fields(text)
     if len(words) < 8:
         raise ConfigError("bad field count", tuple(warnings))
-    line = printable(text)
+    line = printable(text.replace("\n", " "))
     for field, word in zip(FIELDS[1:7], words[1:7], strict=True):
         check_field(field, word, line)
     wakeup = words[5].removesuffix("?")

@@ -55,7 +55,7 @@ def message_keys(lines: Iterable[str], *, header: bool, body: bool, mime: bool) 
             elif mime and content_type == "message/rfc822" and not line:
                 in_header = True
             content_type = boundary = ""
-        elif mime and line.startswith("--"):
+        if mime and not in_header and line.startswith("--"):
             for depth in range(len(boundaries) - 1, -1, -1):
                 if line.startswith("--" + boundaries[depth]):
                     closed = line.startswith(f"--{boundaries[depth]}--")

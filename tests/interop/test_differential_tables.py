@@ -59,14 +59,18 @@ def same(argv: list[str], data: bytes = b"", *, ordered: bool = True) -> Ran:
         ran._replace(err=tuple(PCRE_WORDS.sub("", line) for line in ran.err))
         for ran in (theirs(argv, data), ours(argv, data))
     )
-    if "-q" in argv and "-" in argv and any("fatal: " in line for line in expected.err):
-        # Postfix loses what it has found and not yet written: docs/differences.md.
-        assert found.out.startswith(expected.out), (argv, expected.out, found.out)
-        found = found._replace(out=expected.out)
     if not ordered:
         expected, found = (ran._replace(out=b"\n".join(sorted(ran.out.split(b"\n")))) for ran in (expected, found))
-    agree(argv, expected, found)
+    agree(argv, expected, as_written(argv, expected, found))
     return expected
+
+
+def as_written(argv: list[str], expected: Ran, found: Ran) -> Ran:
+    """Ours, without what Postfix has found and not yet written when it gives up: docs/differences.md."""
+    if "-q" in argv and "-" in argv and any("fatal: " in line for line in expected.err):
+        assert found.out.startswith(expected.out), (argv, expected.out, found.out)
+        return found._replace(out=expected.out)
+    return found
 
 
 def ask(folder: Path, spec: str, keys: Sequence[str], flags: Sequence[str] = ()) -> Ran:
@@ -299,7 +303,7 @@ def test_command_lines(folder: Path, made: tuple[str, list[str], list[str]]) -> 
         run(["postmap", "-w", "-c", str(folder), f"hash:{folder}/made"])
         ran = run(argv, b"x\nx q\n")
         said.append(ran._replace(err=tuple(PACKAGE.sub("", line) for line in ran.err)))
-    agree(argv, said[0], said[1])
+    agree(argv, said[0], as_written(argv, said[0], said[1]))
 
 
 FILES = ("f1", "f2", "none", "{}/f1", "f1 f2", "f1,f2", ",", "empty", ".", "odd", "f1;f2", "$1", "")
