@@ -27,6 +27,9 @@ def client(ours: Ours, source: str) -> smtplib.SMTP:
 @pytest.fixture(scope="module")
 def log(ours: Ours, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lines of some known traffic: 3 delivered, 2 rejected, 1 bounced, 1 deferred, 1 failed login, 1 broken off."""
+    eventually(
+        lambda: not re.search('"(incoming|active|maildrop)"', ours.instance.do("postqueue", "-j")), "others' mail"
+    )
     start = len(ours.instance.text())
     with client(ours, "127.0.0.1") as session:
         for number in range(3):
