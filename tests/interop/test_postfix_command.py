@@ -127,7 +127,10 @@ def test_the_words_of_a_day(system: System) -> None:
     status, said = system.postfix("stop")
     assert (status, said[:1]) == (0, [f"{SCRIPT}stopping {TITLE}"])
     assert system.postfix("start") == (0, [f"{SCRIPT}starting {TITLE}"])
-    assert system.postfix("abort") == (0, [f"{SCRIPT}aborting {TITLE}"])
+    status, said = system.postfix("abort")
+    if said or system.program == "postfix":  # Postfix's own postlogd may be gone before it has written it
+        assert said == [f"{SCRIPT}aborting {TITLE}"]
+    assert status == 0
     assert system.postfix("status") == (1, [f"{SCRIPT}{TITLE} is not running"])
 
 

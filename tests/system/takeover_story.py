@@ -97,7 +97,7 @@ def submit(text: str, user: str = "") -> None:
 
 def eventually(look: "object", what: str) -> None:
     """Wait for a moment."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not look():  # type: ignore[operator]  # a function
         assert time.monotonic() < until, what
         time.sleep(0.05)
@@ -219,6 +219,13 @@ RECORDS = b"".join(
 )
 
 
+def up() -> bool:
+    """Whether Postfix runs; where not it is started: one that was told to stop may still run for a moment."""
+    if running() != "master":
+        run("/usr/sbin/postfix", "start", status=None)
+    return running() == "master"
+
+
 def interrupted(rounds: int) -> None:
     """Killed anywhere, and undone: commands and mail are as they were; killed again, and finished."""
     dice = random.Random(7)
@@ -236,9 +243,7 @@ def interrupted(rounds: int) -> None:
                 assert os.access(f"/usr/sbin/{name}", os.X_OK), f"round {number}: no {name}"
         ours("posthouse", "give-back", status=None)
         assert differences(before) == [], (number, differences(before))
-        if running() != "master":
-            run("/usr/sbin/postfix", "start", status=None)
-        eventually(lambda: running() == "master", "Postfix")
+        eventually(up, "Postfix")
         eventually(lambda: subjects() == mail, f"round {number}: {subjects()} instead of {mail}")
 
 
