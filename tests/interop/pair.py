@@ -112,7 +112,7 @@ class Side:
         return [json.loads(line) for line in self.do("postqueue", "-j").splitlines()]
 
     def settled(self, within: float = 60.0) -> None:
-        """Wait until nothing is under way, and for the log, whose lines leave in batches."""
+        """Wait until nothing is under way, and for the log."""
         with contextlib.suppress(AssertionError):  # then the queue is asked, which takes a process each time
             eventually(lambda: self._open() <= self._waiting(), within=1.0)
         eventually(
@@ -120,8 +120,12 @@ class Side:
             f"{self.name} settles: {self.text()[-3000:]}",
             within,
         )
+        self.told()
+
+    def told(self) -> None:
+        """Wait for the log, whose lines leave in batches."""
         with contextlib.suppress(AssertionError):  # what postsuper took away has no such line
-            eventually(self._all_told, within=1.0)
+            eventually(self._all_told, within=3.0)
 
     def _open(self) -> set[str]:
         """The messages that the log has no end of."""

@@ -68,7 +68,7 @@ class Held:
     def lines(self, after: int) -> list[str]:
         """The log, without what the two word differently on purpose (docs/differences.md), sorted: who is first in it
         is a matter of microseconds."""
-        self.side.settled()
+        self.side.told()
         lines = [line.replace(str(self.server.port), "@held@") for line in self.side.lines(after=after)]
         own = re.compile(
             r"postfix/(smtpd|postfix-script|master|local|scache|anvil)\b|warning: qmgr_active_done|: removed$"
