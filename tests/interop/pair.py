@@ -122,14 +122,14 @@ class Side:
         )
         self.told()
 
-    def told(self) -> None:
+    def told(self, after: int = 0) -> None:
         """Wait for the log, whose lines leave in batches."""
         with contextlib.suppress(AssertionError):  # what postsuper took away has no such line
-            eventually(self._all_told, within=3.0)
+            eventually(lambda: self._all_told(after), within=3.0)
 
-    def _open(self) -> set[str]:
+    def _open(self, after: int = 0) -> set[str]:
         """The messages that the log has no end of."""
-        ends = re.findall(r": (\w+): (?:(from=)<.*nrcpt=|removed$)", self.text(), re.MULTILINE)
+        ends = re.findall(r": (\w+): (?:(from=)<.*nrcpt=|removed$)", self.text()[after:], re.MULTILINE)
         last = dict(ends)  # an id may come again
         return {queue_id for queue_id, began in last.items() if began}
 
@@ -137,9 +137,9 @@ class Side:
         """The messages of which the log says that they wait."""
         return set(re.findall(r": (\w+): to=.*status=deferred", self.text()))
 
-    def _all_told(self) -> bool:
+    def _all_told(self, after: int) -> bool:
         """Whether the log has the end of every message that is not in the queue."""
-        left = self._open()
+        left = self._open(after)
         return not left or left <= {str(entry["queue_id"]) for entry in self.queue()}
 
     def reload(self) -> None:

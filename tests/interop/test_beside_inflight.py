@@ -68,7 +68,7 @@ class Held:
     def lines(self, after: int) -> list[str]:
         """The log, without what the two word differently on purpose (docs/differences.md), sorted: who is first in it
         is a matter of microseconds."""
-        self.side.told()
+        self.side.told(after)
         lines = [line.replace(str(self.server.port), "@held@") for line in self.side.lines(after=after)]
         own = re.compile(
             r"postfix/(smtpd|postfix-script|master|local|scache|anvil)\b|warning: qmgr_active_done|: removed$"
@@ -77,8 +77,10 @@ class Held:
         return sorted(re.sub(r"size=\d+", "size=N", line) for line in lines if not own.search(line))
 
     def clear(self) -> None:
-        """Nothing is left."""
+        """Nothing is left, and the log has said so: a line that comes late would be the next one's."""
+        told = self.side.text().count(": Deleted: ")
         self.side.run("postsuper", "-d", "ALL")
+        eventually(lambda: self.side.text().count(": Deleted: ") > told, "what postsuper says")
         eventually(lambda: not self.side.queue(), f"an empty queue: {self.side.queue()}")
 
 
