@@ -63,11 +63,13 @@ def test_mail_that_a_killed_keeper_had_is_delivered_later(house: tuple[Instance,
     sending = threading.Thread(target=lambda: asyncio.run(clients.run()))
     sending.start()
     kills = 0
+    killed: set[int] = set()  # one that was killed may be listed once more, before its parent has seen its end
     try:
         for share in (20, 60, 100, 140):
             eventually(lambda share=share: len(clients.acknowledged) >= share, "progress")
             (keeper,), _ = eventually(lambda: (k := keepers(running)) and len(k[0]) == 1 and k)
             kill(keeper)
+            killed.add(keeper)
             _, children = keepers(running)
             for child in children:
                 kill(child)
@@ -80,7 +82,7 @@ def test_mail_that_a_killed_keeper_had_is_delivered_later(house: tuple[Instance,
 
     eventually(lambda: clients.acknowledged <= set(arrived()), "all mail", 60)
     assert "Traceback" not in running.text()
-    assert running.text().count("killed by signal 9") == 4
+    eventually(lambda: running.text().count("killed by signal 9") == len(killed) >= 2, "master tells of each")
     # What a child had carried out and could not tell is done again.
     assert sum(arrived().values()) - len(arrived()) <= 100
 
