@@ -226,6 +226,23 @@ def up() -> bool:
     return running() == "master"
 
 
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """kill -9. What it has started, `postfix start` for one, comes to its own end: whoever undoes it waits for that."""
+    process.send_signal(signal.SIGSTOP)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    started = children.read_text().split() if process.poll() is None else []
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    eventually(lambda: not any(alive(child) for child in started), f"the end of {started}")
+
+
+def alive(process: str) -> bool:
+    """Whether it runs; nobody waits for orphans here."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
 def interrupted(rounds: int) -> None:
     """Killed anywhere, and undone: commands and mail are as they were; killed again, and finished."""
     dice = random.Random(7)
@@ -237,8 +254,7 @@ def interrupted(rounds: int) -> None:
                 [f"{PREFIX}/posthouse", *words], env=REAL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             time.sleep(dice.uniform(0.2, 4.0))
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            kill(process)
             for name in ("sendmail", "postfix", "postqueue"):
                 assert os.access(f"/usr/sbin/{name}", os.X_OK), f"round {number}: no {name}"
         ours("posthouse", "give-back", status=None)
