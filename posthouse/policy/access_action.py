@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from posthouse.envelope.verdict import DUNNO, Verdict
-from posthouse.policy.facts import Facts, Subject
+from posthouse.policy.facts import Facts, LogEvent, Subject
 from posthouse.policy.restriction import Restriction, evaluate
 from posthouse.policy.settings import CheckSettings
 
@@ -54,13 +54,13 @@ class AccessActions:
             return DUNNO
         if action == "REJECT" or action == "DEFER":
             code = self._settings.access_map_reject_code if action == "REJECT" else self._settings.access_map_defer_code
-            status, text = split_status(text, f"{code // 100}.7.1", subject.reply_class)
+            status, text = split_status(text, f"{code // 100}.7.1", subject.reply_class, facts.log)
             return facts.refuse(code, status, f"{named} rejected: {text or 'Access denied'}", fact)
         if _CODE.fullmatch(word):
-            status, text = split_status(text, f"{word[0]}.7.1", subject.reply_class)
+            status, text = split_status(text, f"{word[0]}.7.1", subject.reply_class, facts.log)
             return facts.refuse(int(word), status, f"{named} rejected: {text or 'Access denied'}", fact)
         if action == "DEFER_IF_PERMIT" or action == "DEFER_IF_REJECT":
-            status, text = split_status(text, "4.7.1", subject.reply_class)
+            status, text = split_status(text, "4.7.1", subject.reply_class, facts.log)
             text = f"{named} rejected: {text or 'Service unavailable'}"
             if action == "DEFER_IF_PERMIT":
                 return facts.defer_if_permit(self._settings.access_map_defer_code, status, text, fact)
@@ -141,7 +141,7 @@ _SENDER = {"0": "0", "1": "7", "2": "8", "3": "7", "4": "7", "6": "7", "7": "7",
 _RECIPIENT = {"7": "3", "8": "2", **{str(n): str(n) for n in range(7)}}
 
 
-def split_status(text: str, default: str, reply_class: str = "") -> tuple[str, str]:
+def split_status(text: str, default: str, reply_class: str = "", log: LogEvent | None = None) -> tuple[str, str]:
     """(status, text) of "5.7.1 text"; the default when there is no status in front."""
     match = _STATUS.match(text)
     if match is None:
@@ -155,4 +155,6 @@ def split_status(text: str, default: str, reply_class: str = "") -> tuple[str, s
             status = f"{kind}.1.{_RECIPIENT.get(detail, '0')}"
         else:
             status = f"{kind}.0.0"
+        if log is not None and status != match[1]:
+            log("", "", f"mapping DSN status {match[1]} into {reply_class} status {status}")
     return status, text[match.end() :]

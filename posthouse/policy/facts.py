@@ -12,7 +12,7 @@ from posthouse.policy.handling import NO_HANDLING, Handling
 NOTHING_YET = Evidence()
 
 LogEvent = Callable[[str, str, str], None]
-"""log(log_class, stage_word, text)."""
+"""log(log_class, stage_word, text); without a class the text is the whole line."""
 
 
 @value

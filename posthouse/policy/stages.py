@@ -283,6 +283,8 @@ class StageSession:
         facts.recipient = address
         if facts.handling.discard:
             return DUNNO  # nobody will read it: nothing more is judged or logged
+        if address.lower() == "postmaster":  # RFC 5321 section 4.5.1: mail to him, without a domain, is always taken
+            return Verdict(Action.PERMIT)
         if lists.delayed:
             waiting = self._waiting()
             if lists.sender and facts.sender is not None:

@@ -91,7 +91,7 @@ class Verify:
                 text = reason or result.text
                 word = "unverified" if reject_code // 100 == 4 else "undeliverable"  # as Postfix words it
                 return facts.refuse(reject_code, status, f"{named} {word} address: {text}", fact)
-            waiting = result.text or "Address verification in progress"
+            waiting = reason or result.text or "Address verification in progress"
             text = f"{named} unverified address: {waiting[:REASON_LIMIT]}"
             if tempfail_action == "defer":
                 return facts.refuse(defer_code, status, text, fact)

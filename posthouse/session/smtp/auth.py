@@ -53,8 +53,8 @@ async def auth(session: SmtpSession, argument: str) -> bytes | Reply:
     limit = settings.smtpd_client_auth_rate_limit
     if limit and await session.over_limit("auth", limit, "AUTH command"):
         return Reply(450, "4.7.1", f"Error: too many AUTH commands from {session.client.address}")
-    mechanism = words[0].upper()
-    if mechanism not in service.usable_mechanisms(tls=tls):
+    mechanism = words[0]  # as the client wrote it: so it stands in the log
+    if mechanism.upper() not in service.usable_mechanisms(tls=tls, announced=False):
         return _failed(session, mechanism, "Invalid authentication mechanism")
     initial = words[1] if len(words) == 2 else None
     if service.sasl_server is not None:
@@ -66,7 +66,7 @@ async def auth(session: SmtpSession, argument: str) -> bytes | Reply:
 
 
 async def _exchange(session: SmtpSession, mechanism: str, initial: str | None) -> Credentials | Reply:
-    server = SERVERS[mechanism]()
+    server = SERVERS[mechanism.upper()]()
     response = initial
     challenge: str | None = None
     if response is None:
@@ -74,7 +74,7 @@ async def _exchange(session: SmtpSession, mechanism: str, initial: str | None) -
     elif (data := decode_base64(response)) is None:
         return _failed(session, mechanism, "Invalid base64 data in initial response")
     else:
-        if mechanism == "LOGIN":
+        if mechanism.upper() == "LOGIN":
             server.step(None)
         challenge = server.step(data)
     while challenge is not None:
@@ -192,6 +192,7 @@ def _failed(session: SmtpSession, mechanism: str, reason: str, login: str = "") 
 
 
 def _log_failure(session: SmtpSession, mechanism: str, reason: str, login: str) -> None:
+    session.auth_login = login = login or session.auth_login
     session.log.warning(
         f"{session.namaddr}: SASL {mechanism} authentication failed: {reason}, sasl_username={login or '(unavailable)'}"
     )

@@ -58,7 +58,10 @@ async def _offer(session: SmtpSession) -> bytes:
     except TableRetry:
         words = None
     discard = session.settings.discarded if words is None else frozenset(words.replace(",", " ").upper().split())
-    if discard and "SILENT-DISCARD" not in discard:
+    if discard and not discard & {
+        "SILENT-DISCARD",
+        "ENHANCEDSTATUSCODES",
+    }:  # Postfix, too, keeps silent with the latter
         session.log.info("discarding EHLO keywords: " + discarded_words(discard))
     session.discard = discard - {"SILENT-DISCARD"}
     tls = session.tls is not None

@@ -97,6 +97,7 @@ class SmtpListener:
     def __init__(self, service: SmtpService) -> None:
         self.service = service
         self._verbs = LMTP_VERBS if service.lmtp else VERBS
+        self._no_certificate_told = False
 
     async def on_stream(self, stream: TcpStream) -> None:
         """One session, to its end."""
@@ -121,6 +122,10 @@ class SmtpListener:
 
     async def _serve(self, stream: TcpStream, log: ProcessLog, peer: Address, local: Address) -> None:
         service = self.service
+        wanted = service.settings.tls_offered or service.settings.smtpd_tls_wrappermode
+        if wanted and service.tls_context is None and not self._no_certificate_told:
+            self._no_certificate_told = True
+            log.warning("No server certs available. TLS won't be enabled")
         client = await self._client(peer, log.warning)
         session = SmtpSession(service, stream, log, client, local)
         log.info(f"connect from {session.namaddr}")
@@ -162,8 +167,11 @@ class SmtpListener:
         service, settings, client = self.service, session.settings, session.client
         if settings.smtpd_tls_wrappermode:
             if service.tls_context is None:
-                session.log.warning("smtpd_tls_wrappermode is on, but there is no usable certificate")
-                raise SessionEnded("lost connection")
+                session.log.warning(
+                    f"Wrapper-mode request dropped from {session.namaddr} for service {service.name}. TLS context "
+                    "initialization failed. For details see earlier warnings in your logs."
+                )
+                raise SessionEnded("")
             await handshake(session)
         await know(session)
         if not session.exempt:

@@ -60,6 +60,10 @@ async def mail(session: SmtpSession, argument: str) -> bytes | Reply:
                 session.log.warning(f"not enough free space in mail queue: {short.fact}")
             return reply
     session.transaction = Transaction(command, mail=argument)
+    client = session.client
+    if client.sasl_username and client.sasl_sender != command.auth:
+        session.client = replace(client, sasl_sender=command.auth)
+        session.stage.authenticated(client.sasl_username, client.sasl_method, command.auth)
     verdict = await session.stage.mail(command.sender, size=command.size, body=command.body, smtputf8=command.smtputf8)
     refusal = session.judge(verdict, "mail", "MAIL")
     if refusal is None and session.milters is not None:

@@ -181,7 +181,7 @@ class SessionMilters:
             case "{client_port}":
                 return client.port if client.port.isdigit() else "0"
             case "{client_connections}":
-                return str(session.connections)
+                return "0" if session.exempt else str(session.connections)
             case "{client_resolve}":
                 return _resolved(client)
             case "{auth_type}":

@@ -111,12 +111,13 @@ class SmtpService:
     dates: DateText = field(default_factory=DateText)
     _learned: tuple[Mechanism, ...] | None = None
     _offered: tuple[Mechanism, ...] = OWN_MECHANISMS
+    """What smtpd_sasl_mechanism_filter leaves to be announced."""
     _offers: dict[tuple[bool, bool, bool, bool, frozenset[str]], bytes] = field(default_factory=dict)
 
     @property
     def starttls(self) -> bool:
         """Whether STARTTLS can be offered."""
-        return self.settings.tls_offered and self.tls_context is not None
+        return self.settings.tls_offered
 
     async def learn_mechanisms(self) -> None:
         """Ask what there is to offer; once, where we run the mechanisms. Raises TableRetry."""
@@ -133,11 +134,13 @@ class SmtpService:
         self._learned, self._offered = known, passed
         self._offers.clear()
 
-    def usable_mechanisms(self, *, tls: bool) -> tuple[str, ...]:
-        """The SASL mechanisms that the security options leave."""
+    def usable_mechanisms(self, *, tls: bool, announced: bool = True) -> tuple[str, ...]:
+        """The SASL mechanisms that the security options leave. What the filter keeps silent about is
+        taken all the same."""
         settings = self.settings
         options = settings.smtpd_sasl_tls_security_options if tls else settings.smtpd_sasl_security_options
-        return tuple([mechanism.name for mechanism in self._offered if allowed(mechanism.properties, options)])
+        known = self._offered if announced or self._learned is None else self._learned
+        return tuple([mechanism.name for mechanism in known if allowed(mechanism.properties, options)])
 
     def auth_offered(self, *, tls: bool) -> bool:
         """Whether AUTH is taken at this moment."""

@@ -70,6 +70,7 @@ class SmtpSession:
         "_out",
         "access_denied",
         "auth_exempt",
+        "auth_login",
         "client",
         "connections",
         "counters",
@@ -134,6 +135,8 @@ class SmtpSession:
         """Whether the client is in smtpd_client_event_limit_exceptions."""
         self.auth_exempt = False
         """Whether AUTH is not announced to it (smtpd_sasl_exceptions_networks)."""
+        self.auth_login = ""
+        """Whom the last attempt to log in was for: Postfix's log goes on naming him."""
         self.xclient_authorized = False
         """Whether the client may speak for others (smtpd_authorized_xclient_hosts)."""
         self.verp_authorized = False
@@ -288,7 +291,11 @@ class SmtpSession:
         return (self.transaction.queue_id if self.transaction is not None else "") or "NOQUEUE"
 
     def event(self, log_class: str, stage_word: str, text: str) -> None:
-        """A policy event that changes nothing by itself: reject_warning, hold, discard, prepend, warn."""
+        """A policy event that changes nothing by itself: reject_warning, hold, discard, prepend, warn. Without a class
+        the text is the whole line."""
+        if not log_class:
+            self.log.info(text)
+            return
         self.log.info(f"{self.queue_id}: {log_class}: {stage_word} from {self.namaddr}: {text}; {self.whatsup()}")
 
     def refuse(self, reply: Reply, stage_word: str, *, recipient: str = "", log_class: str = "reject") -> Reply:

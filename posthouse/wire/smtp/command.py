@@ -69,6 +69,8 @@ class MailCommand:
     smtputf8: bool = False
     verp: str = ""
     """Postfix's XVERP: the two delimiters, "?" for the default ones, or ""."""
+    auth: str = ""
+    """RFC 4954 section 5: whom the client vouches for, as it wrote it; "" for "<>"."""
 
 
 @value
@@ -147,7 +149,7 @@ def parse_mail(
         return BadPath(BAD_SENDER, path)
     if not parameters:
         return MailCommand(path, sender)
-    size, body, ret, envid, utf8, verp = 0, "", "", "", False, ""
+    size, body, ret, envid, utf8, verp, auth = 0, "", "", "", False, "", ""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         name = name.upper()
@@ -176,10 +178,10 @@ def parse_mail(
                 return Reply(503, "5.5.4", "Error: XVERP requires non-null sender")
             verp = value or "?"
         elif name == "AUTH" and "=" in parameter:
-            pass  # RFC 4954 section 5: whom the client vouches for; nobody's word is trusted, and so it is as if <>
+            auth = "" if value == "<>" else value
         else:
             return unsupported(parameter)
-    return MailCommand(path, sender, size, body, ret, envid, utf8, verp)
+    return MailCommand(path, sender, size, body, ret, envid, utf8, verp, auth)
 
 
 def _domain_fits(address: str) -> bool:

@@ -17,11 +17,14 @@ _KNOWN = (
 )
 """Keywords that can be kept silent about, in the order in which the log tells them."""
 
+_LOGGED = {"SMTPUTF8": "EHLO_MASK_SMTPUTF8"}
+"""Postfix's log has a name of its own for it."""
+
 
 def discarded_words(discard: frozenset[str]) -> str:
     """The keywords that are kept silent about, for the log."""
     known = {word.upper() for word in discard}
-    return " ".join([word for word in _KNOWN if word in known])
+    return " ".join([_LOGGED.get(word, word) for word in _KNOWN if word in known])
 
 
 def offer(
