@@ -147,6 +147,18 @@ class IncomingContent:
             except TableRetry:
                 self.table_trouble("body_checks")
 
+    def message_id(self) -> str | None:
+        """The message id that has come, "" for none, and None while the header goes on."""
+        header, fields = self.header, self.fields
+        if header is None:
+            whole = self._buffer[: self._buffer.rfind(b"\r\n") + 2] if b"\r\n" in self._buffer else b""
+            fields, end = scan_fields(whole)
+            if end == len(whole):
+                return None
+            header = whole
+        field = next((f for f in fields if f.name == b"message-id"), None)
+        return header[field.value : field.end].decode("utf-8", "replace").strip() if field is not None else ""
+
     def fail(self, refused: Refused) -> None:
         """It will be refused; nothing of it is kept."""
         self.failure = refused

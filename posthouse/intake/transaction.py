@@ -41,6 +41,9 @@ class IntakeTransaction(Protocol):
         """Clean up, expand, make durable. `received` is the Received field to prepend with its CRLF, or b"".
         Returns only after the sync. Logs as cleanup does (QID: message-id=<...>)."""
 
+    def too_large(self) -> None:
+        """More comes than there may be: forget it, and log whose message it was as cleanup does."""
+
     def abort(self) -> None:
         """Forget it (RSET, lost connection)."""
 

@@ -25,6 +25,7 @@ from posthouse.intake.refusals import (
 from posthouse.intake.service import Cleanup, GiveBack
 from posthouse.intake.steps import record_discard, record_steps
 from posthouse.intake.transaction import Accepted, Handling, Refused
+from posthouse.message.date import message_id
 from posthouse.policy.milter.chain import Chain
 from posthouse.queue.store import (
     NewMessage,
@@ -67,6 +68,19 @@ class CleanupTransaction:
     async def write(self, chunk: bytes) -> None:
         """Content as it comes. Never raises; what goes wrong is told by commit()."""
         await self._content.write(chunk)
+
+    def too_large(self) -> None:
+        """More comes than there may be: forget it, once the log has said whose message it was."""
+        content, log = self._content, self._cleanup.log
+        given = content.message_id()
+        if given is not None:
+            settings = self._cleanup.settings
+            made = message_id(
+                self._arrival, self._queue_id, settings.myhostname, long_queue_ids=settings.enable_long_queue_ids
+            )
+            log.info(f"{self._queue_id}: message-id={given or made}")
+        log.warning("mail_stream_cleanup: close error")
+        self.abort()
 
     def abort(self) -> None:
         """Forget it."""

@@ -228,8 +228,9 @@ class ListParser:
                 if name in MISSING and queue and (":" in queue[-1] or "." in queue[-1]):
                     queue.pop()  # its argument is no restriction of its own
             found.append(Restriction(Evidence(parameter, origin, said), check, warn_only))
-            if name in FINAL and queue and not warn_only and parameter:
-                self.warnings.append(f"restriction `{queue[-1]}' after `{word}' is ignored")
+            if name in FINAL and queue and not warn_only:
+                tell = self.warnings.append if parameter else self._warn  # a table's words are told when they are met
+                tell(f"restriction `{queue[-1]}' after `{word}' is ignored")
             warn_only = False
         return tuple(found)
 

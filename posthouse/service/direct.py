@@ -229,6 +229,10 @@ class DirectTransaction:
             return answer
         return PerRecipient(tuple(_reply(outcome, envelope, queue_id) for outcome in outcomes))
 
+    def too_large(self) -> None:
+        """Forget it."""
+        self.abort()
+
     def abort(self) -> None:
         """Forget it."""
         self._transaction.abort()

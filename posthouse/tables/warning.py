@@ -52,10 +52,15 @@ def speaker() -> Callable[[str], None]:
     return warn if _speaker is None else _speaker
 
 
+_complained: set[tuple[Callable[[str], None], str]] = set()
+
+
 def complain(trouble: str, error: str) -> None:
     """A table cannot be opened: an error where somebody listens for them, else a warning that says what follows."""
     if _complainer is not None:
-        _complainer(error)
+        if (_complainer, error) not in _complained:  # once for a program, however many of its parts open the table
+            _complained.add((_complainer, error))
+            _complainer(error)
     else:
         warn(trouble)
 

@@ -144,6 +144,10 @@ class MemoryMessage:
         self.door.messages.append(self)
         return Accepted(self.queue_id)
 
+    def too_large(self) -> None:
+        """Forget it."""
+        self.abort()
+
     def abort(self) -> None:
         """Forget it."""
         self.aborted = True

@@ -55,6 +55,9 @@ async def bdat(session: SmtpSession, argument: str) -> bytes | Reply:
         refusal = CHUNK_TOO_LARGE
     if refusal is not None:
         await _discard(session, command.size)
+        if refusal is CHUNK_TOO_LARGE and transaction is not None and transaction.chunks is not None:
+            assert transaction.intake is not None
+            transaction.intake.too_large()
         if command.last:
             session.reset()
         else:

@@ -47,9 +47,13 @@ async def data(session: SmtpSession, argument: str) -> bytes | Reply:
     while True:
         content = reader.receive(chunk)
         if content:
+            room = limit - transaction.size
             transaction.size += len(content)
-            if limit and transaction.size > limit:
-                transaction.oversize = True  # read to the end of data all the same, keep nothing of it
+            if limit and transaction.size > limit:  # read to the end of data all the same, keep nothing of it
+                if not transaction.oversize:
+                    transaction.oversize = True
+                    await intake.write(content[:room])
+                    intake.too_large()
             else:
                 await intake.write(content)
         if reader.ended:

@@ -268,6 +268,10 @@ class LiveFilter:
         session.record("filtered" if word == "accept" else "refused", "", f"proxy-{word}: {said}", (reason,))
         return Answered(reply)
 
+    def too_large(self) -> None:
+        """Forget it."""
+        self.abort()
+
     def abort(self) -> None:
         """Forget it (RSET, lost connection): the filter never hears the end of data."""
         if self._talk is not None:
@@ -333,6 +337,10 @@ class LateFilter(LiveFilter):
         while piece := await asyncio.to_thread(self._content.read, PIECE):
             await talk.write(piece)
         return await talk.finish()
+
+    def too_large(self) -> None:
+        """Forget it."""
+        self.abort()
 
     def abort(self) -> None:
         """Forget it."""

@@ -181,6 +181,9 @@ class DoorTransaction(Protocol):
     ) -> Accepted | Refused | PerRecipient | Answered:
         """Queue it, or deliver it; first show it to the session's milters."""
 
+    def too_large(self) -> None:
+        """More comes than there may be: forget it; the log says whose message it was."""
+
     def abort(self) -> None:
         """Forget it."""
 

@@ -7,7 +7,7 @@ from posthouse.wire.smtp.reply import Reply
 LINES_LIMIT = 1_000
 """Commands and replies that are kept: what a client says beyond them is more of the same."""
 
-PROTOCOL, POLICY, BOUNCE, RESOURCE, SOFTWARE = "protocol", "policy", "bounce", "resource", "software"
+PROTOCOL, POLICY, BOUNCE, RESOURCE, SOFTWARE, DATA = "protocol", "policy", "bounce", "resource", "software", "data"
 
 
 class Transcript:
@@ -56,6 +56,8 @@ def _printable(text: str) -> str:
 def refusal_class(reply: Reply) -> str:
     """The class of a refusal by policy."""
     match reply.status[2:]:
+        case "3.5" | "3.0" if reply.text.startswith("<"):
+            return DATA  # a table that cannot be asked
         case "3.5" | "3.0":
             return SOFTWARE
         case "3.1":
