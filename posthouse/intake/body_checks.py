@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from posthouse.config.configuration import Configuration
 from posthouse.config.settings import read_settings
 from posthouse.intake.content_checks import MIME_FIELDS, ContentChecks, Decision, Finding
+from posthouse.intake.strict_mime import StrictMime, StrictPass
+from posthouse.message.header import Field
 from posthouse.message.mime_fields import parse_type
 
 NESTING_LIMIT = 100
@@ -29,14 +31,19 @@ class BodyCheckSettings:
 class BodyChecks:
     """The checks below the header of one service."""
 
-    def __init__(self, settings: BodyCheckSettings, checks: dict[str, ContentChecks]) -> None:
+    def __init__(
+        self, settings: BodyCheckSettings, checks: dict[str, ContentChecks], strict: StrictMime | None = None
+    ) -> None:
         self._settings = settings
         self._checks = checks
+        self._strict = None if settings.disable_mime_input_processing else strict
 
     @classmethod
-    def open(cls, configuration: Configuration, checks: dict[str, ContentChecks]) -> "BodyChecks":
+    def open(
+        cls, configuration: Configuration, checks: dict[str, ContentChecks], strict: StrictMime | None = None
+    ) -> "BodyChecks":
         """From main.cf and the checks that are configured, by parameter."""
-        return cls(read_settings(BodyCheckSettings, configuration), checks)
+        return cls(read_settings(BodyCheckSettings, configuration), checks, strict)
 
     @property
     def mime(self) -> ContentChecks | None:
@@ -44,24 +51,30 @@ class BodyChecks:
         off = self._settings.disable_mime_input_processing
         return self._checks.get("header_checks" if off else "mime_header_checks")
 
-    def begin(self, content_type: bytes) -> "BodyPass | None":
-        """A pass over one message with that Content-Type (b"" when it has none), or None when nothing is to be seen."""
+    def begin(self, header: bytes, fields: list[Field]) -> "BodyPass | None":
+        """A pass over one message with that header, or None when nothing is to be seen."""
         checks = self._checks
-        if not checks:
+        if not checks and self._strict is None:
             return None
         mime = not self._settings.disable_mime_input_processing
+        field = next((f for f in fields if f.name == b"content-type"), None)
+        content_type = header[field.value : field.end] if field is not None else b""
         kind = content_kind(content_type) if mime and content_type else ("", "")
         parts = ("mime_header_checks" in checks or "nested_header_checks" in checks) and kind[0] != ""
-        if "body_checks" not in checks and not parts:
+        if "body_checks" not in checks and not parts and self._strict is None:
             return None
-        return BodyPass(checks, kind if mime else ("", ""), self._settings.body_checks_size_limit)
+        strict = None if self._strict is None else StrictPass(self._strict, header, fields)
+        return BodyPass(checks, kind if mime else ("", ""), self._settings.body_checks_size_limit, strict)
 
 
 class BodyPass:
     """One message's body on its way to the queue."""
 
-    def __init__(self, checks: dict[str, ContentChecks], kind: tuple[str, str], limit: int) -> None:
+    def __init__(
+        self, checks: dict[str, ContentChecks], kind: tuple[str, str], limit: int, strict: StrictPass | None = None
+    ) -> None:
         self.decision = Decision()
+        self.strict = strict
         self._body = checks.get("body_checks")
         self._mime = checks.get("mime_header_checks")
         self._nested = checks.get("nested_header_checks")
@@ -126,25 +139,35 @@ class BodyPass:
         if self._field:
             lines, self._field = self._field, []
             name = lines[0].partition(b":")[0].strip().lower()
+            if self.strict is not None:
+                self.strict.field(name, b"\r\n".join(lines))
             if name == b"content-type":
                 self._kind = content_kind(b"\r\n".join(lines).partition(b":")[2])
             await self._check(self._mime if name in MIME_FIELDS else self._header, lines, out)
         if self._pending is not None:
             self._in_header, self._header, self._kind = self._pending, self._mime, ("", "")
             self._seen, self._pending = 0, None
+            if self.strict is not None:
+                self.strict.part_begins()
 
     _pending: bool | None = None
 
     def _enter(self, kind: tuple[str, str]) -> None:
         """What follows an empty line: parts, another header, or text."""
+        if self.strict is not None and self._in_header:
+            self.strict.header_ends()
         self._in_header, self._kind, self._seen = False, ("", ""), 0
         if kind[0] == "multipart" and kind[1] and len(self._boundaries) < NESTING_LIMIT:
             self._boundaries.append(kind[1].encode("utf-8", "surrogateescape"))
         elif kind[0] == "message":
             self._in_header, self._header = True, self._nested
+            if self.strict is not None:
+                self.strict.part_begins()
 
     async def _text(self, line: bytes, out: list[bytes]) -> None:
         self._seen += len(line) + 2
+        if self.strict is not None:
+            self.strict.text(line)
         if self._limit and self._seen > self._limit:
             out.append(line)
         else:

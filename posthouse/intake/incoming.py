@@ -102,8 +102,7 @@ class IncomingContent:
             return
         self.header = header
         self.fields = fields if fields is not None else scan_fields(header)[0]
-        kind = next((f for f in self.fields if f.name == b"content-type"), None)
-        self._body_pass = self._cleanup.body_checks.begin(header[kind.value : kind.end] if kind is not None else b"")
+        self._body_pass = self._cleanup.body_checks.begin(header, self.fields)
         await self._body(buffer[body_start:])
 
     async def _body(self, chunk: bytes) -> None:
@@ -188,6 +187,12 @@ class IncomingContent:
     def body_decision(self) -> Decision | None:
         """What the body checks decided; None where there are none."""
         return None if self._body_pass is None else self._body_pass.decision
+
+    @property
+    def strict_decision(self) -> Decision | None:
+        """What is no proper MIME; None where nothing is asked for."""
+        strict = None if self._body_pass is None else self._body_pass.strict
+        return None if strict is None else strict.decision
 
     async def body(self) -> Body:
         """The body, whole. Raises QueueFull, QueueFault."""

@@ -18,6 +18,7 @@ from posthouse.intake.expansion import Expansion
 from posthouse.intake.header_rewrite import HeaderRewrite
 from posthouse.intake.settings import CleanupSettings
 from posthouse.intake.stamp import DateStamp
+from posthouse.intake.strict_mime import StrictMime
 from posthouse.journal.journal import Journal
 from posthouse.policy.milter.milters import Milters
 from posthouse.queue.store import ContentWriter, NewMessage, QueuedMessage, StoredRecipient
@@ -116,7 +117,7 @@ class Cleanup:
                 origin = configuration.origin(parameter)
                 checks[parameter] = ContentChecks(parameter, origin, open_maps(value, configuration, parameter), log)
         self.header_checks = checks.get("header_checks")
-        self.body_checks = BodyChecks.open(configuration, checks)
+        self.body_checks = BodyChecks.open(configuration, checks, None if internal else StrictMime.open(configuration))
         self.mime_checks = self.body_checks.mime
         self.milters = milters if not internal or internal in settings.internal_mail_filter_classes else None
         """Those that mail meets which did not come by SMTP."""

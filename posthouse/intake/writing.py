@@ -128,7 +128,7 @@ class CleanupTransaction:
             title = "header_checks"
             await header.run(received, content.header or b"", content.fields, handling.prepend)
             title = "virtual_alias_maps"
-            made = (content.disallowed, header.decision, content.body_decision)
+            made = (content.disallowed, header.decision, content.strict_decision, content.body_decision)
             decisions = [decision for decision in made if decision is not None]
             refused = self._verdict(header, decisions)
             discard = handling.discard or any(d.discard for d in decisions)
@@ -358,7 +358,8 @@ class CleanupTransaction:
                         last = envelope.recipients[-1].address if envelope.recipients else ""
                         recipient = await self._cleanup.expansion.clean(last, [], []) if last else ""
                         origin = self._origin(envelope.client, sender, recipient)
-                    text = f"{line} from {origin}: {detail}" if detail else f"{line} from {origin}"
+                    of = origin.partition(" proto=")[0] if line.startswith("reject: mime-error ") else origin
+                    text = f"{line} from {of}: {detail}" if detail else f"{line} from {of}"
                 self._cleanup.log.info(f"{self._queue_id}: {text}")
 
     def _origin(self, client: Client, sender: str, recipient: str) -> str:
