@@ -58,6 +58,7 @@ from posthouse.service.people import open_people
 from posthouse.service.postscreen import Postscreens
 from posthouse.service.queue_rights import QueueRights
 from posthouse.service.services import behind_cleanup, cleanup_service, service_configuration, service_log
+from posthouse.service.site_flush import SiteFlush
 from posthouse.service.smtpd import SmtpdParts, open_smtpd
 from posthouse.service.spool import socket_path
 from posthouse.service.store_agent import open_native_store, open_store_agent
@@ -271,6 +272,7 @@ class MailWorker:
             accounts=accounts,
             limits=ClientLimits(time.monotonic),
             resolve=self._router.resolve,
+            flush=SiteFlush(configuration, control).start,
             notify=sources["notify"],
             workers=workers,
             tickets=tickets,
