@@ -53,7 +53,7 @@ class Characters:
         if found is None:
             return None
         start = chunk.rfind(b"\n", 0, found.start()) + 1
-        line = chunk[start:].partition(b"\r\n")[0].decode("utf-8", "surrogateescape")
+        line = chunk[start:].partition(b"\r\n")[0].partition(b"\0")[0].decode("utf-8", "surrogateescape")
         decision = Decision(reject=("5.7.1", "disallowed character"), done=True)
         decision.lines.append((f"reject: content {line[:TEXT_SHOWN]}", "5.7.1 disallowed character"))
         return decision

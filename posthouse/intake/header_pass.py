@@ -90,7 +90,8 @@ class HeaderPass:
             if made:
                 resent = "resent-" if added[0].startswith("Resent-") else ""
                 self.decision.lines.append((f"{resent}message-id={made}", None))
-                self.message_id = self.message_id or made
+                if not resent:
+                    self.message_id = self.message_id or made
         if not self.message_id:
             self.decision.lines.append(("message-id=<>", None))
         self.text = b"".join(self._out)

@@ -130,10 +130,10 @@ class CleanupTransaction:
             title = "virtual_alias_maps"
             made = (content.disallowed, header.decision, content.strict_decision, content.body_decision)
             decisions = [decision for decision in made if decision is not None]
-            refused = self._verdict(header, decisions)
+            refused = self._verdict(header, decisions, whole=give_back is not None)
             discard = handling.discard or any(d.discard for d in decisions)
             if discard or (refused is not None and give_back is None):
-                if not handling.discard:  # else nobody was to look at it
+                if not handling.discard and refused is not TOO_MANY_HOPS:  # else nobody looks at it, or not to its end
                     await self._log_decisions(decisions, envelope, sender)
                 if refused is not None and give_back is None:
                     content.fail(refused)
@@ -334,9 +334,9 @@ class CleanupTransaction:
         self.abort()
         return Accepted(self._queue_id)
 
-    def _verdict(self, header: HeaderPass, decisions: list[Decision]) -> Refused | None:
+    def _verdict(self, header: HeaderPass, decisions: list[Decision], *, whole: bool) -> Refused | None:
         limit = self._cleanup.settings.hopcount_limit
-        for _ in range(limit, header.hops + 1):
+        for _ in range(limit, header.hops + 1 if whole else min(header.hops, limit) + 1):
             self._cleanup.log.warning(f"{self._queue_id}: message rejected: hopcount exceeded")
         if header.hops >= limit:
             return TOO_MANY_HOPS

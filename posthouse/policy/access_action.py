@@ -66,7 +66,7 @@ class AccessActions:
                 return facts.defer_if_permit(self._settings.access_map_defer_code, status, text, fact)
             return facts.defer_if_reject(self._settings.access_map_defer_code, status, text, fact)
         if not word:
-            self._warn(f"access table {table} entry {key} has empty value")
+            self._warn(f"access table {table} entry {value} has empty value")  # so says Postfix
             return facts.permit(fact)
         if action in OF_THE_QUEUE and self._settings.smtpd_proxy_filter:
             self._warn(f"access table {table}: with smtpd_proxy_filter specified, action {action} is unavailable")

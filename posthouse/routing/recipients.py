@@ -107,8 +107,11 @@ class Recipients:
         if await self.aliased(address):
             return None
         if resolution.transport == "error":
-            status, text = _status(resolution.nexthop)
+            status, text = _status(resolution.nexthop, "5.1.1")
             return Unlisted(self._codes.get(address_class, 550), status, text, resolution.evidence)
+        if resolution.transport == "retry":
+            status, text = _status(resolution.nexthop, "4.1.1")
+            return Unlisted(450, status, text, resolution.evidence)
         maps = self._maps.get(address_class)
         if maps is None:
             return None
@@ -121,7 +124,7 @@ class Recipients:
         return Unlisted(self._codes[address_class], "5.1.1", text, (evidence,))
 
 
-def _status(text: str) -> tuple[str, str]:
+def _status(text: str, default: str) -> tuple[str, str]:
     """ "5.1.6 User has moved to x" in its parts."""
     status, _, rest = text.partition(" ")
-    return (status, rest) if status[:1] in ("4", "5") and status.count(".") == 2 else ("5.1.0", text)
+    return (status, rest) if status[:1] in ("4", "5") and status.count(".") == 2 else (default, text)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from posthouse.envelope.verdict import DUNNO, Verdict
+from posthouse.policy.access_action import split_status
 from posthouse.policy.destinations import Destinations
 from posthouse.policy.facts import Facts, Subject
 from posthouse.policy.settings import CheckSettings
@@ -75,7 +76,8 @@ class Destination:
             return DUNNO
         text = f"<{facts.recipient}>: Recipient address rejected: {unlisted.text}"
         fact = unlisted.evidence[-1].fact if unlisted.evidence else ""
-        return facts.refuse(unlisted.code, unlisted.status, text, fact)
+        status, _ = split_status(unlisted.status, "", "Recipient address", facts.log)
+        return facts.refuse(unlisted.code, status, text, fact)
 
     async def reject_unlisted_sender(self, facts: Facts, subject: Subject) -> Verdict:
         """A sender of ours that does not exist."""
@@ -86,7 +88,9 @@ class Destination:
         if unlisted is None:
             return DUNNO
         # RFC 3463 section 3.2: 5.1.1 is about destinations, so a sender gets 5.1.0.
-        status = "5.1.0" if unlisted.status == "5.1.1" else unlisted.status
+        status = "5.1.0"
+        if unlisted.status != "5.1.1":
+            status, _ = split_status(unlisted.status, "", "Sender address", facts.log)
         text = f"<{facts.sender}>: Sender address rejected: {unlisted.text}"
         fact = unlisted.evidence[-1].fact if unlisted.evidence else ""
         return facts.refuse(unlisted.code, status, text, fact)
