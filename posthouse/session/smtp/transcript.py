@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 
 from posthouse.wire.smtp.reply import Reply
-
-LINES_LIMIT = 1_000
-"""Commands and replies that are kept: what a client says beyond them is more of the same."""
+from posthouse.wire.smtp.transcript_line import LINES_LIMIT, printable, without_secret
 
 PROTOCOL, POLICY, BOUNCE, RESOURCE, SOFTWARE, DATA = "protocol", "policy", "bounce", "resource", "software", "data"
 
@@ -23,12 +21,9 @@ class Transcript:
         return len(self._said)
 
     def heard(self, command: str) -> None:
-        """A line of the client's. What follows AUTH and its mechanism is a secret."""
+        """A line of the client's."""
         if len(self._said) < LINES_LIMIT:
-            words = command.split(None, 2)
-            if len(words) == 3 and words[0].upper() == "AUTH":
-                command = f"{words[0]} {words[1]} (not shown)"
-            self._said.append(command)
+            self._said.append(without_secret(command))
 
     def answered(self, replies: bytes) -> None:
         """One reply of ours or several."""
@@ -43,14 +38,10 @@ class Transcript:
         """ "In" or "Out", and a line."""
         for said in self._said:
             if isinstance(said, str):
-                yield "In", _printable(said)
+                yield "In", printable(said)
             else:
                 for line in said.decode("utf-8", "replace").splitlines():
-                    yield "Out", _printable(line)
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
+                    yield "Out", printable(line)
 
 
 def refusal_class(reply: Reply) -> str:

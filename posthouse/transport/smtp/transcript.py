@@ -6,9 +6,7 @@ Standards: RFC 5321 section 4.2.1: a reply of the kind x0z says that our side, o
 from collections.abc import Sequence
 
 from posthouse.wire.smtp.reply import Reply
-
-LINES_LIMIT = 1_000
-"""Commands and replies that are kept of one connection."""
+from posthouse.wire.smtp.transcript_line import LINES_LIMIT, printable, without_secret
 
 
 class Transcript:
@@ -23,12 +21,9 @@ class Transcript:
         """Whether the dialogue had an error of protocol."""
 
     def sent(self, commands: bytes) -> None:
-        """One command of ours or several, with their line ends. What follows AUTH and its mechanism is a secret."""
+        """One command of ours or several, with their line ends."""
         for line in commands.decode("utf-8", "replace").splitlines():
-            words = line.split(None, 2)
-            if len(words) == 3 and words[0].upper() == "AUTH":
-                line = f"{words[0]} {words[1]} (not shown)"
-            self._add("Out", line)
+            self._add("Out", without_secret(line))
 
     def heard(self, reply: Reply | None, noise: Sequence[tuple[int, str]]) -> None:
         """A reply of theirs, or none; `noise`: lines between its lines that are no reply, each with its place."""
@@ -51,4 +46,4 @@ class Transcript:
 
     def _add(self, side: str, line: str) -> None:
         if len(self.said) < LINES_LIMIT:
-            self.said.append((side, "".join(c if c.isprintable() else "?" for c in line)))
+            self.said.append((side, printable(line)))

@@ -12,8 +12,9 @@ from posthouse.net.pair import stream_pair
 from posthouse.session.smtp.listener import SmtpListener
 from posthouse.session.smtp.service import SmtpService
 from posthouse.session.smtp.settings import SmtpdSettings
-from posthouse.session.smtp.transcript import LINES_LIMIT, Transcript
+from posthouse.session.smtp.transcript import Transcript
 from posthouse.testkit.smtp_parts import MemoryIntake, MemoryStages, MemoryStageSession
+from posthouse.wire.smtp.transcript_line import LINES_LIMIT
 
 
 class OneVerdict(MemoryStageSession):
