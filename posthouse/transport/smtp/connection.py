@@ -12,7 +12,7 @@ from posthouse.host.log import ProcessLog
 from posthouse.net.stream import Stream, StreamClosed, StreamTimeout
 from posthouse.tables.table import TableRetry
 from posthouse.transport.smtp.hosts import Candidate
-from posthouse.transport.smtp.login import PasswordMaps
+from posthouse.transport.smtp.lookups import LookupMaps
 from posthouse.transport.smtp.reasons import SiteFailed
 from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.transport.smtp.transcript import Transcript
@@ -40,7 +40,7 @@ class Connection:
     """The log's word for what is spoken: ESMTP or LMTP."""
     queue_id: str = ""
     """The message on its way, for the log."""
-    reply_filter: PasswordMaps | None = None
+    reply_filter: LookupMaps | None = None
     """smtp_reply_filter."""
     transcript: Transcript | None = None
     """What is said, where postmaster may want to know."""
@@ -90,7 +90,7 @@ class Connection:
         self.usable = False
         raise SiteFailed(Dsn("4.4.2", f"lost connection with {self.candidate.label} while {doing}"))
 
-    async def _filtered(self, maps: PasswordMaps) -> Reply | None:
+    async def _filtered(self, maps: LookupMaps) -> Reply | None:
         """As the reader's next_reply(), each line changed by smtp_reply_filter."""
         reader = self.reader
         while (line := reader.next_line()) is not None:

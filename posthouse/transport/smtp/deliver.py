@@ -32,9 +32,10 @@ from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.dane import Dane
 from posthouse.transport.smtp.exchange import Exchange, Stale
 from posthouse.transport.smtp.hosts import Candidate, find_candidates
-from posthouse.transport.smtp.login import PasswordMaps, find_login
+from posthouse.transport.smtp.login import find_login
+from posthouse.transport.smtp.lookups import NO_LOOKUPS, LookupMaps, Lookups
 from posthouse.transport.smtp.nexthop import Nexthop, NexthopError, parse_nexthop, parse_port
-from posthouse.transport.smtp.opener import NO_LOOKUPS, Connect, Lookups, Opener
+from posthouse.transport.smtp.opener import Connect, Opener
 from posthouse.transport.smtp.outgoing import Outgoing
 from posthouse.transport.smtp.progress import BEFORE_TALK, Progress
 from posthouse.transport.smtp.reasons import SiteFailed, TlsRejected
@@ -74,7 +75,7 @@ class SmtpAgent:
         lmtp: bool = False,
         resolver: Resolver | None = None,
         policy_maps: KeyLookup | None = None,
-        password_maps: PasswordMaps | None = None,
+        password_maps: LookupMaps | None = None,
         lookups: Lookups = NO_LOOKUPS,
         outgoing: Outgoing | None = None,
         notices: SessionNotices | None = None,

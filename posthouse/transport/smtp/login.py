@@ -8,18 +8,10 @@ Standards: RFC 4954 section 4. Keys and order are smtp(8)'s.
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 from posthouse.envelope.outcome import Dsn
-from posthouse.tables.table import Row
+from posthouse.transport.smtp.lookups import LookupMaps
 from posthouse.transport.smtp.settings import SmtpSettings
-
-
-class PasswordMaps(Protocol):
-    """The tables of smtp_sasl_password_maps (tables/maps.py)."""
-
-    async def lookup(self, key: str) -> Row | None:
-        """The first table's row for a key. Raises TableRetry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +23,7 @@ class Login:
 
 
 async def find_login(
-    maps: PasswordMaps | None, settings: SmtpSettings, *, sender: str, host: str, nexthop: str
+    maps: LookupMaps | None, settings: SmtpSettings, *, sender: str, host: str, nexthop: str
 ) -> Login | None:
     """The login for a server, or None. Raises TableRetry."""
     if maps is None or not settings.smtp_sasl_auth_enable:

@@ -9,8 +9,6 @@ everything starts over); RFC 2033 (LHLO).
 import errno
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from posthouse.envelope.outcome import Dsn
 from posthouse.envelope.request import DeliveryRequest
@@ -21,7 +19,8 @@ from posthouse.tables.table import TableRetry
 from posthouse.transport.smtp.connection import Connection
 from posthouse.transport.smtp.dane_chain import dane_failure
 from posthouse.transport.smtp.hosts import Candidate, os_reason
-from posthouse.transport.smtp.login import Login, PasswordMaps
+from posthouse.transport.smtp.login import Login
+from posthouse.transport.smtp.lookups import Lookups
 from posthouse.transport.smtp.nexthop import Nexthop
 from posthouse.transport.smtp.pix import NONE, Pix, is_pix
 from posthouse.transport.smtp.reasons import SiteFailed, TlsRejected, failed_status, remote, said, soften
@@ -40,32 +39,6 @@ Connect = Callable[[Candidate, float, str | None], Awaitable[Stream]]
 
 AUTHENTICATED = frozenset({"dane", "fingerprint", "verify", "secure"})
 """Levels at which the server has proved who it is."""
-
-
-class Destinations(Protocol):
-    """A list of destinations (tables/match_list.py)."""
-
-    async def matches(self, name: str) -> str | None:
-        """The pattern by which a name belongs. Raises TableRetry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lookups:
-    """Tables that are asked for a server's address or its words."""
-
-    reply_filter: PasswordMaps | None = None
-    """smtp_reply_filter."""
-    pix: PasswordMaps | None = None
-    """smtp_pix_workaround_maps."""
-    discard: PasswordMaps | None = None
-    """smtp_discard_ehlo_keyword_address_maps."""
-    sites: PasswordMaps | None = None
-    """smtp_tls_per_site."""
-    kept: Destinations | None = None
-    """smtp_connection_cache_destinations."""
-
-
-NO_LOOKUPS = Lookups()
 
 
 class Opener:

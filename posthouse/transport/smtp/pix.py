@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from posthouse.host.log import ProcessLog
 from posthouse.tables.table import TableRetry
-from posthouse.transport.smtp.login import PasswordMaps
+from posthouse.transport.smtp.lookups import LookupMaps
 from posthouse.transport.smtp.settings import SmtpSettings
 from posthouse.wire.smtp.reply import Reply
 
@@ -28,7 +28,7 @@ class Pix:
     """The workarounds of one transport."""
 
     def __init__(
-        self, settings: SmtpSettings, maps: PasswordMaps | None, log: ProcessLog, time: Callable[[], float]
+        self, settings: SmtpSettings, maps: LookupMaps | None, log: ProcessLog, time: Callable[[], float]
     ) -> None:
         self._settings = settings
         self._maps = maps

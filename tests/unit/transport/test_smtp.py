@@ -27,7 +27,7 @@ from posthouse.testkit.smtp_sink import Script, SmtpSink
 from posthouse.transport.smtp.dane import parse_tlsa
 from posthouse.transport.smtp.deliver import SmtpAgent, connect_candidate
 from posthouse.transport.smtp.hosts import Candidate
-from posthouse.transport.smtp.opener import NO_LOOKUPS, Lookups
+from posthouse.transport.smtp.lookups import NO_LOOKUPS, Lookups
 from posthouse.transport.smtp.outgoing import Outgoing
 from posthouse.transport.smtp.settings import SmtpSettings
 
