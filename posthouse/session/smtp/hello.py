@@ -12,6 +12,9 @@ HELO_SYNTAX = Reply(501, "", "Syntax: HELO hostname")
 EHLO_SYNTAX = Reply(501, "", "Syntax: EHLO hostname")
 LHLO_SYNTAX = Reply(501, "", "Syntax: LHLO hostname")
 
+SILENT = frozenset({"SILENT-DISCARD", "ENHANCEDSTATUSCODES"})
+"""Keywords with which the log does not say what is discarded; of the second only Postfix knows why."""
+
 _NEUTER = {ord(character): "?" for character in ' <>()\\";@'}
 
 
@@ -58,10 +61,7 @@ async def _offer(session: SmtpSession) -> bytes:
     except TableRetry:
         words = None
     discard = session.settings.discarded if words is None else frozenset(words.replace(",", " ").upper().split())
-    if discard and not discard & {
-        "SILENT-DISCARD",
-        "ENHANCEDSTATUSCODES",
-    }:  # Postfix, too, keeps silent with the latter
+    if discard and not discard & SILENT:
         session.log.info("discarding EHLO keywords: " + discarded_words(discard))
     session.discard = discard - {"SILENT-DISCARD"}
     tls = session.tls is not None

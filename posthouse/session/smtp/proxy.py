@@ -338,10 +338,6 @@ class LateFilter(LiveFilter):
             await talk.write(piece)
         return await talk.finish()
 
-    def too_large(self) -> None:
-        """Forget it."""
-        self.abort()
-
     def abort(self) -> None:
         """Forget it."""
         self._content.close()
